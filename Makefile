@@ -1,0 +1,44 @@
+# make train   set up .venv and train Yin-Yang          make test   set up .venv and run all checks
+# PYTHON=python3.12 picks another interpreter. PIP_FLAGS goes to pip; saltation runs on the CPU, so
+# PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu' saves the download of the CUDA libraries.
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+NEST_STAMP := .venv/.nest
+
+.PHONY: help train test lint clean
+
+help:
+	@echo "make train   set up .venv and train Yin-Yang with weights, delays and thresholds"
+	@echo "make test    set up .venv and run format check, lint, type check and tests"
+	@echo "make lint    format check, lint and type check only"
+	@echo "make clean   remove .venv and caches (never runs/)"
+
+train: $(STAMP)
+	$(BIN)/saltation train yin_yang
+
+test: lint $(NEST_STAMP)
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	"saltation needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[test]'
+	@touch $@
+
+# NEST is an independent simulator that some tests compare with; it has no wheel for every platform.
+$(NEST_STAMP): $(STAMP)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[nest]' \
+	|| echo "NEST not available; its tests will be skipped"
+	@touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

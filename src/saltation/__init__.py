@@ -1,0 +1,26 @@
+"""saltation: spiking neural networks in continuous time, trained with exact gradients."""
+
+from . import init, losses, regularizers
+from .connections import Linear
+from .layer import Layer, Result, Sequential
+from .neurons import LI, LIF
+from .ops import SpikeBudgetError
+from .readout import Readout
+from .spikes import Spikes
+
+__version__ = "0.1.0"
+__all__ = [
+    "LI",
+    "LIF",
+    "Layer",
+    "Linear",
+    "Readout",
+    "Result",
+    "Sequential",
+    "SpikeBudgetError",
+    "Spikes",
+    "__version__",
+    "init",
+    "losses",
+    "regularizers",
+]

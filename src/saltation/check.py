@@ -1,0 +1,159 @@
+"""All validation of what a user passes in. The code below this border assumes clean input.
+
+Every message quotes the value, says what is legal and what to do.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FLOATS = (torch.float32, torch.float64)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ValueError(message) unless `condition`."""
+    if not condition:
+        raise ValueError(message)
+
+
+def positive_int(value: Any, name: str) -> int:
+    """A whole number >= 1."""
+    require(
+        isinstance(value, int) and not isinstance(value, bool) and value >= 1,
+        f"{name} = {value!r}: must be a whole number >= 1",
+    )
+    return value
+
+
+def finite_number(
+    value: Any, name: str, *, low: float = -math.inf, strict: bool = False, inf_ok: bool = False
+) -> float:
+    """A real number, by default finite, >= low (> low if strict)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} = {value!r}: must be a number") from None
+    require(not math.isnan(number) and (inf_ok or math.isfinite(number)), f"{name} = {value!r}: must be finite")
+    relation = ">" if strict else ">="
+    legal = number > low if strict else number >= low
+    require(legal, f"{name} = {value!r}: must be {relation} {low:g}")
+    return number
+
+
+def floating(tensor: Tensor, name: str) -> None:
+    """float32 or float64, on the CPU."""
+    if tensor.dtype not in FLOATS:
+        raise TypeError(f"{name} has dtype {tensor.dtype}: use float32 or float64, for example {name}.double()")
+    require(
+        tensor.device.type == "cpu", f"{name} is on {tensor.device}: saltation computes on the CPU; use {name}.cpu()"
+    )
+
+
+def first_bad(mask: Tensor) -> tuple[int, ...]:
+    """Index of the first True."""
+    return tuple(int(i) for i in mask.nonzero()[0])
+
+
+def sample_of(index: int, offsets: Tensor) -> int:
+    """The sample that event `index` belongs to."""
+    return int(torch.searchsorted(offsets, index, right=True)) - 1
+
+
+def spikes(times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float) -> None:
+    """All that must hold for the fields of `Spikes`."""
+    for name, tensor in (("times", times), ("units", units), ("offsets", offsets)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} is {type(tensor).__name__}: pass a torch tensor, for example torch.tensor({name})")
+        require(tensor.dim() == 1, f"{name} has shape {tuple(tensor.shape)}: must have one dimension")
+        require(tensor.device.type == "cpu", f"{name} is on {tensor.device}: saltation computes on the CPU; use .cpu()")
+    if times.dtype != torch.float64:
+        raise TypeError(f"times has dtype {times.dtype}: spike times are float64; use times.double()")
+    for name, tensor in (("units", units), ("offsets", offsets)):
+        if tensor.dtype != torch.int64:
+            raise TypeError(f"{name} has dtype {tensor.dtype}: must be int64; use {name}.long()")
+    positive_int(num_units, "num_units")
+    finite_number(duration, "duration", low=0.0, strict=True)
+    E = times.numel()
+    require(units.numel() == E, f"times has {E} events but units has {units.numel()}: they must be as long")
+    require(offsets.numel() >= 1, "offsets is empty: it needs one entry more than there are samples, and starts with 0")
+    steps = offsets.diff()
+    require(
+        int(offsets[0]) == 0 and int(offsets[-1]) == E and bool((steps >= 0).all()),
+        f"offsets = {offsets.tolist()[:8]}{'...' if offsets.numel() > 8 else ''}: must rise from 0 to {E}, "
+        "the number of events",
+    )
+    if E == 0:
+        return
+    t = times.detach()
+    bad = ~(t.isfinite() & (t >= 0.0) & (t <= duration))
+    if bool(bad.any()):
+        (k,) = first_bad(bad)
+        raise ValueError(
+            f"times[{k}] = {t[k].item()} (sample {sample_of(k, offsets)}): must be finite and within "
+            f"[0, duration] = [0, {duration:g}]; shift the times or make the duration longer"
+        )
+    bad = (units < 0) | (units >= num_units)
+    if bool(bad.any()):
+        (k,) = first_bad(bad)
+        raise ValueError(
+            f"units[{k}] = {units[k].item()} (sample {sample_of(k, offsets)}): must be within 0 ... {num_units - 1}, "
+            f"since num_units = {num_units}"
+        )
+    falls = t.diff() < 0
+    inner = offsets[1:-1]
+    inner = inner[(inner > 0) & (inner < E)]
+    falls[inner - 1] = False  # a new sample may start earlier
+    if bool(falls.any()):
+        (k,) = first_bad(falls)
+        raise ValueError(
+            f"times[{k + 1}] = {t[k + 1].item()} comes after times[{k}] = {t[k].item()} in sample "
+            f"{sample_of(k, offsets)}: times must be sorted within a sample; Spikes.from_lists sorts for you"
+        )
+
+
+def neuron_parameter(name: str, value: Any, size: int) -> Tensor:
+    """A float tensor of shape () or (size,). Python numbers become float64."""
+    tensor = value.detach().clone() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+    if not tensor.dtype.is_floating_point:
+        tensor = tensor.double()
+    floating(tensor, name)
+    require(
+        tuple(tensor.shape) in ((), (size,)),
+        f"{name} has shape {tuple(tensor.shape)}: must be a number or have shape ({size},), one value per neuron",
+    )
+    return tensor
+
+
+def legal_values(name: str, value: Tensor, legal: Tensor, rule: str) -> None:
+    """Raise unless `legal` is True everywhere."""
+    if not bool(legal.all()):
+        where = first_bad(~legal.reshape(-1))[0]
+        bad = value.detach().reshape(-1)[min(where, value.numel() - 1)].item()
+        at = f"{name}[{where}]" if legal.numel() > 1 else name
+        raise ValueError(
+            f"{at} = {bad:g}: {rule}. If training moved it there, call constrain_() after each optimiser step "
+            "or lower its learning rate"
+        )
+
+
+def width(expected: int, got: int, what: str) -> None:
+    """Matching layer sizes."""
+    require(got == expected, f"{what}: got {got} units, expected {expected}")
+
+
+def labels(values: Tensor, num_samples: int, num_classes: int) -> None:
+    """int64 class indices of shape (B,)."""
+    if values.dtype != torch.int64:
+        raise TypeError(f"labels has dtype {values.dtype}: must be int64; use labels.long()")
+    require(
+        tuple(values.shape) == (num_samples,),
+        f"labels has shape {tuple(values.shape)}: must be ({num_samples},), one per sample",
+    )
+    if values.numel():
+        low, high = int(values.min()), int(values.max())
+        require(
+            low >= 0 and high < num_classes,
+            f"labels go from {low} to {high}: must be within 0 ... {num_classes - 1}, one class per output",
+        )

@@ -1,0 +1,143 @@
+"""The command line: saltation train | eval | info."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+_EXAMPLES = """examples:
+  saltation train yin_yang                                   a recipe that comes with the package
+  saltation train yin_yang --train.epochs 50 --seed 3        with other settings
+  saltation train yin_yang --model.layers.0.size 20          list entries by index
+  saltation train braille --data.path braille27_th10.npz     a recording in the generic .npz format
+  saltation train --resume runs/yin_yang-20260101-120000     continue after Ctrl-C
+  saltation eval runs/yin_yang-20260101-120000               test accuracy of the best epoch
+  saltation info                                             versions, threads, cache, data sets, recipes
+"""
+_PACKAGES = ("torch", "numba", "numpy", "safetensors", "omegaconf", "matplotlib", "scikit-learn")
+INTERRUPTED, USER_ERROR = 130, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for an error of the user, 130 after Ctrl-C."""
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and options.command != "train":
+        print(f"saltation: error: unknown argument {rest[0]}; see saltation {options.command} --help", file=sys.stderr)
+        return USER_ERROR
+    try:
+        if options.command == "train":
+            return _train(options, rest)
+        if options.command == "eval":
+            return _eval(options)
+        return _info(options)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{str(interrupt) or 'stopped before the first checkpoint'}", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        if options.traceback:
+            raise
+        print(f"saltation: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--traceback", action="store_true", help="on an error, show where in the code it arose")
+    parser = argparse.ArgumentParser(
+        prog="saltation",
+        description="Train spiking neural networks in continuous time, with exact gradients.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train = commands.add_parser(
+        "train",
+        parents=[common],
+        help="train a recipe",
+        description="Train a recipe. Any of its keys can be overridden: --section.key VALUE.",
+        usage="saltation train RECIPE [--section.key VALUE ...] [--out DIR]\n       saltation train --resume RUN",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    train.add_argument("recipe", nargs="?", metavar="RECIPE", help="a name (see saltation info) or a YAML file")
+    train.add_argument("--out", metavar="DIR", help="the run folder (default: runs/<name>-<time>)")
+    train.add_argument("--resume", metavar="RUN", help="continue the run in this folder; its settings stay as they are")
+    train.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    evaluate = commands.add_parser(
+        "eval", parents=[common], help="evaluate a run", description="Evaluate the best epoch of a run."
+    )
+    evaluate.add_argument("run", metavar="RUN", help="a run folder")
+    evaluate.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: test")
+    evaluate.add_argument("--json", action="store_true", help="print all figures as JSON")
+    info = commands.add_parser(
+        "info",
+        parents=[common],
+        help="versions, threads, cache, data sets, recipes",
+        description="Show versions, threads, the cache folder, the data sets found and the recipes.",
+    )
+    info.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
+    return parser
+
+
+def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    from saltation.train import load_config, train
+    from saltation.train.recipes import parse_overrides
+
+    overrides = parse_overrides(rest)
+    if options.resume is not None:
+        if options.recipe or overrides or options.out:
+            raise ValueError("--resume continues a run as it was; leave out RECIPE, --out and settings")
+        train(resume=options.resume, quiet=options.quiet)
+        return 0
+    if options.recipe is None:
+        raise ValueError("give a RECIPE to train (saltation info lists them) or --resume RUN")
+    train(load_config(options.recipe, overrides), out=options.out, quiet=options.quiet)
+    return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from saltation.train import evaluate_run
+
+    result = evaluate_run(options.run, options.split)
+    if options.json:
+        print(json.dumps(result))
+        return 0
+    print(f"{options.split} accuracy {100 * result['accuracy']:.2f} %, loss {result['loss']:.4f}")
+    print(f"spikes per neuron {result['spikes_per_neuron']:.3f}, silent neurons {100 * result['silent_neurons']:.1f} %")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    import torch
+
+    from saltation.data import available, data_root
+    from saltation.kernels.jit import CACHE_DIR
+    from saltation.train.recipes import recipe_names
+
+    print(f"saltation     {_version('saltation')}")
+    print(f"python        {platform.python_version()} on {platform.platform()}")
+    print(f"packages      {', '.join(f'{name} {_version(name)}' for name in _PACKAGES)}")
+    print(f"threads       {torch.get_num_threads()} of {os.cpu_count()}")
+    print(f"kernel cache  {CACHE_DIR}")
+    print(f"data root     {data_root(options.root) or 'not set (environment variable SALTATION_DATA)'}")
+    print("data sets")
+    for name, where in available(options.root).items():
+        print(f"  {name:<11} {where}")
+    print(f"recipes       {', '.join(recipe_names())}")
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Connections: weights and transmission delays between two populations."""
+
+import torch
+from torch import Tensor, nn
+
+from . import check
+
+DELAYS = (None, "axonal", "dendritic", "synaptic")
+
+
+class Linear(nn.Module):
+    """All-to-all connection with weights and, on request, trainable delays.
+
+    A spike of input i at t reaches neuron j at t + d_ij and adds weight[j, i] to its synaptic current.
+
+    Args:
+        in_size, out_size: number of inputs and of neurons.
+        delay: None, "axonal" (one per input), "dendritic" (one per neuron) or "synaptic" (one per pair).
+        max_delay: largest delay, in the unit of the spike times; required with a delay, > min_delay.
+        min_delay: smallest delay, >= 0.
+        generator: draws the initial weights; without one they are drawn with seed 0.
+
+    Attributes:
+        weight: (out_size, in_size) parameter, drawn from N(0, 1/in_size); see `saltation.init` for better starts.
+        raw_delay: parameter behind `delays()`, dimensionless: 0 stands for min_delay, 1 for max_delay. It is reflected
+            at both ends (a triangle wave), so that delays are always legal, their gradient is exact and never
+            vanishes, and a learning rate for it means the same in any unit of time. Absent without a delay.
+
+    Example:
+        >>> connection = Linear(4, 30, delay="synaptic", max_delay=1.0)
+        >>> connection.set_delays(0.25)
+        >>> connection.delays().shape, float(connection.delays()[0, 0])
+        (torch.Size([30, 4]), 0.25)
+    """
+
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        delay: str | None = None,
+        max_delay: float | None = None,
+        min_delay: float = 0.0,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.in_size = check.positive_int(in_size, "in_size")
+        self.out_size = check.positive_int(out_size, "out_size")
+        check.require(delay in DELAYS, f"delay = {delay!r}: must be one of {DELAYS}")
+        self.delay = delay
+        generator = generator or torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(out_size, in_size, generator=generator) * in_size**-0.5)
+        if delay is None:
+            check.require(
+                max_delay is None and min_delay == 0.0,
+                f"max_delay = {max_delay}, min_delay = {min_delay} without a kind of delay: set delay= to one of {DELAYS[1:]}",
+            )
+            return
+        check.require(max_delay is not None, f"delay = {delay!r} needs max_delay, the largest delay you allow")
+        self.min_delay = check.finite_number(min_delay, "min_delay", low=0.0)
+        self.max_delay = check.finite_number(max_delay, "max_delay", low=self.min_delay, strict=True)
+        rows = 1 if delay == "axonal" else out_size
+        columns = 1 if delay == "dendritic" else in_size
+        self.raw_delay = nn.Parameter(torch.zeros(rows, columns))
+
+    def delays(self) -> Tensor:
+        """The delays, within [min_delay, max_delay]; broadcastable to (out_size, in_size). Zeros (1, 1) without delay."""
+        if self.delay is None:
+            return torch.zeros(1, 1, dtype=self.weight.dtype)
+        # Triangle wave of period 2. Its slope is 1 or -1 everywhere (at the turning points: inwards).
+        folded = self.raw_delay.remainder(2.0)
+        fraction = torch.where(folded < 1.0, folded, 2.0 - folded)
+        return self.min_delay + (self.max_delay - self.min_delay) * fraction
+
+    def set_delays(self, values: Tensor | float) -> None:
+        """Set the delays to `values`, broadcastable to the shape of `raw_delay`; each within [min_delay, max_delay].
+
+        Raises:
+            ValueError: if there is no delay, or a value is outside the range.
+        """
+        check.require(
+            self.delay is not None, "this connection has no delay: create it with delay='synaptic' or another"
+        )
+        values = torch.as_tensor(values, dtype=self.raw_delay.dtype)
+        legal = (values >= self.min_delay) & (values <= self.max_delay)
+        if not bool(legal.all()):
+            bad = values[~legal].reshape(-1)[0].item() if values.dim() else values.item()
+            raise ValueError(f"delay {bad:g}: must be within [{self.min_delay:g}, {self.max_delay:g}]; raise max_delay")
+        with torch.no_grad():
+            self.raw_delay.copy_((values - self.min_delay) / (self.max_delay - self.min_delay))
+
+    def extra_repr(self) -> str:
+        """What print shows."""
+        delay = "" if self.delay is None else f", delay={self.delay} in [{self.min_delay:g}, {self.max_delay:g}]"
+        return f"{self.in_size}, {self.out_size}{delay}"

@@ -1,0 +1,107 @@
+"""The generic file format: one `.npz` of plain arrays, without pickles.
+
+  times      (E,)    float, sorted within a sample, >= 0, in the unit of the network's time constants
+  channels   (E,)    integer >= 0
+  offsets    (S + 1,) integer; sample i holds the events offsets[i]:offsets[i + 1]
+  labels     (S,)    integer >= 0
+  split      (S,)    integer: 0 train, 1 validation, 2 test
+optional:
+  class_names (classes,) strings      duration  a number      num_channels  an integer
+"""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from saltation.data.events import EventDataset
+
+_REQUIRED = ("times", "channels", "offsets", "labels")
+
+
+def load_npz(path: str | os.PathLike[str], split_key: str = "split", duration: float | None = None) -> EventDataset:
+    """Read a recording in the generic format.
+
+    path       the `.npz` file
+    split_key  which array holds the split, for files with more than one
+    duration   how long a sample is simulated; default: the file's own, else the time of the last event
+
+    Raises FileNotFoundError, or ValueError that names the file, the array, the record and the remedy.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no event file at {path}; give the path of an .npz file")
+    arrays = _read(path)
+    for key in (*_REQUIRED, split_key):
+        if key not in arrays:
+            remedy = "choose another with split_key (--data.split_key)" if key == split_key else "add that array"
+            raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}; {remedy}")
+    if duration is None and "duration" in arrays:
+        duration = _scalar(path, "duration", arrays)
+    num_channels = int(_scalar(path, "num_channels", arrays)) if "num_channels" in arrays else None
+    return EventDataset(
+        times=arrays["times"],
+        channels=arrays["channels"],
+        offsets=arrays["offsets"],
+        labels=arrays["labels"],
+        split=arrays[split_key],
+        num_channels=num_channels,
+        duration=duration,
+        class_names=tuple(str(name) for name in np.atleast_1d(arrays.get("class_names", np.empty(0, dtype=str)))),
+        source=str(path),
+    )
+
+
+def save_npz(path: str | os.PathLike[str], dataset: EventDataset) -> None:
+    """Write `dataset` in the generic format, compressed; the file appears only when it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            times=dataset.times,
+            channels=dataset.channels,
+            offsets=dataset.offsets,
+            labels=dataset.labels,
+            split=dataset.split,
+            class_names=np.array(dataset.class_names, dtype=str),
+            duration=np.float64(dataset.duration or 0.0),
+            num_channels=np.int64(dataset.num_channels or 0),
+        )
+    os.replace(partial, path)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of the file, each one read to its end, so that damage shows here."""
+    key = ""
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError(f"{path} holds a single array; save the arrays together with numpy.savez")
+        with archive:
+            arrays = {}
+            for key in archive.files:
+                arrays[key] = archive[key]
+            return arrays
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
+    except ValueError as error:
+        if "allow_pickle" not in str(error) and "pickled" not in str(error):
+            raise
+        if not key:
+            raise ValueError(f"{path} is not an .npz file; save plain arrays with numpy.savez") from error
+        raise ValueError(
+            f"array '{key}' of {path} holds Python objects (a pickle), which could run code and is never loaded; "
+            f"save plain numbers, for example {key}.astype(float)"
+        ) from error
+
+
+def _scalar(path: Path, key: str, arrays: Mapping[str, np.ndarray]) -> float:
+    value = arrays[key]
+    if value.size != 1 or value.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: '{key}' has shape {value.shape} and dtype {value.dtype}; it must be one number")
+    return float(value.reshape(()))

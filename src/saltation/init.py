@@ -1,0 +1,47 @@
+"""Initial weights and delays. Every draw takes an explicit generator."""
+
+import torch
+
+from . import check
+from .layer import Layer
+from .spikes import Spikes
+
+
+def normal_(layer: Layer, mean: float, std: float, generator: torch.Generator) -> None:
+    """weight ~ N(mean, std); std >= 0."""
+    check.finite_number(mean, "mean")
+    check.finite_number(std, "std", low=0.0)
+    with torch.no_grad():
+        weight = layer.connection.weight
+        weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype) * std + mean)
+
+
+def uniform_delays_(layer: Layer, low: float, high: float, generator: torch.Generator) -> None:
+    """delays ~ U(low, high), within the connection's [min_delay, max_delay]."""
+    check.require(low <= high, f"delays from {low} to {high}: low must not exceed high")
+    shape = layer.connection.delays().shape
+    layer.connection.set_delays(low + (high - low) * torch.rand(shape, generator=generator))
+
+
+def drive_(layer: Layer, spikes: Spikes, generator: torch.Generator, drive: float = 1.5, std: float = 1.0) -> None:
+    """Weights that make a layer fire from the start for the given input.
+
+    Draws weight ~ N(1, std) and scales all by one factor, so that the free membrane potential (if there were no
+    spikes) peaks on average over samples and neurons at `drive` times the mean threshold; 1 for LI neurons.
+
+    Args:
+        layer: changed in place.
+        spikes: a batch of typical input.
+        drive: > 0; 1.2 to 2 works.
+        std: spread of the weights relative to their mean, >= 0.
+
+    Raises:
+        ValueError: if the input has no spikes that could drive the layer.
+    """
+    drive = check.finite_number(drive, "drive", low=0.0, strict=True)
+    normal_(layer, 1.0, std, generator)
+    with torch.no_grad():
+        peak = layer.free_peak(spikes).clamp(min=0.0).mean() if spikes.num_samples else torch.tensor(0.0)
+        check.require(bool(peak > 0.0), f"{spikes} cannot drive the layer: give a batch of typical, non-silent input")
+        threshold = layer.neuron.columns()["threshold"].double().mean()
+        layer.connection.weight.mul_(drive * (threshold if threshold > 0 else 1.0) / peak)

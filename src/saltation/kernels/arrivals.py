@@ -1,0 +1,88 @@
+"""When each input spike reaches a neuron, in order (README.md, section 4)."""
+
+import numpy as np
+
+from .jit import kernel
+
+# Above this many arrivals in one time bin insertion sort would be slow; a merge sort takes over.
+CROWDED = 64
+
+
+@kernel
+def arrival_times(times, units, start, stop, delay_row, duration, arrival, source):
+    """Fill arrival and source with the input spikes start..stop that arrive before the end; returns how many."""
+    count = 0
+    stride = 1 if delay_row.size > 1 else 0
+    for k in range(start, stop):
+        t = times[k] + delay_row[units[k] * stride]
+        if t < duration:
+            arrival[count] = t
+            source[count] = k
+            count += 1
+    return count
+
+
+@kernel
+def sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins):
+    """Sort the first `count` arrivals in place by time; equal times keep their order."""
+    for k in range(1, count):
+        if arrival[k] < arrival[k - 1]:
+            break
+    else:
+        return
+    low, high = arrival[0], arrival[0]
+    for k in range(count):
+        arrival_copy[k] = arrival[k]
+        source_copy[k] = source[k]
+        low = min(low, arrival[k])
+        high = max(high, arrival[k])
+    # Counting sort into as many bins as there are arrivals, then insertion sort, which moves each by a few places.
+    scale = (count - 1) / (high - low) if high > low else 0.0
+    bins[: count + 1] = 0
+    crowded = False
+    for k in range(count):
+        b = int((arrival_copy[k] - low) * scale)
+        bins[b + 1] += 1
+        crowded |= bins[b + 1] > CROWDED
+    if crowded or not scale < np.inf:
+        order = np.argsort(arrival_copy[:count], kind="mergesort")
+        for k in range(count):
+            arrival[k] = arrival_copy[order[k]]
+            source[k] = source_copy[order[k]]
+        return
+    for b in range(count):
+        bins[b + 1] += bins[b]
+    for k in range(count):
+        b = int((arrival_copy[k] - low) * scale)
+        arrival[bins[b]] = arrival_copy[k]
+        source[bins[b]] = source_copy[k]
+        bins[b] += 1
+    for k in range(1, count):
+        t, index = arrival[k], source[k]
+        i = k - 1
+        while i >= 0 and arrival[i] > t:
+            arrival[i + 1] = arrival[i]
+            source[i + 1] = source[i]
+            i -= 1
+        arrival[i + 1] = t
+        source[i + 1] = index
+
+
+@kernel
+def merge_spikes(counts, rows, column, times, units, order):
+    """Put the spikes of one sample, stored neuron by neuron, in the order of time.
+
+    counts (N,), rows (S, columns) -> times (S,), units (S,), order (S,): the row that each spike came from. Equal times
+    are ordered by neuron.
+    """
+    row = 0
+    owner = np.empty(rows.shape[0], np.int64)
+    for j in range(counts.size):
+        for _ in range(counts[j]):
+            owner[row] = j
+            row += 1
+    sequence = np.argsort(rows[:, column].copy(), kind="mergesort")
+    for k in range(sequence.size):
+        order[k] = sequence[k]
+        times[k] = rows[sequence[k], column]
+        units[k] = owner[sequence[k]]

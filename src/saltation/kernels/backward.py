@@ -1,0 +1,194 @@
+"""The backward pass: the saltation adjoint of one layer (README.md, section 3).
+
+Between two own spikes the adjoint p does not depend on the arrivals, so a first pass goes over the own spikes only and
+keeps p at the end of every segment; a second pass visits the arrivals in any order and needs nothing but their segment.
+"""
+
+from math import exp
+
+import numpy as np
+
+from .crossing import EPS
+from .flow import phi_gradient
+from .jit import kernel
+from .layout import (
+    ADAPTATION,
+    CURRENT,
+    JUMP,
+    REFRACTORY,
+    RELEASE_CURRENT,
+    TAU_ADAPT,
+    TAU_MEM,
+    TAU_SYN,
+    THRESHOLD,
+    TIME,
+    V_RESET,
+)
+
+# Columns of the segment table. Segment n lies between own spike n - 1 (or the start) and own spike n (or the peak).
+END, P_V, P_I, P_I_RELEASE = range(4)
+
+
+@kernel
+def spike_slope(neuron, row):
+    """d(V - theta)/dt just before an own spike: (I - V)/tau_mem + a/tau_adapt with V = threshold + a."""
+    V = neuron[THRESHOLD] + row[ADAPTATION]
+    return (row[CURRENT] - V) / neuron[TAU_MEM] + row[ADAPTATION] / neuron[TAU_ADAPT]
+
+
+@kernel
+def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak, min_slope, segments, grad):
+    """First pass: fill `segments` (spikes + 1, 4) and add to grad (7,) all that does not belong to an arrival.
+
+    rows (spikes, 4) as kept by the forward pass, grad_rows (spikes,) = dL/dT of each. Returns whether the last segment
+    carries a gradient (that of the peak).
+    """
+    tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
+    threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
+    p_V, p_I, p_a = grad_peak, 0.0, -grad_peak
+    grad[THRESHOLD] -= grad_peak
+    end = peak_time
+    if grad_peak == 0.0 and rows.shape[0] > 0:
+        end = rows[-1, TIME]  # nothing depends on what follows the last spike
+    G_forced = 0.0  # dL/dt of a spike that came at the very end of a refractory period, so moves with the one before
+    slope_floor = max(min_slope, EPS * abs(threshold) / tau_mem)  # a slope below this is not resolved by float64
+    for n in range(rows.shape[0], -1, -1):
+        segments[n, END], segments[n, P_V], segments[n, P_I], segments[n, P_I_RELEASE] = end, p_V, p_I, p_I
+        if n == 0:
+            break
+        T, I, a = rows[n - 1, TIME], rows[n - 1, CURRENT], rows[n - 1, ADAPTATION]
+        V_plus = a if subtract else v_reset
+        a_plus = a + jump
+        release = T + refractory
+        G = grad_rows[n - 1] + G_forced
+        if n == rows.shape[0] and (end == release or end == T):
+            G += grad_peak * peak_slope  # the peak is a kink that moves with this spike
+        if end >= release:
+            # from the end of the segment back to the release of V ...
+            s = end - release
+            I_release = rows[n - 1, RELEASE_CURRENT]
+            phi_s, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+            e_mem, e_syn = exp(-s / tau_mem), exp(-s / tau_syn)
+            grad[TAU_MEM] += p_V * (V_plus * e_mem * s / (tau_mem * tau_mem) + I_release * phi_mem)
+            grad[TAU_SYN] += I_release * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
+            p_I = p_I * e_syn + p_V * phi_s
+            p_V = p_V * e_mem
+            if refractory > 0.0 and s > 0.0:
+                # ... whose time moves with the spike: V' changes there from 0 to (I - V)/tau_mem
+                G_release = -p_V * (I_release - V_plus) / tau_mem
+                G += G_release
+                grad[REFRACTORY] += G_release
+            segments[n, P_I_RELEASE] = p_I
+            s = refractory
+        else:
+            s = end - T
+        # ... and through the refractory period, in which V is held, to the spike
+        e_syn = exp(-s / tau_syn)
+        grad[TAU_SYN] += p_I * I * e_syn * s / (tau_syn * tau_syn)
+        p_I *= e_syn
+        s = end - T
+        e_adapt = exp(-s / tau_adapt)
+        grad[TAU_ADAPT] += p_a * a_plus * e_adapt * s / (tau_adapt * tau_adapt)
+        p_a *= e_adapt
+        # the jump: S^T p - G grad_g / slope
+        grad[JUMP] += p_a
+        if subtract:
+            grad[THRESHOLD] -= p_V
+        else:
+            grad[V_RESET] += p_V
+        forced = False
+        if n > 1 and refractory > 0.0 and rows[n - 2, TIME] + refractory == T:
+            V_held = rows[n - 2, ADAPTATION] if subtract else v_reset
+            forced = V_held - a - threshold > 0.0
+        if forced:
+            G_forced = G + p_a * jump / tau_adapt
+            grad[REFRACTORY] += G_forced
+            p_V = p_V if subtract else 0.0
+        else:
+            G_forced = 0.0
+            slope = max(spike_slope(neuron, rows[n - 1]), slope_floor)
+            V_slope = (I - threshold - a) / tau_mem
+            change = -V_slope if subtract else 0.0  # f+ - DR f-, its V component
+            if refractory == 0.0:
+                change += (I - V_plus) / tau_mem
+            c = (change * p_V - jump / tau_adapt * p_a - G) / slope
+            p_V = c + p_V if subtract else c
+            p_a -= c
+            grad[THRESHOLD] -= c
+        end = T
+    return grad_peak != 0.0
+
+
+@kernel
+def arrival_gradient(t, w, neuron, rows, segments, last_counts, grad):
+    """Second pass, one arrival of weight w at time t: returns (dL/dw, dL/dt) and adds its share of dL/dtau to grad."""
+    tau_mem, tau_syn = neuron[TAU_MEM], neuron[TAU_SYN]
+    n = np.searchsorted(rows[:, TIME], t, side="right")
+    if n == rows.shape[0] and (not last_counts or t >= segments[n, END]):
+        return 0.0, 0.0
+    release = rows[n - 1, TIME] + neuron[REFRACTORY] if n > 0 else 0.0
+    if t >= release:
+        s = segments[n, END] - t
+        e_syn = exp(-s / tau_syn)
+        phi_s, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+        p_V, p_I = segments[n, P_V], segments[n, P_I]
+        grad[TAU_MEM] += w * p_V * phi_mem
+        grad[TAU_SYN] += w * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
+        p_I = p_I * e_syn + p_V * phi_s
+        p_V = p_V * exp(-s / tau_mem)
+        return p_I, w * (p_I / tau_syn - p_V / tau_mem)
+    if segments[n, END] < release:
+        return 0.0, 0.0  # the segment ends, with the peak, while V is held
+    s = release - t
+    p_I = segments[n, P_I_RELEASE] * exp(-s / tau_syn)
+    grad[TAU_SYN] += w * p_I * s / (tau_syn * tau_syn)
+    return p_I, w * p_I / tau_syn
+
+
+@kernel
+def lif_backward(
+    events, synapses, neurons, first, last, buffer, row_offset, grad_rows, peaks, grad_peak, min_slope, gradients
+):
+    """Gradients of the samples first..last - 1, added to `gradients` (layout.py).
+
+    buffer: as filled by lif_forward, all samples; row_offset: the first row of sample `first`; grad_rows (S,) = dL/dT of
+    every row; grad_peak (B, N) = dL/dpeak, or (0, 0).
+    """
+    N = synapses.weight.shape[0]
+    source_stride = 1 if synapses.delay.shape[1] > 1 else 0
+    with_peak = grad_peak.size > 0
+    longest = 0
+    for b in range(first, last):
+        longest = max(longest, buffer.counts[b].max())
+    segments = np.empty((longest + 1, 4))
+    row = row_offset
+    for b in range(first, last):
+        for j in range(N):
+            count = buffer.counts[b, j]
+            rows = buffer.rows[row : row + count]
+            g_rows = grad_rows[row : row + count]
+            row += count
+            G_peak, peak_time, peak_slope = 0.0, 0.0, 0.0
+            if with_peak:
+                G_peak, peak_time, peak_slope = grad_peak[b, j], peaks.time[b, j], peaks.slope[b, j]
+            if count == 0 and G_peak == 0.0:
+                continue
+            neuron = neurons.parameters[j]
+            grad = gradients.parameters[j]
+            last_counts = adjoint(
+                neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, segments, grad
+            )
+            j_delay = j if synapses.delay.shape[0] > 1 else 0
+            kink = last_counts and (count == 0 or peak_time > rows[count - 1, TIME] + neuron[REFRACTORY])
+            for k in range(events.offsets[b], events.offsets[b + 1]):
+                i = events.units[k]
+                t = events.times[k] + synapses.delay[j_delay, i * source_stride]
+                if t >= neurons.duration:
+                    continue
+                grad_w, grad_t = arrival_gradient(t, synapses.weight[j, i], neuron, rows, segments, last_counts, grad)
+                if kink and t == peak_time:
+                    grad_t += G_peak * peak_slope
+                    kink = False  # of equal arrivals one moves the peak
+                gradients.weight[j, i] += grad_w
+                gradients.delay[j_delay, i * source_stride] += grad_t
+                gradients.times[k] += grad_t

@@ -1,0 +1,153 @@
+"""The first crossing of the threshold, and the highest point below it (README.md, section 2).
+
+g(x) = V(x) - a(x) - threshold along the free flow from the state (V, I, a). Its slope g' has at most two zeros, since
+u(x) = e^{x/tau_mem} g'(x) is a constant plus two exponentials and u' has at most one zero, known in closed form. So u
+is monotone on at most two pieces, g' changes its sign at most once on each, and no crossing can hide between them.
+"""
+
+from math import exp, inf, log, log1p
+
+from .flow import phi
+from .jit import kernel
+
+# Bisection alone needs about 60 steps from any bracket to the last bit; Newton usually takes five.
+MAX_STEPS = 200
+EPS = 2.220446049250313e-16
+
+
+@kernel
+def margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
+    """g, g' and g'' at x."""
+    I_x = I * exp(-x / tau_syn)
+    V_x = V * exp(-x / tau_mem) + I * phi(x, tau_mem, tau_syn)
+    a_x = 0.0
+    if a != 0.0:
+        a_x = a * exp(-x / tau_adapt)
+    V_slope = (I_x - V_x) / tau_mem
+    g = V_x - a_x - threshold
+    g_slope = V_slope + a_x / tau_adapt
+    g_curvature = -(I_x / tau_syn + V_slope) / tau_mem - a_x / (tau_adapt * tau_adapt)
+    return g, g_slope, g_curvature
+
+
+@kernel
+def cannot_cross(s, V, I, a, tau_mem, tau_adapt, level):
+    """True where V - theta stays below `level - threshold` on [0, s] by a bound that is rigorous and cheap.
+
+    V(x) <= V + max(max(I, 0) - V, 0) (1 - e^{-s/tau_mem}) since I(x) <= max(I, 0), and a(x) >= min(a, a e^{-s/tau_adapt}).
+    The margin of a few roundings keeps the bound safe in floating point. Here 1 - e^{-x} <= x spares the exponential.
+    """
+    rise = max(max(I, 0.0) - V, 0.0) * min(s / tau_mem, 1.0)
+    lowest = a
+    if a > 0.0:
+        lowest = a * exp(-s / tau_adapt)
+    return V + rise - lowest < level - 1e-12 * (abs(V) + rise + abs(a) + abs(level))
+
+
+@kernel
+def split(s, V, I, a, tau_mem, tau_syn, tau_adapt):
+    """Where u turns in (0, s), or s where it is monotone: the one zero of u'."""
+    if a == 0.0 or I == 0.0 or tau_adapt == tau_mem or tau_adapt == tau_syn:
+        return s
+    ratio = I * tau_adapt * tau_adapt / (tau_syn * a * (tau_adapt - tau_mem))
+    if not ratio > 0.0:
+        return s
+    x = log(ratio) / (1.0 / tau_syn - 1.0 / tau_adapt)
+    if 0.0 < x < s:
+        return x
+    return s
+
+
+@kernel
+def root(order, x, lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
+    """A zero inside [lower, upper] of g (order 0, g <= 0 at lower, > 0 at upper) or of -g' (order 1, likewise).
+
+    Newton's method from x, kept inside a shrinking bracket by bisection.
+    """
+    for step in range(MAX_STEPS):
+        if not lower < x < upper:
+            x = 0.5 * (lower + upper)
+        g, g_slope, g_curvature = margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+        value, slope = g, g_slope
+        if order == 1:
+            value, slope = -g_slope, -g_curvature
+        if value > 0.0:
+            upper = x
+        else:
+            lower = x
+        width = upper - lower
+        if width <= EPS * upper:
+            break
+        # A Newton step that leaves the bracket, or a flat slope, falls back to the middle at the top of the loop.
+        # Every eighth step is a bisection, so that no bracket can shrink too slowly.
+        target = lower - 1.0
+        if slope > 0.0 and step % 8 != 7:
+            target = x - value / slope
+            if abs(target - x) <= EPS * abs(x):
+                x = min(max(target, lower), upper)
+                break
+        x = target
+    return x
+
+
+@kernel
+def top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
+    """The maximum of g inside a piece where g' falls from positive to negative."""
+    if a == 0.0:
+        # u(x) = 0 in closed form: e^{delta x} = 1 + delta tau_syn (1 - V/I)
+        delta = 1.0 / tau_mem - 1.0 / tau_syn
+        lead = tau_syn * (1.0 - V / I)
+        x = lead
+        if delta != 0.0 and delta * lead > -1.0:
+            x = log1p(delta * lead) / delta
+        if lower < x < upper:
+            return x
+    return root(1, 0.5 * (lower + upper), lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+
+
+@kernel
+def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
+    """The first x in [0, s] at which g reaches 0 from below, or -1. g(0) <= 0 is the caller's promise."""
+    cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
+    lower = 0.0
+    g_lower, slope_lower, _ = margin(0.0, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+    for piece in range(2):
+        upper = cut if piece == 0 else s
+        g_upper, slope_upper, _ = margin(upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+        end, g_end = upper, g_upper
+        if slope_lower > 0.0 and slope_upper < 0.0:
+            end = top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+            g_end, _, _ = margin(end, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+        if g_end > 0.0:
+            # On this piece g rises through 0 exactly once. Newton starts with the step from `lower` if g rises there.
+            start = lower - g_lower / slope_lower if slope_lower > 0.0 else end
+            return root(0, start, lower, end, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+        if upper == s:
+            break
+        lower, g_lower, slope_lower = upper, g_upper, slope_upper
+    return -1.0
+
+
+@kernel
+def highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
+    """(x, g, g') at the maximum of g over [0, s]."""
+    cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
+    lower = 0.0
+    g, slope_lower, _ = margin(0.0, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+    best_x, best_g, best_slope = 0.0, g, slope_lower
+    if best_slope > 0.0:
+        best_g = -inf  # g rises from 0 on: the maximum is further right
+    for piece in range(2):
+        upper = cut if piece == 0 else s
+        g, slope_upper, _ = margin(upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+        if g > best_g:
+            best_x, best_g, best_slope = upper, g, slope_upper
+        if slope_lower > 0.0 and slope_upper < 0.0:
+            x = top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+            g, slope, _ = margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+            if g > best_g:
+                best_x, best_g, best_slope = x, g, 0.0  # smooth maximum: its slope is 0, not a rounding error
+        if upper == s:
+            break
+        lower, slope_lower = upper, slope_upper
+    return best_x, best_g, best_slope

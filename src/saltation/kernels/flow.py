@@ -1,0 +1,50 @@
+"""The closed-form flow between events (README.md, section 1)."""
+
+from math import exp, expm1
+
+from .jit import kernel
+
+# Terms of the power series of k(d) for |d| < SERIES_LIMIT: the first one left out is below 1e-17.
+SERIES_LIMIT = 1.0
+SERIES_TERMS = 18
+
+
+@kernel
+def phi(s, tau_mem, tau_syn):
+    """V(s) that a unit current at time 0 causes:  (e^{-s/tau_syn} - e^{-s/tau_mem}) / (1 - tau_mem/tau_syn).
+
+    Written as (s/tau_mem) e^{-s/slower} (1 - e^{-|d|})/|d| with d = delta s = s/tau_mem - s/tau_syn: nothing cancels at
+    any ratio of the time constants, and nothing overflows.
+    """
+    x = s / tau_mem
+    d = abs(x - s / tau_syn)
+    slow = x * exp(-s / max(tau_mem, tau_syn))
+    if d == 0.0:
+        return slow
+    return slow * (-expm1(-d) / d)
+
+
+@kernel
+def phi_gradient(s, tau_mem, tau_syn):
+    """phi(s), d phi / d tau_mem, d phi / d tau_syn.
+
+    With m = 1/tau_mem, n = 1/tau_syn, delta = m - n:  phi = m h,  h = int_0^s e^{-m(s-x)} e^{-nx} dx,
+    -dh/dn = K_n = int_0^s x e^{-m(s-x)} e^{-nx} dx = s^2 e^{-ms} k(delta s),  -dh/dm = K_m = s h - K_n,
+    k(d) = (d e^d - e^d + 1)/d^2 = sum_j d^j / (j! (j + 2)).
+    """
+    m = 1.0 / tau_mem
+    n = 1.0 / tau_syn
+    value = phi(s, tau_mem, tau_syn)
+    h = value * tau_mem
+    d = s / tau_mem - s / tau_syn
+    if abs(d) < SERIES_LIMIT:
+        term = 1.0
+        k = 0.5
+        for j in range(1, SERIES_TERMS):
+            term *= d / j
+            k += term / (j + 2)
+        K_n = s * s * exp(-s * m) * k
+    else:
+        K_n = (s * exp(-s * n) - h) / (m - n)
+    K_m = s * h - K_n
+    return value, -m * m * (h - m * K_m), n * n * m * K_n

@@ -1,0 +1,34 @@
+"""The one decorator of all kernels, and the cache that can never be stale.
+
+Numba keys a cached function by its own file only, so an edit in `flow.py` would leave machine code of `forward.py`
+that has the old flow inlined. Our kernels are therefore cached in a folder named by a hash over all kernel files.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numba
+from numba.core import config
+
+
+def _cache_dir() -> Path:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "saltation" / digest.hexdigest()[:16]
+
+
+CACHE_DIR = _cache_dir()
+
+
+def kernel(function):
+    """Compile `function` lazily: no Python objects, the GIL released, IEEE arithmetic (no fastmath), cached on disk."""
+    users_choice = config.CACHE_DIR
+    config.CACHE_DIR = str(CACHE_DIR)  # read when the dispatcher is made, so the user's own functions are not affected
+    try:
+        return numba.njit(function, nogil=True, cache=True, error_model="numpy")
+    finally:
+        config.CACHE_DIR = users_choice

@@ -1,0 +1,204 @@
+"""`Layer` = connection + neuron, and `Sequential`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import check, ops
+from .connections import Linear
+from .kernels.flow import phi
+from .kernels.layout import THRESHOLD
+from .neurons import LI, LIF
+from .readout import Readout
+from .spikes import Spikes
+
+# A spike counts as grazing if tau_mem d(V - theta)/dt < GRAZING threshold: its gradient is 1/GRAZING or larger.
+GRAZING = 1e-2
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `Layer.run` returns.
+
+    spikes: the output spikes. peak: (B, N), maximum of V - theta since the last spike, or None if not asked for;
+    slopes: (S,), tau_mem d(V - theta)/dt / threshold at every spike; grazing: how many of them are below 0.01, which
+    makes a large gradient.
+    """
+
+    spikes: Spikes
+    peak: Tensor | None
+    slopes: Tensor
+
+    @property
+    def grazing(self) -> int:
+        """Number of spikes that graze the threshold."""
+        return int((self.slopes < GRAZING).sum())
+
+
+class Layer(nn.Module):
+    """A population of neurons and the connection that feeds it, simulated on [0, duration] of its input.
+
+    Args:
+        connection: `Linear`.
+        neuron: `LIF` or `LI`, as many as the connection has outputs.
+        max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`.
+
+    Calling the layer with `Spikes` returns `Spikes` (LIF) or a `Readout` (LI). It holds no state between calls.
+
+    Example:
+        >>> from saltation import LIF, Linear
+        >>> layer = Layer(Linear(2, 1), LIF(1, tau_mem=2.0, tau_syn=1.0))
+        >>> _ = torch.nn.init.constant_(layer.connection.weight, 3.0)
+        >>> layer(Spikes.from_lists([[(0.0, 0), (0.5, 1)]], num_units=2, duration=5.0)).counts().tolist()
+        [[2]]
+    """
+
+    def __init__(self, connection: Linear, neuron: LIF | LI, max_spikes: int = ops.DEFAULT_BUDGET):
+        super().__init__()
+        check.width(connection.out_size, neuron.size, "the neurons of a layer and the outputs of its connection")
+        self.connection = connection
+        self.neuron = neuron
+        self.max_spikes = check.positive_int(max_spikes, "max_spikes")
+
+    def forward(self, spikes: Spikes) -> Any:
+        """Output spikes (LIF) or readout (LI) for a batch of input spikes."""
+        if isinstance(self.neuron, LI):
+            return Readout(self._arguments(spikes), self.neuron.size, spikes.duration)
+        return self.run(spikes).spikes
+
+    def run(self, spikes: Spikes, peak: bool = False) -> Result:
+        """As calling the layer, with more about what happened. Only for spiking neurons.
+
+        Args:
+            peak: also compute `Result.peak`, with exact gradients (it can revive silent neurons).
+        """
+        if not isinstance(self.neuron, LIF):
+            raise TypeError("run() is for spiking neurons; call the layer to get the readout of leaky integrators")
+        setting = ops.Setting(
+            subtract=self.neuron.reset == "subtract",
+            spiking=True,
+            duration=spikes.duration,
+            want_peak=peak,
+            min_slope=self.neuron.min_slope,
+            budget=self.max_spikes,
+        )
+        times, units, offsets, peaks, slopes = ops.lif(*self._arguments(spikes), setting)
+        output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)
+        return Result(output, peaks if peak else None, slopes)
+
+    def free_peak(self, spikes: Spikes) -> Tensor:
+        """(B, N): the largest V if no neuron ever spiked; how strongly the input drives the layer."""
+        setting = ops.Setting(False, False, spikes.duration, True, 0.0, 1)
+        arguments = list(self._arguments(spikes))
+        arguments[5] = arguments[5].detach().clone()
+        arguments[5][:, THRESHOLD] = 0.0
+        return ops.lif(*arguments, setting)[3]
+
+    def trace(self, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Membrane potential and threshold of one LIF neuron at the given times, for pictures.
+
+        Returns:
+            V, theta: arrays like `times`. At the very time of a spike they hold the values just before it.
+        """
+        with torch.no_grad():
+            own = self(spikes.sample(sample)).to_lists()[0]
+            delay = self.connection.delays().expand(self.connection.weight.shape)[unit].double().numpy()
+            weight = self.connection.weight[unit].double().numpy()
+            neuron = self.neuron.packed()[unit].numpy()
+        arrivals = [(t + delay[i], weight[i]) for t, i in spikes.sample(sample).detach().to_lists()[0]]
+        return _trace(np.asarray(times, float), [t for t, j in own if j == unit], arrivals, neuron, self.neuron)
+
+    def constrain_(self) -> None:
+        """Move trained neuron parameters back into their legal range; call it after optimiser steps."""
+        self.neuron.constrain_()
+
+    def _arguments(self, spikes: Spikes) -> tuple:
+        """Checked and in float64, in the order that `ops` takes."""
+        if not isinstance(spikes, Spikes):
+            raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
+        check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
+        weight, delay = self.connection.weight, self.connection.delays()
+        check.floating(weight, "weight")
+        check.floating(delay, "delay")
+        check.legal_values("weight", weight, weight.isfinite(), "must be finite")
+        check.legal_values("delay", delay, delay.isfinite(), "must be finite")
+        packed = self.neuron.packed()
+        return spikes.times, spikes.units, spikes.offsets, weight.double(), delay.double(), packed
+
+
+def _trace(times, own, arrivals, neuron, population) -> tuple[np.ndarray, np.ndarray]:
+    """V and theta at `times`, given own spikes and arrivals [(time, weight)]."""
+    tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron
+    V, theta = np.zeros_like(times), np.full_like(times, threshold)
+    resets = [(0.0, 0.0, 0.0), *[(T, T + refractory, v_reset) for T in own]]
+    for n, (start, release, V_start) in enumerate(resets):
+        stop = resets[n + 1][0] if n + 1 < len(resets) else np.inf
+        if population.reset == "subtract" and n > 0:
+            V_start = sum(jump * np.exp(-(start - T) / tau_adapt) for T in own[: n - 1])  # a just before the spike
+        before = sum(w * np.exp(-(release - t) / tau_syn) for t, w in arrivals if t <= release)
+        for m in np.nonzero((times > start if n else times >= 0) & (times <= stop))[0]:
+            s = max(times[m] - release, 0.0)
+            V[m] = V_start * np.exp(-s / tau_mem) + before * phi(s, tau_mem, tau_syn) if s > 0 else V_start
+            V[m] += sum(w * phi(times[m] - t, tau_mem, tau_syn) for t, w in arrivals if release < t < times[m])
+            theta[m] += sum(jump * np.exp(-(times[m] - T) / tau_adapt) for T in own[:n])
+    return V, theta
+
+
+class Sequential(nn.Module):
+    """Layers one after the other.
+
+    Args:
+        layers: at least one `Layer`; the sizes must match, and only the last may hold leaky integrators.
+    """
+
+    def __init__(self, *layers: Layer):
+        super().__init__()
+        check.require(len(layers) > 0, "Sequential needs at least one layer")
+        for k, (before, after) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
+            check.width(before.neuron.size, after.connection.in_size, f"the input of layer {k + 1}")
+            check.require(isinstance(before.neuron, LIF), f"layer {k} does not spike: leaky integrators must come last")
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, spikes: Spikes) -> Any:
+        """The last layer's output."""
+        for k in range(len(self.layers)):
+            spikes = self._numbered(k, self.layers[k], spikes)
+        return spikes
+
+    def run(self, spikes: Spikes, peak: bool = False) -> list[Any]:
+        """One `Result` per spiking layer; the `Readout` for a last layer of leaky integrators."""
+        results: list[Any] = []
+        for k, layer in enumerate(self):
+            if isinstance(layer.neuron, LI):
+                results.append(layer(spikes))
+                break
+            results.append(self._numbered(k, layer.run, spikes, peak))
+            spikes = results[-1].spikes
+        return results
+
+    def constrain_(self) -> None:
+        """Move trained neuron parameters back into their legal range; call it after optimiser steps."""
+        for layer in self:
+            layer.constrain_()
+
+    @staticmethod
+    def _numbered(k: int, run, *arguments):
+        """Errors say which layer they come from."""
+        try:
+            return run(*arguments)
+        except (ValueError, ops.SpikeBudgetError) as error:
+            error.args = (f"layer {k}: {error.args[0]}",)
+            raise
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)  # type: ignore[arg-type]
+
+    def __getitem__(self, k: int) -> Layer:
+        return self.layers[k]  # type: ignore[return-value]
+
+    def __len__(self) -> int:
+        return len(self.layers)

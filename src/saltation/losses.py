@@ -1,0 +1,102 @@
+"""Loss functions of spikes or of a readout; plain torch, each the mean over the batch, each defined for silent outputs.
+
+A silent output has no spike time. Where a time is needed it is taken as the end of the sample, which is finite, later
+than any spike, and carries no gradient: such a loss sees that an output is missing, but only `regularizers.peak_hinge`
+or `regularizers.bump_silent_` can bring it back.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from . import check
+from .spikes import Spikes
+
+
+def first_times(spikes: Spikes) -> Tensor:
+    """(B, N): first spike times, with the duration in place of a missing spike."""
+    first = spikes.first()
+    return torch.where(first.isfinite(), first, torch.full_like(first, spikes.duration))
+
+
+def first_spike_cross_entropy(spikes: Spikes, labels: Tensor, tau: float, early: float = 0.0) -> Tensor:
+    """Cross-entropy of softmax(-t/tau) over first spike times t (Mostafa 2017; Wunderlich & Pehle 2021, eq. 20).
+
+    Args:
+        spikes: outputs, one unit per class.
+        labels: (B,) int64.
+        tau: > 0, the time difference that counts as a clear decision.
+        early: >= 0, weight of an extra term exp(t_label / duration) - 1 that favours early answers.
+    """
+    check.labels(labels, spikes.num_samples, spikes.num_units)
+    tau = check.finite_number(tau, "tau", low=0.0, strict=True)
+    early = check.finite_number(early, "early", low=0.0)
+    t = first_times(spikes)
+    if not len(labels):
+        return t.sum()
+    loss = functional.cross_entropy(-t / tau, labels)
+    if early > 0.0:
+        t_label = t.gather(1, labels[:, None])
+        loss = loss + early * torch.expm1(t_label / spikes.duration).mean()
+    return loss
+
+
+def shift_invariant(spikes: Spikes, labels: Tensor, margin: float = 0.2) -> Tensor:
+    """1/2 sum_n (t_n - t_label - margin [n != label])^2, which only sees differences of times (DelGrad 2025).
+
+    Args:
+        spikes: outputs, one unit per class.
+        labels: (B,) int64.
+        margin: how much later than the label's neuron the others should fire, > 0, in the unit of time.
+    """
+    check.labels(labels, spikes.num_samples, spikes.num_units)
+    margin = check.finite_number(margin, "margin", low=0.0, strict=True)
+    t = first_times(spikes)
+    if not len(labels):
+        return t.sum()
+    target = margin * (1.0 - functional.one_hot(labels, spikes.num_units).to(t.dtype))
+    return 0.5 * (t - t.gather(1, labels[:, None]) - target).square().sum(1).mean()
+
+
+def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:
+    """Mean over samples of the squared differences to target spike trains, matched in order.
+
+    The k-th spike of a unit is compared with its k-th target. A missing spike is taken to come at the end of the sample
+    and costs (duration - target)^2; a surplus spike costs (duration - t)^2, which pushes it out of the sample.
+
+    Args:
+        spikes, target: of the same samples, units and duration.
+    """
+    for name in ("num_samples", "num_units", "duration"):
+        ours, theirs = getattr(spikes, name), getattr(target, name)
+        check.require(ours == theirs, f"{name} differs: spikes have {ours}, target has {theirs}")
+    cells = spikes.num_samples * spikes.num_units
+    ranked = [_ranked(train, cells) for train in (spikes, target)]
+    width = max(train.shape[1] for train in ranked)
+    ours, theirs = (functional.pad(train, (0, width - train.shape[1]), value=spikes.duration) for train in ranked)
+    return (ours - theirs).square().sum() / max(spikes.num_samples, 1)
+
+
+def _ranked(train: Spikes, cells: int) -> Tensor:
+    """(cells, K): the k-th spike of every unit in every sample, the duration where there is none."""
+    flat = train.sample_index() * train.num_units + train.units
+    order = torch.argsort(flat, stable=True)  # keeps the order of time within a unit
+    counts = torch.bincount(flat, minlength=cells)
+    rank = torch.arange(flat.numel()) - (counts.cumsum(0) - counts)[flat[order]]
+    width = int(counts.max()) if cells else 0
+    table = torch.full((cells, width), train.duration, dtype=train.times.dtype)
+    return table.index_put((flat[order], rank), train.times[order])
+
+
+def readout_cross_entropy(values: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of readout values (B, N) as logits, labels (B,) int64."""
+    check.require(values.dim() == 2, f"values has shape {tuple(values.shape)}: must be (samples, classes)")
+    check.labels(labels, *values.shape)
+    return functional.cross_entropy(values, labels) if len(labels) else values.sum()
+
+
+def first_spike_prediction(spikes: Spikes) -> Tensor:
+    """(B,) int64: the unit that spikes first, -1 where all are silent."""
+    first = spikes.first().detach()
+    earliest, unit = first.min(1)
+    return torch.where(earliest.isfinite(), unit, torch.full_like(unit, -1))

@@ -1,0 +1,173 @@
+"""Neuron models: parameters and their equations. The kernels solve the equations; nothing here holds state."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import check
+
+PARAMETERS = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset", "refractory")
+TRAINABLE = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset")
+RESETS = ("constant", "subtract")
+
+# Where `constrain_` stops a trained parameter, relative to its initial value.
+SMALLEST_FACTOR = 1e-2
+
+
+class Neuron(nn.Module):
+    """What LIF and LI share: a population whose parameters are scalars or per neuron, some of them trained."""
+
+    def __init__(self, size: int, values: dict[str, Any], train: Sequence[str], trainable: Sequence[str]):
+        super().__init__()
+        self.size = check.positive_int(size, "size")
+        if isinstance(train, str):
+            raise TypeError(f"train = {train!r}: pass a tuple of names, for example ({train!r},)")
+        for name in train:
+            check.require(name in trainable, f"train = {tuple(train)!r}: {name!r} is not one of {tuple(trainable)}")
+        self.train_names = tuple(train)
+        for name, value in values.items():
+            tensor = check.neuron_parameter(name, value, size)
+            if name in train:
+                # one value per neuron: what is trained is individual
+                tensor = tensor.to(torch.get_default_dtype()) if not isinstance(value, Tensor) else tensor
+                self.register_parameter(name, nn.Parameter(tensor.expand(size).clone()))
+            else:
+                self.register_buffer(name, tensor)
+        self.floors = {name: SMALLEST_FACTOR * float(getattr(self, name).detach().min()) for name in train}
+
+    def columns(self) -> dict[str, Tensor]:
+        """The parameters by name; LI lacks some, which the kernels then never use."""
+        return {name: getattr(self, name) for name in PARAMETERS}
+
+    def packed(self) -> Tensor:
+        """(size, 7) float64, the columns of kernels/layout.py; carries gradients. Raises ValueError if one is illegal."""
+        self.validate()
+        values = self.columns()
+        return torch.stack([values[name].double().expand(self.size) for name in PARAMETERS], dim=1)
+
+    def validate(self) -> None:
+        """Raise ValueError if a parameter is illegal."""
+        for name in PARAMETERS[:3]:
+            value = self.columns()[name]
+            check.legal_values(name, value, (value > 0) & value.isfinite(), "a time constant must be > 0 and finite")
+
+    def constrain_(self) -> None:
+        """Move trained parameters that have left their legal range back to its edge. Call it after optimiser steps."""
+        with torch.no_grad():
+            for name in self.train_names:
+                if name.startswith("tau"):
+                    getattr(self, name).clamp_(min=self.floors[name])
+
+    def extra_repr(self) -> str:
+        """What print shows."""
+        shown = {name: getattr(self, name) for name in PARAMETERS if hasattr(self, name)}
+        parts = [
+            f"{name}={v.item():g}" if v.numel() == 1 else f"{name}=<{v.numel()} values>" for name, v in shown.items()
+        ]
+        return ", ".join([str(self.size), *parts, f"train={self.train_names}"])
+
+
+class LIF(Neuron):
+    """Leaky integrate-and-fire neurons with current-based synapses and an adaptive threshold.
+
+        tau_mem   dV/dt = -V + I           tau_syn dI/dt = -I          tau_adapt da/dt = -a
+        theta(t) = threshold + a(t)
+
+    An input spike adds its weight to I. When V reaches theta from below the neuron spikes: V -> v_reset (or
+    V -> V - threshold), a += jump, and V is held for the refractory period. Any number of spikes.
+
+    Args:
+        size: number of neurons.
+        tau_mem, tau_syn: time constants, > 0, any ratio, equal ones too; in the unit of the spike times.
+        threshold: base of the threshold, > v_reset and > 0.
+        jump: what each own spike adds to the threshold; 0 switches adaptation off, < 0 is facilitation.
+        tau_adapt: time constant of the adaptation, > 0; must be given if jump is not 0 or is trained.
+        v_reset: potential after a spike, < threshold; used by reset="constant".
+        refractory: time for which V is held after a spike, >= 0; math.inf allows one spike at most.
+        reset: "constant" (V -> v_reset) or "subtract" (V -> V - threshold, which leaves V = a).
+        train: names of the parameters to train, out of tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset. They
+            become nn.Parameters of shape (size,).
+        min_slope: lower bound on d(V - theta)/dt at a spike in the backward pass, >= 0, in units of V per time. A spike
+            that grazes the threshold has a diverging gradient; 0, the default, keeps it exact.
+
+    Every parameter is a number or a tensor of shape (size,).
+
+    Raises:
+        ValueError, TypeError: if a value is out of range, or of another shape or dtype.
+
+    Example:
+        >>> LIF(30, tau_mem=20e-3, tau_syn=5e-3, jump=0.2, tau_adapt=0.2, train=("threshold", "jump")).threshold.shape
+        torch.Size([30])
+    """
+
+    def __init__(
+        self,
+        size: int,
+        tau_mem: float | Tensor,
+        tau_syn: float | Tensor,
+        threshold: float | Tensor = 1.0,
+        jump: float | Tensor = 0.0,
+        tau_adapt: float | Tensor | None = None,
+        v_reset: float | Tensor = 0.0,
+        refractory: float | Tensor = 0.0,
+        reset: str = "constant",
+        train: Sequence[str] = ("threshold",),
+        min_slope: float = 0.0,
+    ):
+        if tau_adapt is None:
+            adaptive = "jump" in train or "tau_adapt" in train or bool(torch.as_tensor(jump).ne(0).any())
+            check.require(not adaptive, "tau_adapt is missing: an adaptive threshold (jump not 0, or trained) needs it")
+            tau_adapt = tau_mem  # never used
+        given = (tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory)
+        values = dict(zip(PARAMETERS, given, strict=True))
+        super().__init__(size, values, train, TRAINABLE)
+        check.require(reset in RESETS, f"reset = {reset!r}: must be one of {RESETS}")
+        self.reset = reset
+        self.min_slope = check.finite_number(min_slope, "min_slope", low=0.0)
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise ValueError if a parameter is illegal."""
+        super().validate()
+        check.legal_values("jump", self.jump, self.jump.isfinite(), "must be finite")
+        check.legal_values("v_reset", self.v_reset, self.v_reset.isfinite(), "must be finite")
+        check.legal_values("refractory", self.refractory, self.refractory >= 0, "must be >= 0 (math.inf is legal)")
+        rule = "must be finite and > 0, else the neuron spikes without input"
+        check.legal_values("threshold", self.threshold, (self.threshold > 0) & self.threshold.isfinite(), rule)
+        gap = (self.threshold - self.v_reset).detach()
+        rule = "must be above v_reset, else a spike follows each spike at once"
+        check.legal_values("threshold", self.threshold.expand(gap.shape), gap > 0, rule)
+
+    def constrain_(self) -> None:
+        """Move trained parameters that have left their legal range back to its edge. Call it after optimiser steps."""
+        super().constrain_()
+        with torch.no_grad():
+            if "threshold" in self.train_names:
+                self.threshold.clamp_(min=self.floors["threshold"])
+                self.threshold.copy_(torch.maximum(self.threshold, self.v_reset + self.floors["threshold"]))
+            elif "v_reset" in self.train_names:
+                self.v_reset.copy_(torch.minimum(self.v_reset, 0.99 * self.threshold))
+
+
+class LI(Neuron):
+    """Leaky integrators that never spike: the readout. Equations as LIF, without threshold.
+
+    Args:
+        size: number of units.
+        tau_mem, tau_syn: time constants, > 0; numbers or tensors of shape (size,).
+        train: names out of tau_mem, tau_syn to train; they become nn.Parameters of shape (size,).
+
+    A `Layer` with LI neurons returns a `Readout`.
+    """
+
+    def __init__(self, size: int, tau_mem: float | Tensor, tau_syn: float | Tensor, train: Sequence[str] = ()):
+        super().__init__(size, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train, ("tau_mem", "tau_syn"))
+        self.validate()
+
+    def columns(self) -> dict[str, Tensor]:
+        """tau_mem and tau_syn; a threshold of 0, so that a peak over it is the maximum of V."""
+        zero = torch.zeros((), dtype=torch.float64)
+        unused = dict.fromkeys(PARAMETERS, zero) | {"tau_adapt": torch.ones((), dtype=torch.float64)}
+        return unused | {"tau_mem": self.tau_mem, "tau_syn": self.tau_syn}

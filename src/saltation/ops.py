@@ -1,0 +1,212 @@
+"""Where torch meets the kernels: autograd functions, the blocks of work, and the threads. No mathematics here.
+
+Work is split into fixed blocks of samples, whatever the number of threads, and partial gradients are added in block
+order: results are bit-identical for any `torch.set_num_threads`.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .kernels import layout
+from .kernels.arrivals import merge_spikes
+from .kernels.backward import lif_backward
+from .kernels.forward import lif_forward
+from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
+
+MAX_BLOCKS = 16
+DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
+FIRST_ROWS_PER_NEURON = 2  # a guess; the buffer grows
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+class Setting(NamedTuple):
+    """What a layer fixes for its kernels, besides tensors."""
+
+    subtract: bool
+    spiking: bool
+    duration: float
+    want_peak: bool
+    min_slope: float
+    budget: int
+
+
+class SpikeBudgetError(RuntimeError):
+    """A neuron spiked more often than its budget allows. neuron and sample say which."""
+
+    def __init__(self, neuron: int, sample: int, budget: int):
+        super().__init__(
+            f"neuron {neuron} spiked more than {budget} times in sample {sample}: its activity runs away. Lower the "
+            "weights, use a refractory period or a jump >= 0, or raise the layer's max_spikes"
+        )
+        self.neuron, self.sample, self.budget = neuron, sample, budget
+
+
+def in_blocks(count: int, work: Callable[[int, int], Any]) -> list[Any]:
+    """[work(first, last) ...] over fixed blocks of `count` items, on torch.get_num_threads() threads, in order."""
+    edges = np.linspace(0, count, min(count, MAX_BLOCKS) + 1).astype(int).tolist()
+    spans = list(zip(edges[:-1], edges[1:], strict=True))
+    threads = torch.get_num_threads()
+    if threads == 1 or len(spans) <= 1:
+        return [work(*span) for span in spans]
+    key = (os.getpid(), threads)  # threads do not survive a fork: every process makes its own
+    if key not in _pools:
+        _pools[key] = ThreadPoolExecutor(threads, thread_name_prefix="saltation")
+    return list(_pools[key].map(lambda span: work(*span), spans))
+
+
+def _arrays(times: Tensor, units: Tensor, offsets: Tensor, weight: Tensor, delay: Tensor, neurons: Tensor, setting):
+    events = layout.Events(times.detach().numpy(), units.numpy(), offsets.numpy())
+    synapses = layout.Synapses(weight.detach().contiguous().numpy(), delay.detach().contiguous().numpy())
+    packed = layout.Neurons(neurons.detach().contiguous().numpy(), setting.subtract, setting.spiking, setting.duration)
+    return events, synapses, packed
+
+
+def _simulate_block(events, synapses, neurons, counts, peaks, budget: int, first: int, last: int) -> np.ndarray:
+    """The spike rows of the samples first ... last - 1. The buffer grows until everything fits."""
+    N = synapses.weight.shape[0]
+    rows = np.empty(((last - first) * N * FIRST_ROWS_PER_NEURON + 16, layout.NUM_COLUMNS))
+    cursor, filled = first * N, 0
+    while True:
+        buffer = layout.SpikeBuffer(rows, counts)
+        status, cursor, filled = lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, budget)
+        if status == layout.DONE:
+            return rows[:filled]
+        if status == layout.BUDGET_EXCEEDED:
+            raise SpikeBudgetError(cursor % N, cursor // N, budget)
+        rows = np.concatenate([rows[:filled], np.empty((2 * rows.shape[0], layout.NUM_COLUMNS))])
+
+
+def _sum_gradients(events, synapses, neurons, run) -> layout.Gradients:
+    """Add up, in block order, what run(first, last, gradients) writes for each block of samples."""
+    times = np.zeros_like(events.times)  # every block has its own samples
+
+    def block(first: int, last: int) -> layout.Gradients:
+        arrays = (synapses.weight, synapses.delay, neurons.parameters)
+        gradients = layout.Gradients(times, *(np.zeros_like(array) for array in arrays))
+        run(first, last, gradients)
+        return gradients
+
+    parts = in_blocks(events.offsets.size - 1, block)
+    if not parts:
+        arrays = (synapses.weight, synapses.delay, neurons.parameters)
+        return layout.Gradients(times, *(np.zeros_like(array) for array in arrays))
+    total = parts[0]
+    for part in parts[1:]:
+        for sum_, partial in zip(total[1:], part[1:], strict=True):
+            sum_ += partial
+    return total
+
+
+class _LIF(torch.autograd.Function):
+    """(times, weight, delay, neurons) -> (times, units, offsets, peak, slopes); see README.md in kernels/."""
+
+    @staticmethod
+    def forward(ctx, times, weight, delay, neurons, units, offsets, setting):
+        events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, setting)
+        B, N = offsets.numel() - 1, weight.shape[0]
+        counts = np.zeros((B, N), np.int64)
+        peak_shape = (B, N) if setting.want_peak else (0, 0)
+        peaks = layout.Peaks(*(np.zeros(peak_shape) for _ in range(3)))
+
+        def block(first, last):
+            return _simulate_block(events, synapses, packed, counts, peaks, setting.budget, first, last)
+
+        rows = np.concatenate([*in_blocks(B, block), np.empty((0, layout.NUM_COLUMNS))])
+        bounds = np.concatenate([[0], counts.sum(1).cumsum()])
+        S = rows.shape[0]
+        out_times, out_units, order = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64)
+        for b in range(B):
+            part = slice(bounds[b], bounds[b + 1])
+            merge_spikes(counts[b], rows[part], layout.TIME, out_times[part], out_units[part], order[part])
+            order[part] += bounds[b]
+        ctx.save_for_backward(times, weight, delay, neurons, units, offsets)
+        ctx.kept = rows, counts, peaks, bounds, order
+        ctx.setting = setting
+        slopes = _slopes(rows[order], out_units, packed.parameters)
+        results = [torch.from_numpy(array) for array in (out_times, out_units, bounds, peaks.value, slopes)]
+        ctx.mark_non_differentiable(results[1], results[2], results[4])
+        return tuple(results)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_times, _units, _offsets, grad_peak, _slopes):
+        times, weight, delay, neurons, units, offsets = ctx.saved_tensors
+        rows, counts, peaks, bounds, order = ctx.kept
+        events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, ctx.setting)
+        buffer = layout.SpikeBuffer(rows, counts)
+        grad_rows = np.empty(rows.shape[0])
+        grad_rows[order] = grad_times.numpy()
+        G_peak = np.ascontiguousarray(grad_peak.numpy())
+
+        def run(first, last, gradients):
+            lif_backward(
+                events, synapses, packed, first, last, buffer, bounds[first], grad_rows, peaks, G_peak,
+                ctx.setting.min_slope, gradients,
+            )  # fmt: skip
+
+        total = _sum_gradients(events, synapses, packed, run)
+        return (*(torch.from_numpy(array) for array in total), None, None, None)
+
+
+def _slopes(rows: np.ndarray, units: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """tau_mem d(V - theta)/dt / threshold at every spike: small where it grazed the threshold."""
+    of = parameters[units]
+    V = of[:, layout.THRESHOLD] + rows[:, layout.ADAPTATION]
+    slope = rows[:, layout.CURRENT] - V + rows[:, layout.ADAPTATION] * of[:, layout.TAU_MEM] / of[:, layout.TAU_ADAPT]
+    return slope / of[:, layout.THRESHOLD]
+
+
+class _Readout(torch.autograd.Function):
+    """(times, weight, delay, neurons) -> (B, N, Q) functionals of the membrane potential; see kernels/readout.py."""
+
+    @staticmethod
+    def forward(ctx, times, weight, delay, neurons, units, offsets, setting, mode, points):
+        events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, setting)
+        out = np.zeros((offsets.numel() - 1, weight.shape[0], points.size))
+        in_blocks(
+            out.shape[0],
+            lambda first, last: readout_forward(mode, events, synapses, packed, first, last, points, out),
+        )
+        ctx.save_for_backward(times, weight, delay, neurons, units, offsets)
+        ctx.setting, ctx.mode, ctx.points = setting, mode, points
+        return torch.from_numpy(out)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_out):
+        times, weight, delay, neurons, units, offsets = ctx.saved_tensors
+        events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, ctx.setting)
+        G = np.ascontiguousarray(grad_out.numpy())
+
+        def run(first, last, gradients):
+            readout_backward(ctx.mode, events, synapses, packed, first, last, ctx.points, G, gradients)
+
+        total = _sum_gradients(events, synapses, packed, run)
+        return (*(torch.from_numpy(array) for array in total), None, None, None, None, None)
+
+
+def lif(times, units, offsets, weight, delay, neurons, setting: Setting):
+    """Simulate one layer.
+
+    times (E,), weight (N, M), delay (N or 1, M or 1) and neurons (N, 7) are float64 and may carry gradients.
+    Returns times (S,), units (S,), offsets (B + 1,), peak (B, N) or (0, 0), and the dimensionless slope of every spike.
+    """
+    return _LIF.apply(times, weight, delay, neurons, units, offsets, setting)
+
+
+def li_values(times, units, offsets, weight, delay, neurons, setting: Setting, points: np.ndarray) -> Tensor:
+    """(B, N, Q): V at the given times (Q,)."""
+    return _Readout.apply(times, weight, delay, neurons, units, offsets, setting, VALUE, points)
+
+
+def li_window(times, units, offsets, weight, delay, neurons, setting: Setting, tau: float) -> Tensor:
+    """(B, N): int_0^duration e^{-t/tau} V dt; tau = inf is the plain integral."""
+    points = np.array([tau])
+    return _Readout.apply(times, weight, delay, neurons, units, offsets, setting, WINDOW, points)[:, :, 0]

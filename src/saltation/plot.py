@@ -1,0 +1,203 @@
+"""Pictures of a run. Everything is drawn off screen and saved as PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from saltation.data.events import EventDataset
+from saltation.layer import Layer, Sequential
+from saltation.neurons import LIF
+from saltation.spikes import Spikes
+
+# Okabe and Ito's palette: told apart with every kind of colour vision.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6E6E6E"
+DPI = 150
+TRACE_POINTS = 4000
+
+
+def run_pictures(
+    folder: Path,
+    model: Sequential,
+    initial: dict[str, torch.Tensor],
+    history: Sequence[dict[str, Any]],
+    examples: EventDataset,
+) -> list[Path]:
+    """Save learning_curves.png, sample.png and parameters.png in `folder`; returns their paths.
+
+    model     the trained network
+    initial   its state_dict before training
+    history   one dict of metrics per epoch
+    examples  the first of its samples is shown
+    """
+    paths = [folder / "learning_curves.png", folder / "sample.png", folder / "parameters.png"]
+    learning_curves(history, paths[0])
+    spikes, labels = examples.batch(np.array([0]))
+    label = int(labels[0])
+    name = examples.class_names[label] if examples.class_names else str(label)
+    sample_picture(model, spikes, paths[1], title=f"one sample of class {name}")
+    parameter_histograms(initial, model.state_dict(), delays(model, initial), delays(model), paths[2])
+    return paths
+
+
+def learning_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
+    """Loss, accuracy, and the health of training: silent outputs and neurons, grazing spikes, gradient norm."""
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    grid = figure.subplots(2, 2, sharex=True)
+    epochs = _column(history, "epoch")
+    loss, accuracy, silent, gradient = grid.flat
+    loss.plot(epochs, _column(history, "loss"), color=BLUE, label="training")
+    loss.plot(epochs, _column(history, "validation_loss"), color=ORANGE, label="validation")
+    loss.set(title="loss", ylabel="loss")
+    loss.legend(frameon=False)
+    accuracy.plot(epochs, 100 * _column(history, "accuracy"), color=BLUE, label="training")
+    accuracy.plot(epochs, 100 * _column(history, "validation_accuracy"), color=ORANGE, label="validation")
+    accuracy.set(title="accuracy", ylabel="%")
+    accuracy.legend(frameon=False, loc="lower right")
+    silent.plot(epochs, 100 * _column(history, "silent_outputs"), color=RED, label="output spikes missing")
+    silent.plot(epochs, 100 * _column(history, "silent_neurons"), color=GREY, label="neurons silent all epoch")
+    silent.set(title="silence", xlabel="epoch", ylabel="%")
+    silent.set_ylim(bottom=0)
+    silent.legend(frameon=False)
+    gradient.plot(epochs, _column(history, "gradient_norm"), color=GREEN, label="gradient norm, mean")
+    gradient.plot(epochs, _column(history, "gradient_norm_max"), color=GREEN, alpha=0.35, label="gradient norm, max")
+    gradient.set(title="gradient norm before clipping, grazing spikes", xlabel="epoch", yscale="log")
+    grazing = gradient.twinx()
+    grazing.bar(epochs, _column(history, "grazing"), color=GREY, alpha=0.35, width=1.0, label="grazing spikes")
+    grazing.set_ylim(0, max(1.0, 2 * float(np.max(_column(history, "grazing"), initial=0))))
+    grazing.set_ylabel("grazing spikes per epoch", color=GREY)
+    handles = [*gradient.get_legend_handles_labels()[0], *grazing.get_legend_handles_labels()[0]]
+    gradient.legend(handles=handles, frameon=False, fontsize="small")
+    _save(figure, [*grid.flat, grazing], path)
+
+
+def sample_picture(
+    model: Sequential,
+    spikes: Spikes,
+    path: Path,
+    title: str = "",
+    layer: int | None = None,
+    unit: int | None = None,
+    end: float | None = None,
+) -> None:
+    """Raster of the first sample through all layers, and V(t) against the threshold theta(t) of one neuron.
+
+    layer, unit  the neuron shown; default: in the last hidden spiking layer, the one that spikes most
+    end          where the time axis ends; default: shortly after the last spike
+    """
+    with torch.no_grad():
+        chain = _propagate(model, spikes.detach())
+    end = _last_time(chain) if end is None else end
+    spiking = [i for i, module in enumerate(model) if isinstance(module.neuron, LIF)]
+    sizes = [max(item.num_units, 1) for item in chain]
+    heights = [float(np.clip(np.sqrt(size) / 4, 0.7, 2.5)) for size in sizes]
+    figure = Figure(figsize=(9, 1.2 * sum(heights) + 3.2), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(len(chain) + 1, 1, sharex=True, height_ratios=[*heights, 2.2])
+    for i, (axis, item) in enumerate(zip(axes, chain, strict=False)):
+        _raster(axis, item, "input" if i == 0 else f"layer {i}", [GREY, BLUE, ORANGE, GREEN][min(i, 3)])
+    if spiking:
+        if layer is None:
+            layer = [i for i in spiking if i < len(model) - 1 or len(spiking) == 1][-1]
+        if unit is None:
+            unit = int(torch.argmax(chain[layer + 1].counts()[0]))
+        _trace(axes[-1], model[layer], chain[layer], chain[layer + 1], unit, end, f"layer {layer + 1}, neuron {unit}")
+    else:
+        axes[-1].set_visible(False)
+    axes[-1].set(xlabel="time", xlim=(0, end))
+    _save(figure, list(axes), path)
+
+
+def parameter_histograms(
+    before: dict[str, torch.Tensor],
+    after: dict[str, torch.Tensor],
+    delays_before: dict[str, np.ndarray],
+    delays_after: dict[str, np.ndarray],
+    path: Path,
+) -> None:
+    """Histograms of the weights and delays of every layer, before and after training."""
+    columns = [name for name in after if name.endswith(".weight")]
+    figure = Figure(figsize=(max(4.2 * len(columns), 5), 6), layout="constrained")
+    grid = figure.subplots(2, len(columns), squeeze=False)
+    for i, name in enumerate(columns):
+        pair = [values[name].detach().numpy().ravel() for values in (before, after)]
+        _histogram(grid[0, i], pair[0], pair[1], f"weights of layer {i + 1}")
+        layer = name.split(".")[-3] if name.count(".") >= 2 else str(i)
+        if layer in delays_after:
+            _histogram(grid[1, i], delays_before[layer], delays_after[layer], f"delays of layer {i + 1}")
+        else:
+            grid[1, i].set_axis_off()
+    _save(figure, [axis for axis in grid.flat if axis.axison], path)
+
+
+@torch.no_grad()
+def delays(model: Sequential, state: dict[str, torch.Tensor] | None = None) -> dict[str, np.ndarray]:
+    """The delays of every delayed layer, by its number as text; with `state`, those of that state_dict."""
+    current = {name: value.clone() for name, value in model.state_dict().items()}
+    if state is not None:
+        model.load_state_dict(state)
+    result = {
+        str(i): layer.connection.delays().detach().numpy().ravel().copy()
+        for i, layer in enumerate(model)
+        if getattr(layer.connection, "raw_delay", None) is not None
+    }
+    model.load_state_dict(current)
+    return result
+
+
+def _propagate(model: Sequential, spikes: Spikes) -> list[Spikes]:
+    """The input spikes and those of every spiking layer (only a last layer may not spike)."""
+    chain = [spikes]
+    for layer in model:
+        if isinstance(layer.neuron, LIF):
+            chain.append(layer(chain[-1]).detach())
+    return chain
+
+
+def _last_time(chain: Sequence[Spikes]) -> float:
+    last = max((float(item.times.max()) for item in chain if len(item.times)), default=0.0)
+    return min(1.1 * last, chain[0].duration) if last > 0 else chain[0].duration
+
+
+def _raster(axis: Axes, spikes: Spikes, name: str, color: str) -> None:
+    first, last = int(spikes.offsets[0]), int(spikes.offsets[1])
+    times, units = spikes.times[first:last].numpy(), spikes.units[first:last].numpy()
+    axis.scatter(times, units, s=160, marker="|", color=color, linewidths=1.4)
+    margin = 0.04 * spikes.num_units + 0.5
+    axis.set(ylabel=f"{name}\n({spikes.num_units})", ylim=(-margin, spikes.num_units - 1 + margin))
+
+
+def _trace(axis: Axes, layer: Layer, spikes: Spikes, output: Spikes, unit: int, end: float, name: str) -> None:
+    times = np.linspace(0.0, end, TRACE_POINTS)
+    potential, threshold = layer.trace(spikes, 0, unit, times)
+    axis.plot(times, potential, color=BLUE, label="membrane potential V")
+    axis.plot(times, threshold, color=RED, linestyle="--", label="threshold θ")
+    first, last = int(output.offsets[0]), int(output.offsets[1])
+    own = output.times[first:last][output.units[first:last] == unit]
+    for time in own.tolist():
+        axis.axvline(time, color=GREY, linewidth=0.8, linestyle=":")
+    axis.set(ylabel=name)
+    axis.legend(frameon=False, loc="upper right", fontsize="small")
+
+
+def _histogram(axis: Axes, before: np.ndarray, after: np.ndarray, title: str) -> None:
+    bins = np.histogram_bin_edges(np.concatenate([before, after]), bins=40)
+    axis.hist(before, bins=bins, color=GREY, alpha=0.45, label="before training")
+    axis.hist(after, bins=bins, histtype="step", color=BLUE, linewidth=1.6, label="after training")
+    axis.set_title(title)
+    axis.legend(frameon=False, fontsize="small")
+
+
+def _column(history: Sequence[dict[str, Any]], name: str) -> np.ndarray:
+    return np.array([np.nan if line.get(name) is None else line[name] for line in history], dtype=float)
+
+
+def _save(figure: Figure, axes: Sequence[Axes], path: Path) -> None:
+    for axis in axes:
+        axis.spines["top"].set_visible(False)
+        axis.title.set_fontsize(10)
+    figure.savefig(path, dpi=DPI)

@@ -1,0 +1,53 @@
+"""`Readout`: what a layer of leaky integrators returns; its outputs are computed when asked for, in closed form."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import check, ops
+
+
+class Readout:
+    """The membrane potentials V of B samples x N leaky integrators over [0, duration], known through functionals.
+
+    Nothing is sampled or stored: every method evaluates a closed form over the input spikes, with exact gradients with
+    respect to their times, weights, delays and time constants.
+    """
+
+    def __init__(self, arguments: tuple, num_units: int, duration: float):
+        self._arguments = arguments
+        self.num_units = num_units
+        self.duration = duration
+
+    def integral(self) -> Tensor:
+        """(B, N): int_0^duration V dt."""
+        return ops.li_window(*self._arguments, self._setting(), math.inf)
+
+    def weighted(self, tau: float) -> Tensor:
+        """(B, N): int_0^duration e^{-t/tau} V dt, which favours early activity; tau > 0 in the unit of time."""
+        tau = check.finite_number(tau, "tau", low=0.0, strict=True, inf_ok=True)
+        return ops.li_window(*self._arguments, self._setting(), tau)
+
+    def maximum(self) -> Tensor:
+        """(B, N): the largest V, at least 0 (its value at the start)."""
+        return ops.lif(*self._arguments, self._setting(want_peak=True))[3]
+
+    def at(self, times: Tensor | list[float]) -> Tensor:
+        """(B, N, Q): V at the given times (Q,), each in [0, duration]."""
+        points = np.asarray(torch.as_tensor(times).detach(), dtype=np.float64)
+        check.require(points.ndim == 1, f"times has shape {points.shape}: must have one dimension")
+        bad = ~((points >= 0) & (points <= self.duration))
+        if bad.any():
+            raise ValueError(f"time {points[bad][0]:g}: must be within [0, duration] = [0, {self.duration:g}]")
+        return ops.li_values(*self._arguments, self._setting(), points)
+
+    def _setting(self, want_peak: bool = False) -> ops.Setting:
+        return ops.Setting(
+            subtract=False, spiking=False, duration=self.duration, want_peak=want_peak, min_slope=0.0, budget=0
+        )
+
+    def __repr__(self) -> str:
+        B = self._arguments[2].numel() - 1
+        return f"Readout({B} samples, {self.num_units} units, duration {self.duration:g})"

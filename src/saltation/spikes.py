@@ -1,0 +1,193 @@
+"""`Spikes`: a ragged batch of events, the only thing that travels between layers."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import check
+
+
+class Spikes:
+    """Spike events of B samples of N units, on [0, duration].
+
+    Args:
+        times: (E,) float64, in [0, duration], sorted within a sample; may carry a gradient.
+        units: (E,) int64 in 0 ... num_units - 1.
+        offsets: (B + 1,) int64; sample b owns the events offsets[b] ... offsets[b + 1] - 1. Samples may be silent, and
+            a batch may have no samples.
+        num_units: N >= 1.
+        duration: length of every sample, > 0, in the unit of the times.
+
+    Raises:
+        ValueError, TypeError: if any of this does not hold.
+
+    Example:
+        >>> spikes = Spikes.from_lists([[(0.1, 0), (0.3, 2)], []], num_units=3, duration=1.0)
+        >>> spikes
+        Spikes(2 samples, 3 units, 2 events, duration 1)
+        >>> spikes.counts().tolist()
+        [[1, 0, 1], [0, 0, 0]]
+    """
+
+    __slots__ = ("duration", "num_units", "offsets", "times", "units")
+
+    def __init__(self, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float):
+        check.spikes(times, units, offsets, num_units, duration)
+        self._set(times, units, offsets, num_units, float(duration))
+
+    def _set(self, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float) -> None:
+        self.times, self.units, self.offsets = times, units, offsets
+        self.num_units, self.duration = num_units, duration
+
+    @classmethod
+    def unchecked(cls, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float) -> "Spikes":
+        """The same without validation, for fields that are right by construction."""
+        spikes = cls.__new__(cls)
+        spikes._set(times, units, offsets, num_units, duration)
+        return spikes
+
+    # -- conversions ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_lists(cls, samples: Sequence[Sequence[tuple[float, int]]], num_units: int, duration: float) -> "Spikes":
+        """From one list of (time, unit) pairs per sample, in any order.
+
+        Raises:
+            ValueError: for times outside [0, duration], units out of range, or entries that are not pairs.
+        """
+        for b, sample in enumerate(samples):
+            for event in sample:
+                check.require(
+                    isinstance(event, Sequence) and len(event) == 2,
+                    f"sample {b} holds {event!r}: every event must be a pair (time, unit)",
+                )
+        ordered = [sorted(sample) for sample in samples]
+        flat = [event for sample in ordered for event in sample]
+        times = torch.tensor([float(time) for time, _ in flat], dtype=torch.float64)
+        units = torch.tensor([unit for _, unit in flat], dtype=torch.int64) if flat else torch.empty(0).long()
+        counts = torch.tensor([0] + [len(sample) for sample in ordered], dtype=torch.int64)
+        return cls(times, units, counts.cumsum(0), num_units, duration)
+
+    def to_lists(self) -> list[list[tuple[float, int]]]:
+        """One list of (time, unit) pairs per sample, sorted by time."""
+        pairs = list(zip(self.times.tolist(), self.units.tolist(), strict=True))
+        bounds = self.offsets.tolist()
+        return [pairs[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    @classmethod
+    def from_dense(cls, raster: Tensor, dt: float, *, time_first: bool) -> "Spikes":
+        """From a raster of spike counts; a spike in step k happens at k dt.
+
+        Args:
+            raster: (T, B, N) if time_first else (B, T, N); non-negative whole numbers of any dtype. A count of 2 makes
+                two simultaneous events.
+            dt: length of a step, > 0.
+        """
+        check.require(raster.dim() == 3, f"raster has shape {tuple(raster.shape)}: must be (T, B, N) or (B, T, N)")
+        check.finite_number(dt, "dt", low=0.0, strict=True)
+        raster = raster.detach()
+        raster = raster.transpose(0, 1) if time_first else raster
+        whole = raster.double()
+        bad = ~((whole >= 0) & (whole == whole.round()) & whole.isfinite())
+        if bool(bad.any()):
+            value = whole[bad][0].item()
+            raise ValueError(f"raster holds {value}: it must hold spike counts, whole numbers >= 0")
+        B, T, N = raster.shape
+        sample, step, unit = raster.nonzero(as_tuple=True)  # ordered by sample, then step
+        repeats = whole[sample, step, unit].long()
+        sample, step, unit = (index.repeat_interleave(repeats) for index in (sample, step, unit))
+        offsets = torch.searchsorted(sample, torch.arange(B + 1))
+        return cls(step.double() * dt, unit, offsets, N, T * dt)
+
+    def to_dense(self, dt: float, *, time_first: bool) -> Tensor:
+        """Spike counts per step of length dt, float32: (T, B, N) if time_first else (B, T, N), T = ceil(duration / dt).
+
+        A spike at t counts in step floor(t / dt), one at the very end in the last step. A time within 1e-9 steps below
+        a step's start counts as on it, so that `from_dense` and `to_dense` are inverse.
+        """
+        check.finite_number(dt, "dt", low=0.0, strict=True)
+        T = max(1, int(-(-self.duration // dt)) if abs(self.duration / dt % 1.0) > 1e-9 else round(self.duration / dt))
+        step = (self.times.detach() / dt + 1e-9).floor().long().clamp(0, T - 1)
+        dense = torch.zeros(self.num_samples, T, self.num_units)
+        dense.index_put_((self.sample_index(), step, self.units), torch.ones(1), accumulate=True)
+        return dense.transpose(0, 1).contiguous() if time_first else dense
+
+    @classmethod
+    def cat(cls, batches: Sequence["Spikes"]) -> "Spikes":
+        """The samples of several batches, one after the other; num_units and duration must agree."""
+        check.require(len(batches) > 0, "Spikes.cat needs at least one batch")
+        for name in ("num_units", "duration"):
+            values = [getattr(batch, name) for batch in batches]
+            check.require(len(set(values)) == 1, f"{name} differs between the batches: {values}")
+        shifts = [0]
+        for batch in batches:
+            shifts.append(shifts[-1] + batch.times.numel())
+        pieces = [batch.offsets[:-1] + shift for batch, shift in zip(batches, shifts, strict=False)]
+        offsets = torch.cat([*pieces, torch.tensor([shifts[-1]])])
+        times = torch.cat([batch.times for batch in batches])
+        units = torch.cat([batch.units for batch in batches])
+        return cls.unchecked(times, units, offsets, batches[0].num_units, batches[0].duration)
+
+    # -- views ---------------------------------------------------------------------------------------------------
+
+    @property
+    def num_samples(self) -> int:
+        """B"""
+        return self.offsets.numel() - 1
+
+    def sample_index(self) -> Tensor:
+        """(E,) int64: the sample of every event."""
+        return torch.arange(self.num_samples).repeat_interleave(self.offsets.diff())
+
+    def counts(self) -> Tensor:
+        """(B, N) int64: spikes of each unit in each sample."""
+        flat = self.sample_index() * self.num_units + self.units
+        return torch.bincount(flat, minlength=self.num_samples * self.num_units).view(self.num_samples, self.num_units)
+
+    def first(self) -> Tensor:
+        """(B, N): time of each unit's first spike, inf where it is silent; carries the gradient of the times."""
+        return self._pick(first=True)
+
+    def last(self) -> Tensor:
+        """(B, N): time of each unit's last spike, -inf where it is silent; carries the gradient of the times."""
+        return self._pick(first=False)
+
+    def _pick(self, first: bool) -> Tensor:
+        flat = self.sample_index() * self.num_units + self.units
+        E, cells = self.times.numel(), self.num_samples * self.num_units
+        start, reduce = (E, "amin") if first else (-1, "amax")
+        event = torch.full((cells,), start).scatter_reduce(0, flat, torch.arange(E), reduce)
+        fired = event != start
+        found = torch.full((cells,), torch.inf if first else -torch.inf, dtype=self.times.dtype)
+        found = found.masked_scatter(fired, self.times[event[fired]])
+        return found.view(self.num_samples, self.num_units)
+
+    def sample(self, b: int) -> "Spikes":
+        """Sample b alone, as a batch of one; negative b counts from the end."""
+        check.require(-self.num_samples <= b < self.num_samples, f"sample {b}: this batch has {self.num_samples}")
+        b %= self.num_samples
+        start, stop = int(self.offsets[b]), int(self.offsets[b + 1])
+        offsets = torch.tensor([0, stop - start])
+        return Spikes.unchecked(self.times[start:stop], self.units[start:stop], offsets, self.num_units, self.duration)
+
+    def detach(self) -> "Spikes":
+        """The same events without gradient."""
+        return Spikes.unchecked(self.times.detach(), self.units, self.offsets, self.num_units, self.duration)
+
+    def with_times(self, times: Tensor) -> "Spikes":
+        """The same units with other times; sorted again within each sample, gradients kept."""
+        check.require(times.shape == self.times.shape, f"times has {times.numel()} events, not {self.times.numel()}")
+        order = torch.argsort(times.detach(), stable=True)
+        order = order[torch.argsort(self.sample_index()[order], stable=True)]
+        return Spikes(times[order], self.units[order], self.offsets, self.num_units, self.duration)
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __repr__(self) -> str:
+        gradient = ", times with gradient" if self.times.requires_grad else ""
+        return (
+            f"Spikes({self.num_samples} samples, {self.num_units} units, {self.times.numel()} events, "
+            f"duration {self.duration:g}{gradient})"
+        )

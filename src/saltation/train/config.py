@@ -1,0 +1,152 @@
+"""What a recipe can say: typed fields with their units, ranges and defaults."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class DataConfig:
+    """Which data set, and from where; see `saltation.data.load`."""
+
+    name: str = "yin_yang"  # yin_yang, digits, braille, events
+    path: str | None = None  # the file, for braille and events
+    root: str | None = None  # data root; null: the environment variable SALTATION_DATA
+    split_key: str | None = None  # which array of the file holds the split; null: "split"
+    duration: float | None = None  # how long a sample is simulated; null: what the data set says
+    validation_fraction: float = 0.1  # taken from the training samples if there are no validation samples
+    validation_seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)  # further options of the data set
+
+
+@dataclass
+class WeightConfig:
+    """Initial weights: normal with `mean` and `std`; or, where mean is null, scaled to a drive (`init.drive_`)."""
+
+    mean: float | None = None
+    std: float = 1.0  # with a drive: relative to the mean
+    drive: float = 1.5  # mean peak of the free membrane potential, as a multiple of the threshold
+
+
+@dataclass
+class LayerConfig:
+    """One layer: a fully connected, possibly delayed connection and its neurons. Times in the unit of the data."""
+
+    neuron: str = "lif"  # lif, li (a readout that never spikes; last layer only)
+    size: int | None = None  # null in the last layer: the number of classes
+    delay: str = "none"  # none, axonal, dendritic, synaptic
+    min_delay: float = 0.0
+    max_delay: float = 1.0
+    delay_init: list[float] | None = None  # [low, high] of a uniform distribution; null: [min_delay, max_delay]
+    tau_mem: float = 2.0
+    tau_syn: float = 1.0
+    tau_adapt: float | None = None  # needed where jump is not 0 or is trained
+    threshold: float = 1.0
+    jump: float = 0.0  # threshold adaptation per spike
+    v_reset: float = 0.0
+    refractory: float = 0.0  # .inf: at most one spike
+    reset: str = "constant"  # constant, subtract
+    min_slope: float = 0.0  # bound of the slope of grazing spikes; 0: exact gradients
+    train: list[str] = field(default_factory=list)  # neuron parameters that are trained, for example [threshold]
+    weights: WeightConfig = field(default_factory=WeightConfig)
+
+
+@dataclass
+class ModelConfig:
+    """The layers from input to output."""
+
+    layers: list[LayerConfig] = field(default_factory=list)
+
+
+@dataclass
+class LossConfig:
+    """The loss; which of its parameters count depends on the name."""
+
+    name: str = "shift_invariant"  # shift_invariant, first_spike_cross_entropy, readout
+    margin: float = 0.2  # shift_invariant: wanted lead of the right neuron, in time units
+    tau: float = 0.5  # first_spike_cross_entropy: time scale of the softmax
+    early: float = 0.0  # first_spike_cross_entropy: weight of the early-spike term
+    readout: str = "weighted"  # readout: integral, weighted, maximum of the LI layer
+    window: float = 1.0  # readout weighted: decay time of the weight exp(-t / window)
+
+
+@dataclass
+class LearningRates:
+    """Learning rates by kind of parameter. 0 freezes that kind."""
+
+    weight: float = 0.01
+    delay: float = 0.01  # of the delay as a fraction of its range
+    threshold: float = 0.005  # threshold, jump and v_reset
+    tau: float = 0.0  # time constants, where a layer trains them
+    readout: float | None = None  # weights of the last layer; null: as weight
+
+
+@dataclass
+class BumpConfig:
+    """Add `amount` to all incoming weights of a neuron silent in more than a fraction of a batch. 0: off."""
+
+    amount: float = 0.0
+    hidden_fraction: float = 0.7
+    output_fraction: float = 0.4
+
+
+@dataclass
+class TrainConfig:
+    """How the network is trained."""
+
+    epochs: int = 100
+    batch_size: int = 128
+    optimizer: str = "adam"  # adam, adamw
+    lr: LearningRates = field(default_factory=LearningRates)
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    weight_decay: float = 0.0  # of weights only
+    schedule: str = "cosine"  # cosine (to zero, step by step), step, constant
+    gamma: float = 0.95  # schedule step: factor every step_epochs
+    step_epochs: int = 20
+    clip_norm: float = 1.0  # bound of the norm of the whole gradient; 0: none
+    jitter: float = 0.0  # standard deviation of random shifts of input spikes in training, in time units
+    bump: BumpConfig = field(default_factory=BumpConfig)
+    peak_hinge: float = 0.0  # weight of the hinge that pulls silent neurons towards their threshold
+    peak_margin: float = 0.0
+    spike_count_penalty: float = 0.0  # weight of the pull of hidden neurons' mean spike counts to the target
+    spike_count_target: float = 1.0
+
+
+@dataclass
+class Config:
+    """Everything that determines a run."""
+
+    name: str = "run"
+    seed: int = 0
+    threads: int = 0  # 0: as many as PyTorch uses by itself
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+CHOICES = {
+    "loss.name": ("shift_invariant", "first_spike_cross_entropy", "readout"),
+    "loss.readout": ("integral", "weighted", "maximum"),
+    "train.optimizer": ("adam", "adamw"),
+    "train.schedule": ("cosine", "step", "constant"),
+}
+LAYER_CHOICES = {
+    "neuron": ("lif", "li"),
+    "delay": ("none", "axonal", "dendritic", "synaptic"),
+    "reset": ("constant", "subtract"),
+}
+POSITIVE = ("train.epochs", "train.batch_size", "train.step_epochs", "train.gamma", "loss.tau", "loss.window")
+NOT_NEGATIVE = (
+    "seed",
+    "threads",
+    "train.lr.weight",
+    "train.lr.delay",
+    "train.lr.threshold",
+    "train.lr.tau",
+    "train.weight_decay",
+    "train.clip_norm",
+    "train.jitter",
+    "train.peak_hinge",
+    "train.spike_count_penalty",
+    "train.bump.amount",
+)

@@ -1,0 +1,68 @@
+"""Running statistics of an epoch, and evaluation without training."""
+
+from typing import Any
+
+import torch
+
+from saltation.data.events import EventDataset
+from saltation.layer import Sequential
+from saltation.readout import Readout
+from saltation.train.objective import Objective, spiking_results
+
+
+class EpochStatistics:
+    """Means over the samples of an epoch, and how the spiking layers behave."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.loss_sum = 0.0
+        self.correct = 0
+        self.grazing = 0
+        self.silent_outputs = 0
+        self.counts: list[torch.Tensor] = []  # per spiking layer, spikes of each neuron over all samples
+        self.readout = False
+
+    def update(self, loss: float, predictions: torch.Tensor, labels: torch.Tensor, results: list[Any]) -> None:
+        """Add a batch: its mean loss, predictions (B,), labels (B,) and what `Sequential.run` returned."""
+        batch = len(labels)
+        self.samples += batch
+        self.loss_sum += loss * batch
+        self.correct += int((predictions == labels).sum())
+        self.readout = isinstance(results[-1], Readout)
+        counts = [result.spikes.counts() for result in spiking_results(results)]
+        self.grazing += sum(int(result.grazing) for result in spiking_results(results))
+        totals = [count.sum(dim=0) for count in counts]
+        self.counts = [a + b for a, b in zip(self.counts, totals, strict=True)] if self.counts else totals
+        if not self.readout:
+            self.silent_outputs += int((counts[-1] == 0).sum())
+
+    def summary(self) -> dict[str, Any]:
+        """loss, accuracy; spikes per neuron and sample in all and by layer; the fraction of neurons that never
+        spiked; the fraction of (sample, output neuron) pairs without a spike (None for a readout); grazing spikes."""
+        neurons = sum(len(count) for count in self.counts)
+        outputs = len(self.counts[-1]) if self.counts and not self.readout else 0
+        return {
+            "loss": self.loss_sum / self.samples,
+            "accuracy": self.correct / self.samples,
+            "spikes_per_neuron": sum(float(count.sum()) for count in self.counts) / max(neurons * self.samples, 1),
+            "spikes_by_layer": [float(count.sum()) / (len(count) * self.samples) for count in self.counts],
+            "silent_neurons": sum(int((count == 0).sum()) for count in self.counts) / max(neurons, 1),
+            "silent_outputs": self.silent_outputs / (outputs * self.samples) if outputs else None,
+            "grazing": self.grazing,
+        }
+
+
+@torch.no_grad()
+def evaluate(model: Sequential, objective: Objective, data: EventDataset, batch_size: int) -> dict[str, Any]:
+    """Loss, accuracy and spike statistics of `model` on all of `data` (see EpochStatistics.summary).
+
+    Raises ValueError if `data` is empty.
+    """
+    if len(data) == 0:
+        raise ValueError(f"{data.source} has no samples in this split; give it some (split: 0 train, 1 val, 2 test)")
+    statistics = EpochStatistics()
+    for spikes, labels in data.batches(batch_size):
+        results = model.run(spikes)
+        loss, predictions = objective(results, labels)
+        statistics.update(float(loss), predictions, labels, results)
+    return statistics.summary()

@@ -1,0 +1,246 @@
+"""The training loop, from top to bottom."""
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from saltation import plot
+from saltation.data.augment import jitter
+from saltation.data.events import EventDataset
+from saltation.layer import Sequential
+from saltation.train.checkpoint import (
+    load_optimizer_tensors,
+    optimizer_tensors,
+    prefixed,
+    read_checkpoint,
+    unprefixed,
+    write_checkpoint,
+)
+from saltation.train.config import Config
+from saltation.train.evaluate import EpochStatistics, evaluate
+from saltation.train.model import build_model
+from saltation.train.objective import Objective
+from saltation.train.optim import clip_gradient, make_optimizer, set_learning_rates
+from saltation.train.progress import Progress
+from saltation.train.recipes import check_config
+from saltation.train.run import RunFolder, load_data, new_run, open_run, write_text
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C; `run` is the folder from which it can be continued."""
+
+    def __init__(self, run: RunFolder, epochs: int) -> None:
+        super().__init__(
+            f"stopped; the checkpoint after {epochs} epochs is in {run.path}\n"
+            f"continue with: saltation train --resume {run.path}"
+        )
+        self.run = run
+
+
+@dataclass
+class State:
+    """Everything that changes during training."""
+
+    model: Sequential
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator  # order of samples, jitter
+    epoch: int = 0  # finished epochs
+    best_accuracy: float = -1.0
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    config: Config | None = None,
+    out: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
+    resume: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Train a network and return its result (also written to result.json in the run folder).
+
+    config  from `load_config`; not needed with resume
+    out     the run folder; default: runs/<name>-<time>
+    quiet   print nothing
+    resume  an existing run folder to continue; the outcome is the same, bit for bit, as without the interruption
+
+    Returns test_accuracy, validation_accuracy, best_epoch, parameters, seconds, run and more. The test accuracy is that
+    of the epoch with the best validation accuracy (the lower validation loss among equals).
+    Raises ValueError for configurations and data that are out of range and for non-finite losses and gradients,
+    Interrupted (a KeyboardInterrupt) after Ctrl-C.
+    """
+    if resume is not None:
+        run, config = open_run(resume)
+    elif config is None:
+        raise ValueError("give a configuration (load_config('yin_yang')) or a run to resume")
+    else:
+        check_config(config)
+    dataset = load_data(config.data)
+    threads = torch.get_num_threads()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    try:
+        if resume is None:
+            state = new_state(config, dataset.subset("train"))
+            run = new_run(config, out)
+            write_checkpoint(run.checkpoint("initial"), prefixed("model", state.model.state_dict()), {})
+            save_state(run, state)
+            history: list[dict[str, Any]] = []
+        else:
+            state = restore_state(run, config, dataset.subset("train"))
+            history = run.truncate_metrics(state.epoch)
+        try:
+            train_epochs(config, dataset, state, run, history, quiet)
+        except KeyboardInterrupt:
+            raise Interrupted(run, state.epoch) from None
+        return finish(config, dataset, state, run, history, quiet)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def train_epochs(
+    config: Config, dataset: EventDataset, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
+) -> None:
+    """All epochs that are left: train, validate, record, save."""
+    train_data, validation_data = dataset.subset("train"), dataset.subset("validation")
+    objective = Objective(config)
+    with Progress(config.train.epochs, state.epoch, len(train_data), quiet) as progress:
+        progress.start(f"{config.name}: {dataset!r}\nrun folder {run.path}")
+        while state.epoch < config.train.epochs:
+            start = time.perf_counter()
+            metrics = train_epoch(config, objective, train_data, state, progress)
+            validation = evaluate(state.model, objective, validation_data, config.train.batch_size)
+            seconds = time.perf_counter() - start
+            line = {"epoch": state.epoch + 1, **metrics, "seconds": seconds}
+            line |= {"validation_loss": validation["loss"], "validation_accuracy": validation["accuracy"]}
+            history.append(line)
+            run.append_metrics(line)
+            keep_best(run, state, validation)
+            state.epoch += 1
+            state.seconds += seconds
+            save_state(run, state)
+            progress.epoch(line)
+
+
+def train_epoch(
+    config: Config, objective: Objective, data: EventDataset, state: State, progress: Progress
+) -> dict[str, Any]:
+    """One pass over the training samples; returns its statistics."""
+    settings = config.train
+    statistics = EpochStatistics()
+    norms: list[float] = []
+    bumped = 0
+    steps_per_epoch = math.ceil(len(data) / settings.batch_size)
+    for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
+        where = f"in epoch {state.epoch + 1}, batch {i + 1}"
+        factor = set_learning_rates(state.optimizer, settings, state.epoch * steps_per_epoch + i, steps_per_epoch)
+        if settings.jitter > 0:
+            spikes = jitter(spikes, settings.jitter, state.generator)
+        results = state.model.run(spikes, peak=objective.needs_peak)
+        loss, predictions = objective(results, labels)
+        total = loss + objective.penalty(results)
+        if not torch.isfinite(total):
+            raise ValueError(f"the loss is {float(total)} {where}; use a lower learning rate or another loss")
+        state.optimizer.zero_grad()
+        total.backward()
+        norms.append(clip_gradient(state.model, settings.clip_norm, where))
+        state.optimizer.step()
+        state.model.constrain_()
+        bumped += objective.revive(state.model, results)
+        statistics.update(float(loss.detach()), predictions, labels, results)
+        progress.batch(len(labels))
+    norm = {"gradient_norm": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
+    return {**statistics.summary(), **norm, "bumped": bumped, "learning_rate_factor": factor}
+
+
+def finish(
+    config: Config, dataset: EventDataset, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
+) -> dict[str, Any]:
+    """Test the best epoch's parameters, write result.json and the pictures."""
+    tensors, _ = read_checkpoint(run.checkpoint("best"))
+    state.model.load_state_dict(unprefixed("model", tensors))
+    test_data = dataset.subset("test")
+    test = evaluate(state.model, Objective(config), test_data, config.train.batch_size) if len(test_data) else {}
+    result = {
+        "name": config.name,
+        "seed": config.seed,
+        "data": dataset.source,
+        "parameters": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch,
+        "validation_accuracy": state.best_accuracy,
+        **{f"test_{key}": value for key, value in test.items()},
+        "seconds": state.seconds,
+        "run": str(run.path),
+    }
+    result.setdefault("test_accuracy", None)
+    write_text(run.result, json.dumps(result, indent=2) + "\n")
+    initial, _ = read_checkpoint(run.checkpoint("initial"))
+    examples = test_data if len(test_data) else dataset.subset("train")
+    plot.run_pictures(run.path, state.model, unprefixed("model", initial), history, examples)
+    if not quiet:
+        print(summary(result))
+    return result
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The last lines of a run."""
+    test = result["test_accuracy"]
+    reached = "no test samples" if test is None else f"test accuracy {100 * test:.2f} %"
+    return (
+        f"{reached} at epoch {result['best_epoch']} (best validation accuracy, "
+        f"{100 * result['validation_accuracy']:.2f} %); {result['parameters']} parameters, {result['seconds']:.0f} s\n"
+        f"results and pictures are in {result['run']}"
+    )
+
+
+def new_state(config: Config, train_data: EventDataset) -> State:
+    """A network and optimizer at the start. Initialisation and training draw from generators of their own."""
+    initialisation, training = (
+        torch.Generator().manual_seed(int(stream.generate_state(1, np.uint64)[0]) >> 1)
+        for stream in np.random.SeedSequence(config.seed).spawn(2)
+    )
+    model = build_model(config.model, train_data, initialisation)
+    return State(model, make_optimizer(model, config.train), training)
+
+
+def keep_best(run: RunFolder, state: State, validation: dict[str, Any]) -> None:
+    """Save the parameters if this epoch validates better than all before (lower loss among equal accuracies)."""
+    accuracy, loss = validation["accuracy"], validation["loss"]
+    if (accuracy, -loss) > (state.best_accuracy, -state.best_loss):
+        state.best_accuracy, state.best_loss, state.best_epoch = accuracy, loss, state.epoch + 1
+        write_checkpoint(run.checkpoint("best"), prefixed("model", state.model.state_dict()), {})
+
+
+def save_state(run: RunFolder, state: State) -> None:
+    """Write `last.safetensors`; before the first epoch also `best.safetensors`, so that any run can be evaluated."""
+    model = prefixed("model", state.model.state_dict())
+    if state.epoch == 0:
+        write_checkpoint(run.checkpoint("best"), model, {})
+    tensors = {**model, **optimizer_tensors(state.optimizer), "generator": state.generator.get_state()}
+    record = {
+        "epoch": state.epoch,
+        "best_accuracy": state.best_accuracy,
+        "best_loss": state.best_loss,
+        "best_epoch": state.best_epoch,
+        "seconds": state.seconds,
+    }
+    write_checkpoint(run.checkpoint("last"), tensors, record)
+
+
+def restore_state(run: RunFolder, config: Config, train_data: EventDataset) -> State:
+    """The state that `save_state` wrote."""
+    tensors, record = read_checkpoint(run.checkpoint("last"))
+    state = new_state(config, train_data)
+    state.model.load_state_dict(unprefixed("model", tensors))
+    load_optimizer_tensors(state.optimizer, tensors)
+    state.generator.set_state(tensors["generator"])
+    for name, value in record.items():
+        setattr(state, name, value)
+    return state

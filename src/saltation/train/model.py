@@ -1,0 +1,89 @@
+"""From a configuration to a network with its initial parameters."""
+
+import torch
+
+from saltation import init
+from saltation.connections import Linear
+from saltation.data.events import EventDataset
+from saltation.layer import Layer, Sequential
+from saltation.neurons import LI, LIF
+from saltation.spikes import Spikes
+from saltation.train.config import LayerConfig, ModelConfig
+
+INIT_SAMPLES = 256  # how many training samples the scale of driven weights is measured on
+
+
+def layer_sizes(config: ModelConfig, num_classes: int) -> list[int]:
+    """The number of neurons of every layer. Raises ValueError if the last layer does not have one per class."""
+    sizes = [num_classes if layer.size is None else layer.size for layer in config.layers]
+    if sizes[-1] != num_classes:
+        raise ValueError(
+            f"the last layer has size {sizes[-1]} but the data have {num_classes} classes; leave its size out (null)"
+        )
+    return sizes
+
+
+def make_layer(config: LayerConfig, in_size: int, size: int) -> Layer:
+    """A layer with default parameters."""
+    delayed = config.delay != "none"
+    connection = Linear(
+        in_size,
+        size,
+        delay=config.delay if delayed else None,
+        max_delay=config.max_delay if delayed else None,
+        min_delay=config.min_delay if delayed else 0.0,
+    )
+    if config.neuron == "li":
+        return Layer(connection, LI(size, tau_mem=config.tau_mem, tau_syn=config.tau_syn, train=tuple(config.train)))
+    neuron = LIF(
+        size,
+        tau_mem=config.tau_mem,
+        tau_syn=config.tau_syn,
+        tau_adapt=config.tau_adapt,
+        threshold=config.threshold,
+        jump=config.jump,
+        v_reset=config.v_reset,
+        refractory=config.refractory,
+        reset=config.reset,
+        train=tuple(config.train),
+        min_slope=config.min_slope,
+    )
+    return Layer(connection, neuron)
+
+
+def make_model(config: ModelConfig, num_channels: int, num_classes: int) -> Sequential:
+    """The network with default parameters, to be initialised or loaded from a checkpoint."""
+    sizes = layer_sizes(config, num_classes)
+    return Sequential(
+        *(
+            make_layer(layer, in_size, size)
+            for layer, in_size, size in zip(config.layers, [num_channels, *sizes], sizes, strict=False)
+        )
+    )
+
+
+def build_model(config: ModelConfig, train_data: EventDataset, generator: torch.Generator) -> Sequential:
+    """The network with its initial delays and weights, drawn from `generator`.
+
+    The weights of layers with a drive are scaled on the first training samples, layer after layer.
+    """
+    model = make_model(config, int(train_data.num_channels or 0), int(train_data.num_classes or 0))
+    order = torch.randperm(len(train_data), generator=generator)[:INIT_SAMPLES]
+    spikes, _ = train_data.batch(order.numpy())
+    with torch.no_grad():
+        for layer, layer_config in zip(model, config.layers, strict=True):
+            _initialise(layer, layer_config, spikes, generator)
+            if layer_config.neuron == "lif":
+                spikes = layer(spikes)
+    return model
+
+
+def _initialise(layer: Layer, config: LayerConfig, spikes: Spikes, generator: torch.Generator) -> None:
+    if config.delay != "none":
+        low, high = config.delay_init or (config.min_delay, config.max_delay)
+        init.uniform_delays_(layer, low, high, generator)
+    weights = config.weights
+    if weights.mean is None:
+        init.drive_(layer, spikes, drive=weights.drive, std=weights.std, generator=generator)
+    else:
+        init.normal_(layer, weights.mean, weights.std, generator)

@@ -1,0 +1,77 @@
+"""Loss and prediction of a batch, as a configuration asks for."""
+
+from typing import Any
+
+import torch
+
+from saltation import losses, regularizers
+from saltation.layer import Sequential
+from saltation.readout import Readout
+from saltation.spikes import Spikes
+from saltation.train.config import Config, LossConfig
+
+
+class Objective:
+    """What is minimised, and how the class of a sample is read from the outputs."""
+
+    def __init__(self, config: Config) -> None:
+        self.loss = config.loss
+        self.train = config.train
+        self.needs_peak = config.train.peak_hinge > 0
+
+    def __call__(self, results: list[Any], labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Batch mean of the loss (scalar) and predictions (B,) int64, -1 where no output spiked.
+
+        results  one entry a layer, as `Sequential.run` returns them
+        """
+        output = results[-1]
+        if isinstance(output, Readout):
+            values = readout_values(output, self.loss)
+            return losses.readout_cross_entropy(values, labels), values.detach().argmax(dim=1)
+        spikes: Spikes = output.spikes
+        if self.loss.name == "shift_invariant":
+            loss = losses.shift_invariant(spikes, labels, margin=self.loss.margin)
+        else:
+            loss = losses.first_spike_cross_entropy(spikes, labels, tau=self.loss.tau, early=self.loss.early)
+        return loss, losses.first_spike_prediction(spikes)
+
+    def penalty(self, results: list[Any]) -> torch.Tensor | float:
+        """The sum of the regularisers that are switched on."""
+        total: torch.Tensor | float = 0.0
+        spiking = spiking_results(results)
+        if self.train.peak_hinge > 0:
+            for result in spiking:
+                hinge = regularizers.peak_hinge(result.peak, result.spikes.counts(), margin=self.train.peak_margin)
+                total = total + self.train.peak_hinge * hinge
+        if self.train.spike_count_penalty > 0:
+            hidden = spiking if isinstance(results[-1], Readout) else spiking[:-1]
+            for result in hidden:
+                pull = regularizers.spike_count(result.spikes, self.train.spike_count_target)
+                total = total + self.train.spike_count_penalty * pull
+        return total
+
+    def revive(self, model: Sequential, results: list[Any]) -> int:
+        """Bump the incoming weights of silent neurons in place; how many neurons were bumped."""
+        bump = self.train.bump
+        if bump.amount == 0:
+            return 0
+        bumped = 0
+        for i, (layer, result) in enumerate(zip(model, results, strict=True)):
+            if not isinstance(result, Readout):
+                fraction = bump.output_fraction if i == len(results) - 1 else bump.hidden_fraction
+                bumped += regularizers.bump_silent_(layer, result.spikes, max_silent=fraction, amount=bump.amount)
+        return bumped
+
+
+def spiking_results(results: list[Any]) -> list[Any]:
+    """The results of the layers that spike."""
+    return [result for result in results if not isinstance(result, Readout)]
+
+
+def readout_values(readout: Readout, config: LossConfig) -> torch.Tensor:
+    """One value per sample and class (B, N)."""
+    if config.readout == "integral":
+        return readout.integral()
+    if config.readout == "maximum":
+        return readout.maximum()
+    return readout.weighted(config.window)

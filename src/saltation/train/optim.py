@@ -1,0 +1,84 @@
+"""Parameter groups, learning-rate schedule and gradient norm."""
+
+import math
+
+import torch
+
+from saltation.layer import Sequential
+from saltation.train.config import TrainConfig
+
+KINDS = ("weight", "readout", "delay", "threshold", "tau")
+
+
+def parameter_kind(name: str, last_layer: int) -> str:
+    """weight, readout (weights of the last layer), delay, threshold or tau, from a name such as `1.neuron.jump`."""
+    leaf = name.rpartition(".")[2]
+    if leaf == "weight":
+        return "readout" if str(last_layer) in name.split(".") else "weight"
+    if leaf == "raw_delay":
+        return "delay"
+    return "tau" if leaf.startswith("tau_") else "threshold"
+
+
+def make_optimizer(model: Sequential, config: TrainConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW with one group per kind of parameter. Kinds with learning rate 0 are frozen."""
+    rates = {
+        "weight": config.lr.weight,
+        "readout": config.lr.weight if config.lr.readout is None else config.lr.readout,
+        "delay": config.lr.delay,
+        "threshold": config.lr.threshold,
+        "tau": config.lr.tau,
+    }
+    members: dict[str, list[torch.nn.Parameter]] = {kind: [] for kind in KINDS}
+    for name, parameter in model.named_parameters():
+        kind = parameter_kind(name, last_layer=len(model) - 1)
+        if rates[kind] == 0:
+            parameter.requires_grad_(False)
+        elif parameter.requires_grad:
+            members[kind].append(parameter)
+    groups = [
+        {
+            "params": parameters,
+            "lr": rates[kind],
+            "base_lr": rates[kind],
+            "weight_decay": config.weight_decay if kind in ("weight", "readout") else 0.0,
+        }
+        for kind, parameters in members.items()
+        if parameters
+    ]
+    if not groups:
+        raise ValueError("nothing is trained: all learning rates are 0; set train.lr.weight")
+    beta_1, beta_2 = config.betas
+    optimizer = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return optimizer(groups, betas=(beta_1, beta_2))
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Set every group to its rate at optimizer step `step`; returns the common factor. No state: resume is exact."""
+    factor = 1.0
+    if config.schedule == "cosine":
+        factor = 0.5 * (1.0 + math.cos(math.pi * step / (config.epochs * steps_per_epoch)))
+    elif config.schedule == "step":
+        factor = config.gamma ** (step // steps_per_epoch // config.step_epochs)
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group["base_lr"]
+    return factor
+
+
+def clip_gradient(model: Sequential, clip_norm: float, where: str) -> float:
+    """Scale the gradient to norm at most `clip_norm` (0: leave it); returns the norm before.
+
+    Raises ValueError if the norm is not finite, naming the parameters.
+    """
+    trained = {name: p for name, p in model.named_parameters() if p.grad is not None}
+    norm = float(torch.nn.utils.get_total_norm([p.grad for p in trained.values() if p.grad is not None]))
+    if not math.isfinite(norm):
+        bad = [name for name, p in trained.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
+        raise ValueError(
+            f"the gradient of {', '.join(bad) or 'all parameters'} is not finite {where}: a spike grazes its "
+            "threshold; set model.layers.N.min_slope (for example 1e-3) or a lower learning rate, "
+            "and continue from the last checkpoint"
+        )
+    if clip_norm > 0:
+        torch.nn.utils.clip_grads_with_norm_(trained.values(), clip_norm, torch.tensor(norm))
+    return norm

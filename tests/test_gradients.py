@@ -1,0 +1,246 @@
+"""Exact gradients against central differences, for every kind of parameter."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from problems import DELAYS, closed_form_first_spike, random_layer, random_spikes
+
+import saltation as sal
+
+EPS = 1e-6
+TOLERANCE = 1e-6  # relative to the largest entry of each gradient
+
+
+def compare(make_loss, parameters, signature):
+    """Every gradient of make_loss() against central differences, wherever the events keep their number and order.
+
+    Returns how many entries were compared.
+    """
+    loss = make_loss()
+    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    compared = 0
+    for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+        exact = torch.zeros_like(parameter) if gradient is None else gradient
+        numeric = torch.full_like(parameter, torch.nan)
+        flat, data = numeric.view(-1), parameter.data.view(-1)
+        for k in range(flat.numel()):
+            value = data[k].item()
+            losses, signatures = [], []
+            for step in (-2 * EPS, -EPS, EPS, 2 * EPS):
+                data[k] = value + step
+                losses.append(make_loss().item())
+                signatures.append(signature())
+            data[k] = value
+            if all(s == signatures[0] for s in signatures):
+                flat[k] = (losses[0] - 8 * losses[1] + 8 * losses[2] - losses[3]) / (12 * EPS)
+        stable = ~numeric.isnan()
+        assert stable.any(), f"{name}: no stable entry to compare"
+        compared += int(stable.sum())
+        error = (exact - numeric)[stable].abs().max() / exact.abs().max().clamp(min=1e-2)
+        assert error <= TOLERANCE, f"{name}: relative error {error:.2e}"
+    return compared
+
+
+def trained(*modules):
+    return {f"{k}.{name}": p for k, module in enumerate(modules) for name, p in module.named_parameters()}
+
+
+def spike_loss(spikes, coefficients):
+    """A random smooth function of all spike times, so that every spike counts in its own way."""
+    weight = coefficients[: spikes.times.numel()]
+    return (weight * torch.sin(spikes.times + weight)).sum()
+
+
+def two_layers(delay, reset, refractory):
+    """The first random network that spikes often enough, and in which no spike grazes the threshold: there central
+    differences themselves are off by more than the tolerance.
+    """
+    enough = 4 if math.isinf(refractory) else 10
+    for seed in range(50):
+        generator = torch.Generator().manual_seed(seed)
+        spikes = random_spikes(generator)
+        hidden = random_layer(generator, 4, 5, delay, reset, refractory)
+        output = random_layer(generator, 5, 3, delay, reset, refractory)
+        first = hidden.run(spikes)
+        second = output.run(first.spikes)
+        slopes = torch.cat([first.slopes, second.slopes])
+        if second.spikes.times.numel() >= enough and slopes.min() > 0.1:
+            return spikes, hidden, output, generator
+    raise AssertionError("no well-posed problem among 50")
+
+
+@pytest.mark.parametrize("refractory", [0.0, 0.3, math.inf])
+@pytest.mark.parametrize("delay,reset", list(itertools.product(DELAYS, ["constant", "subtract"])))
+def test_two_layers_every_parameter(delay, reset, refractory):
+    spikes, hidden, output, generator = two_layers(delay, reset, refractory)
+    coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
+    times = spikes.times.clone().requires_grad_()
+    seen = {}
+
+    def loss():
+        first = hidden.run(sal.Spikes(times, spikes.units, spikes.offsets, 4, spikes.duration))
+        second = output.run(first.spikes)
+        seen["signature"] = (first.spikes.units.tolist(), second.spikes.units.tolist())
+        return spike_loss(second.spikes, coefficients)
+
+    compare(loss, {"times": times, **trained(hidden, output)}, lambda: seen["signature"])
+
+
+@pytest.mark.parametrize("jump", [-0.05, 0.0, 0.4])
+def test_adaptation_of_either_sign(jump):
+    generator = torch.Generator().manual_seed(3)
+    spikes = random_spikes(generator)
+    layer = random_layer(generator, 4, 5, "synaptic", "subtract", 0.2, jump, scale=1.5)
+    coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
+    seen = {}
+
+    def loss():
+        output = layer(spikes)
+        seen["units"] = output.units.tolist()
+        return spike_loss(output, coefficients)
+
+    loss()
+    assert len(seen["units"]) > 15
+    compare(loss, trained(layer), lambda: seen["units"])
+
+
+def test_spikes_forced_at_the_end_of_the_refractory_period():
+    # A strongly facilitated neuron is over its threshold whenever its potential is released: it fires at rate 1/r.
+    neuron = sal.LIF(
+        1,
+        tau_mem=2.0,
+        tau_syn=1.0,
+        threshold=torch.tensor([0.5], dtype=torch.float64),
+        jump=torch.tensor([-2.0], dtype=torch.float64),
+        tau_adapt=torch.tensor([3.0], dtype=torch.float64),
+        refractory=0.7,
+        train=("threshold", "jump", "tau_adapt"),
+    )
+    layer = sal.Layer(sal.Linear(1, 1).double(), neuron)
+    torch.nn.init.constant_(layer.connection.weight, 3.0)
+    spikes = sal.Spikes.from_lists([[(0.2, 0), (1.0, 0)]], 1, 6.0)
+    seen = {}
+
+    def loss():
+        output = layer(spikes)
+        seen["n"] = output.times.numel()
+        return (output.times**2).sum()
+
+    loss()
+    gaps = layer(spikes).times.detach().diff()
+    torch.testing.assert_close(gaps, torch.full_like(gaps, 0.7), rtol=0, atol=1e-12)
+    compare(loss, trained(layer), lambda: seen["n"])
+
+
+@pytest.mark.parametrize("delay,refractory", list(itertools.product(DELAYS, [0.0, 0.4, math.inf])))
+def test_peak(delay, refractory):
+    generator = torch.Generator().manual_seed(7)
+    spikes = random_spikes(generator, samples=4)
+    layer = random_layer(generator, 4, 6, delay, "constant", refractory, scale=0.6)
+    coefficients = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    seen = {}
+
+    def loss():
+        result = layer.run(spikes, peak=True)
+        seen["units"] = result.spikes.units.tolist()
+        return (coefficients * result.peak.sin()).sum()
+
+    loss()
+    counts = layer(spikes).counts()
+    assert (counts == 0).any() and (counts > 0).any()
+    compare(loss, trained(layer), lambda: seen["units"])
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+@pytest.mark.parametrize("what", ["integral", "weighted", "maximum", "at"])
+def test_readout(what, delay):
+    generator = torch.Generator().manual_seed(11)
+    spikes = random_spikes(generator)
+    options = {} if delay is None else {"delay": delay, "max_delay": 2.0}
+    connection = sal.Linear(4, 3, **options, generator=generator).double()
+    if delay is not None:
+        connection.set_delays(0.3 + torch.rand(connection.raw_delay.shape, generator=generator))
+    tau_mem, tau_syn = (torch.tensor(v, dtype=torch.float64) for v in ([2.0, 2.0, 1.1], [0.5, 2.0, 3.0]))
+    layer = sal.Layer(connection, sal.LI(3, tau_mem, tau_syn, train=("tau_mem", "tau_syn")))
+    times = spikes.times.clone().requires_grad_()
+    arguments = {"integral": (), "weighted": (3.0,), "maximum": (), "at": ([0.5, 3.0, 9.0],)}[what]
+
+    def loss():
+        inputs = sal.Spikes(times, spikes.units, spikes.offsets, 4, spikes.duration)
+        value = getattr(layer(inputs), what)(*arguments)
+        return (value * torch.arange(1, 1 + value.numel(), dtype=torch.float64).view_as(value)).sin().sum()
+
+    compare(loss, {"times": times, **trained(layer)}, lambda: 0)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_closed_forms(equal):
+    weight, threshold, tau_syn = 7.3, 0.9, 0.8
+    neuron = sal.LIF(
+        1,
+        tau_mem=tau_syn if equal else 2 * tau_syn,
+        tau_syn=tau_syn,
+        threshold=torch.tensor([threshold], dtype=torch.float64),
+        refractory=math.inf,
+    )
+    layer = sal.Layer(sal.Linear(1, 1).double(), neuron)
+    torch.nn.init.constant_(layer.connection.weight, weight)
+    times = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
+    inputs = sal.Spikes(times, torch.tensor([0]), torch.tensor([0, 1]), 1, 10.0)
+    output = layer(inputs).times
+    exact = closed_form_first_spike(weight, tau_syn, threshold, equal)
+    gradients = torch.autograd.grad(output, [times, layer.connection.weight, neuron.threshold])
+    assert output.item() == pytest.approx(1.5 + exact[0], rel=1e-12)
+    assert [g.item() for g in gradients] == pytest.approx([1.0, exact[1], exact[2]], rel=1e-12)
+
+
+def test_gradcheck_of_torch():
+    generator = torch.Generator().manual_seed(5)
+    spikes = random_spikes(generator)
+    layer = random_layer(generator, 4, 3, "synaptic", scale=2.0, train=())
+
+    def function(weight, raw):
+        state = {"connection.weight": weight, "connection.raw_delay": raw}
+        return torch.func.functional_call(layer, state, (spikes,)).times
+
+    inputs = (layer.connection.weight.detach().requires_grad_(), layer.connection.raw_delay.detach().requires_grad_())
+    assert torch.autograd.gradcheck(function, inputs, eps=1e-7, atol=1e-5)
+
+
+def test_min_slope_bounds_weight_and_upstream_gradient_alike():
+    # The input barely reaches the threshold: the exact gradient is huge, the bounded one is limited.
+    def gradients(min_slope):
+        neuron = sal.LIF(1, tau_mem=2.0, tau_syn=1.0, threshold=1.0, train=(), min_slope=min_slope)
+        layer = sal.Layer(sal.Linear(1, 1).double(), neuron)
+        torch.nn.init.constant_(layer.connection.weight, 4.0 * (1 + 1e-9))
+        times = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+        inputs = sal.Spikes(times, torch.tensor([0]), torch.tensor([0, 1]), 1, 10.0)
+        result = layer.run(inputs)
+        assert result.grazing == 1
+        return [g.item() for g in torch.autograd.grad(result.spikes.times.sum(), [times, layer.connection.weight])]
+
+    exact_time, exact_weight = gradients(0.0)
+    bounded_time, bounded_weight = gradients(0.1)
+    assert exact_time == pytest.approx(1.0, rel=1e-3) and abs(exact_weight) > 1e3
+    assert abs(bounded_weight) < 10.0
+    assert bounded_time / exact_time == pytest.approx(bounded_weight / exact_weight, rel=1e-3)
+
+
+def test_silent_neuron_has_exactly_zero_gradient_and_the_peak_hinge_revives_it():
+    generator = torch.Generator().manual_seed(1)
+    spikes = random_spikes(generator)
+    layer = random_layer(generator, 4, 5, "synaptic", scale=0.05, train=("threshold",))
+    assert layer(spikes).times.numel() == 0
+    torch.autograd.backward(layer(spikes).times.sum())
+    assert layer.connection.weight.grad.abs().max() == 0.0
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    for _ in range(100):
+        optimizer.zero_grad()
+        result = layer.run(spikes, peak=True)
+        sal.regularizers.peak_hinge(result.peak, result.spikes.counts(), margin=0.1).backward()
+        optimizer.step()
+        layer.constrain_()
+    counts = layer(spikes).counts()
+    assert (counts[:2].sum(0) > 0).all()
