@@ -4,6 +4,7 @@ Every message quotes the value, says what is legal and what to do.
 """
 
 import math
+import operator
 from typing import Any
 
 import torch
@@ -19,12 +20,13 @@ def require(condition: bool, message: str) -> None:
 
 
 def positive_int(value: Any, name: str) -> int:
-    """A whole number >= 1."""
-    require(
-        isinstance(value, int) and not isinstance(value, bool) and value >= 1,
-        f"{name} = {value!r}: must be a whole number >= 1",
-    )
-    return value
+    """A whole number >= 1, also of an integer type of NumPy."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    require(number >= 1 and not isinstance(value, bool), f"{name} = {value!r}: must be a whole number >= 1")
+    return number
 
 
 def finite_number(
@@ -115,7 +117,10 @@ def spikes(times: Tensor, units: Tensor, offsets: Tensor, num_units: int, durati
 
 def neuron_parameter(name: str, value: Any, size: int) -> Tensor:
     """A float tensor of shape () or (size,). Python numbers become float64."""
-    tensor = value.detach().clone() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+    try:
+        tensor = value.detach().clone() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} = {value!r}: must be a number or a tensor of shape ({size},)") from None
     if not tensor.dtype.is_floating_point:
         tensor = tensor.double()
     floating(tensor, name)
@@ -129,9 +134,9 @@ def neuron_parameter(name: str, value: Any, size: int) -> Tensor:
 def legal_values(name: str, value: Tensor, legal: Tensor, rule: str) -> None:
     """Raise unless `legal` is True everywhere."""
     if not bool(legal.all()):
-        where = first_bad(~legal.reshape(-1))[0]
-        bad = value.detach().reshape(-1)[min(where, value.numel() - 1)].item()
-        at = f"{name}[{where}]" if legal.numel() > 1 else name
+        where = first_bad(~legal)
+        bad = value.detach().expand(legal.shape)[where].item()
+        at = f"{name}[{', '.join(map(str, where))}]" if legal.numel() > 1 else name
         raise ValueError(
             f"{at} = {bad:g}: {rule}. If training moved it there, call constrain_() after each optimiser step "
             "or lower its learning rate"
@@ -145,6 +150,8 @@ def width(expected: int, got: int, what: str) -> None:
 
 def labels(values: Tensor, num_samples: int, num_classes: int) -> None:
     """int64 class indices of shape (B,)."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"labels is {type(values).__name__}: pass an int64 tensor, for example torch.tensor(labels)")
     if values.dtype != torch.int64:
         raise TypeError(f"labels has dtype {values.dtype}: must be int64; use labels.long()")
     require(
@@ -157,3 +164,9 @@ def labels(values: Tensor, num_samples: int, num_classes: int) -> None:
             low >= 0 and high < num_classes,
             f"labels go from {low} to {high}: must be within 0 ... {num_classes - 1}, one class per output",
         )
+
+
+def generator(value: Any) -> None:
+    """An explicit source of randomness: torch would take None as its global one."""
+    if not isinstance(value, torch.Generator):
+        raise TypeError(f"generator = {value!r}: pass one, for example torch.Generator().manual_seed(0)")

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from saltation import SpikeBudgetError, __version__
+
 _EXAMPLES = """examples:
   saltation train yin_yang                                   a recipe that comes with the package
   saltation train yin_yang --train.epochs 50 --seed 3        with other settings
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"\n{str(interrupt) or 'stopped before the first checkpoint'}", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, SpikeBudgetError) as error:
         if options.traceback:
             raise
         print(f"saltation: error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -119,7 +121,7 @@ def _info(options: argparse.Namespace) -> int:
     from saltation.kernels.jit import CACHE_DIR
     from saltation.train.recipes import recipe_names
 
-    print(f"saltation     {_version('saltation')}")
+    print(f"saltation     {__version__}")
     print(f"python        {platform.python_version()} on {platform.platform()}")
     print(f"packages      {', '.join(f'{name} {_version(name)}' for name in _PACKAGES)}")
     print(f"threads       {torch.get_num_threads()} of {os.cpu_count()}")

@@ -63,28 +63,43 @@ class Linear(nn.Module):
         self.raw_delay = nn.Parameter(torch.zeros(rows, columns))
 
     def delays(self) -> Tensor:
-        """The delays, within [min_delay, max_delay]; broadcastable to (out_size, in_size). Zeros (1, 1) without delay."""
+        """The delays, float64, within [min_delay, max_delay]; broadcastable to (out_size, in_size).
+
+        Zeros (1, 1) without delay.
+        """
         if self.delay is None:
-            return torch.zeros(1, 1, dtype=self.weight.dtype)
+            return torch.zeros(1, 1, dtype=torch.float64)
         # Triangle wave of period 2. Its slope is 1 or -1 everywhere (at the turning points: inwards).
         folded = self.raw_delay.remainder(2.0)
-        fraction = torch.where(folded < 1.0, folded, 2.0 - folded)
-        return self.min_delay + (self.max_delay - self.min_delay) * fraction
+        fraction = torch.where(folded < 1.0, folded, 2.0 - folded).double()
+        # lerp is exact at both ends; in float64, so that no rounding leads out of the range
+        low, high = (torch.tensor(bound, dtype=torch.float64) for bound in (self.min_delay, self.max_delay))
+        return torch.lerp(low, high, fraction)
 
     def set_delays(self, values: Tensor | float) -> None:
         """Set the delays to `values`, broadcastable to the shape of `raw_delay`; each within [min_delay, max_delay].
 
         Raises:
-            ValueError: if there is no delay, or a value is outside the range.
+            ValueError: if there is no delay, a value is outside the range, or the shape does not fit.
         """
         check.require(
             self.delay is not None, "this connection has no delay: create it with delay='synaptic' or another"
         )
-        values = torch.as_tensor(values, dtype=self.raw_delay.dtype)
+        values = torch.as_tensor(values, dtype=torch.float64).detach()
+        shape = tuple(self.raw_delay.shape)
+        try:
+            values = values.expand(shape)
+        except RuntimeError:
+            raise ValueError(
+                f"delays have shape {tuple(values.shape)}: must be a number or broadcast to {shape}"
+            ) from None
         legal = (values >= self.min_delay) & (values <= self.max_delay)
         if not bool(legal.all()):
-            bad = values[~legal].reshape(-1)[0].item() if values.dim() else values.item()
-            raise ValueError(f"delay {bad:g}: must be within [{self.min_delay:g}, {self.max_delay:g}]; raise max_delay")
+            bad = values[~legal][0].item()
+            raise ValueError(
+                f"delay {bad:g}: must be within [{self.min_delay:g}, {self.max_delay:g}]; change it, or create the "
+                "connection with another min_delay or max_delay"
+            )
         with torch.no_grad():
             self.raw_delay.copy_((values - self.min_delay) / (self.max_delay - self.min_delay))
 

@@ -11,6 +11,7 @@ def normal_(layer: Layer, mean: float, std: float, generator: torch.Generator) -
     """weight ~ N(mean, std); std >= 0."""
     check.finite_number(mean, "mean")
     check.finite_number(std, "std", low=0.0)
+    check.generator(generator)
     with torch.no_grad():
         weight = layer.connection.weight
         weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype) * std + mean)
@@ -19,8 +20,9 @@ def normal_(layer: Layer, mean: float, std: float, generator: torch.Generator) -
 def uniform_delays_(layer: Layer, low: float, high: float, generator: torch.Generator) -> None:
     """delays ~ U(low, high), within the connection's [min_delay, max_delay]."""
     check.require(low <= high, f"delays from {low} to {high}: low must not exceed high")
-    shape = layer.connection.delays().shape
-    layer.connection.set_delays(low + (high - low) * torch.rand(shape, generator=generator))
+    check.generator(generator)
+    fraction = torch.rand(layer.connection.delays().shape, generator=generator, dtype=torch.float64)
+    layer.connection.set_delays((low + (high - low) * fraction).clamp(low, high))  # rounding may lead beyond high
 
 
 def drive_(layer: Layer, spikes: Spikes, generator: torch.Generator, drive: float = 1.5, std: float = 1.0) -> None:

@@ -18,6 +18,7 @@ from .spikes import Spikes
 
 # A spike counts as grazing if tau_mem d(V - theta)/dt < GRAZING threshold: its gradient is 1/GRAZING or larger.
 GRAZING = 1e-2
+LARGEST_WEIGHT = 1e100
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Layer(nn.Module):
         """
         if not isinstance(self.neuron, LIF):
             raise TypeError("run() is for spiking neurons; call the layer to get the readout of leaky integrators")
+        arguments = self._arguments(spikes)
         setting = ops.Setting(
             subtract=self.neuron.reset == "subtract",
             spiking=True,
@@ -86,7 +88,7 @@ class Layer(nn.Module):
             min_slope=self.neuron.min_slope,
             budget=self.max_spikes,
         )
-        times, units, offsets, peaks, slopes = ops.lif(*self._arguments(spikes), setting)
+        times, units, offsets, peaks, slopes = ops.lif(*arguments, setting)
         output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)
         return Result(output, peaks if peak else None, slopes)
 
@@ -124,7 +126,8 @@ class Layer(nn.Module):
         weight, delay = self.connection.weight, self.connection.delays()
         check.floating(weight, "weight")
         check.floating(delay, "delay")
-        check.legal_values("weight", weight, weight.isfinite(), "must be finite")
+        rule = f"must be finite and below {LARGEST_WEIGHT:g} in size, so that no sum of weights overflows"
+        check.legal_values("weight", weight, weight.abs() < LARGEST_WEIGHT, rule)
         check.legal_values("delay", delay, delay.isfinite(), "must be finite")
         packed = self.neuron.packed()
         return spikes.times, spikes.units, spikes.offsets, weight.double(), delay.double(), packed
@@ -190,8 +193,10 @@ class Sequential(nn.Module):
         """Errors say which layer they come from."""
         try:
             return run(*arguments)
-        except (ValueError, ops.SpikeBudgetError) as error:
-            error.args = (f"layer {k}: {error.args[0]}",)
+        except ops.SpikeBudgetError as error:
+            raise ops.SpikeBudgetError(error.neuron, error.sample, error.budget, layer=k) from None
+        except (ValueError, TypeError) as error:
+            error.args = (f"layer {k}: {error}",)
             raise
 
     def __iter__(self) -> Iterator[Layer]:

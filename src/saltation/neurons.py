@@ -16,6 +16,12 @@ RESETS = ("constant", "subtract")
 SMALLEST_FACTOR = 1e-2
 
 
+def _show(values: Tensor) -> str:
+    """A number, or how many there are and their range."""
+    low, high = values.detach().min().item(), values.detach().max().item()
+    return f"{low:g}" if low == high else f"<{values.numel()} values from {low:g} to {high:g}>"
+
+
 class Neuron(nn.Module):
     """What LIF and LI share: a population whose parameters are scalars or per neuron, some of them trained."""
 
@@ -48,7 +54,9 @@ class Neuron(nn.Module):
         return torch.stack([values[name].double().expand(self.size) for name in PARAMETERS], dim=1)
 
     def validate(self) -> None:
-        """Raise ValueError if a parameter is illegal."""
+        """Raise ValueError or TypeError if a parameter is illegal."""
+        for name, value in self.columns().items():
+            check.floating(value, name)
         for name in PARAMETERS[:3]:
             value = self.columns()[name]
             check.legal_values(name, value, (value > 0) & value.isfinite(), "a time constant must be > 0 and finite")
@@ -136,9 +144,8 @@ class LIF(Neuron):
         check.legal_values("refractory", self.refractory, self.refractory >= 0, "must be >= 0 (math.inf is legal)")
         rule = "must be finite and > 0, else the neuron spikes without input"
         check.legal_values("threshold", self.threshold, (self.threshold > 0) & self.threshold.isfinite(), rule)
-        gap = (self.threshold - self.v_reset).detach()
-        rule = "must be above v_reset, else a spike follows each spike at once"
-        check.legal_values("threshold", self.threshold.expand(gap.shape), gap > 0, rule)
+        rule = f"must be above v_reset = {_show(self.v_reset)}, else a spike follows each spike at once"
+        check.legal_values("threshold", self.threshold, self.threshold > self.v_reset, rule)
 
     def constrain_(self) -> None:
         """Move trained parameters that have left their legal range back to its edge. Call it after optimiser steps."""

@@ -38,14 +38,18 @@ class Setting(NamedTuple):
 
 
 class SpikeBudgetError(RuntimeError):
-    """A neuron spiked more often than its budget allows. neuron and sample say which."""
+    """A neuron spiked more often than its budget allows. neuron, sample and layer (of a `Sequential`) say which."""
 
-    def __init__(self, neuron: int, sample: int, budget: int):
-        super().__init__(
-            f"neuron {neuron} spiked more than {budget} times in sample {sample}: its activity runs away. Lower the "
-            "weights, use a refractory period or a jump >= 0, or raise the layer's max_spikes"
+    def __init__(self, neuron: int, sample: int, budget: int, layer: int | None = None):
+        super().__init__(neuron, sample, budget, layer)  # what pickle hands back to __init__, between processes
+        self.neuron, self.sample, self.budget, self.layer = neuron, sample, budget, layer
+
+    def __str__(self) -> str:
+        where = "" if self.layer is None else f"layer {self.layer}: "
+        return (
+            f"{where}neuron {self.neuron} spiked more than {self.budget} times in sample {self.sample}: its activity "
+            "runs away. Lower the weights, use a refractory period or a jump > 0, or raise the layer's max_spikes"
         )
-        self.neuron, self.sample, self.budget = neuron, sample, budget
 
 
 def in_blocks(count: int, work: Callable[[int, int], Any]) -> list[Any]:
@@ -62,9 +66,12 @@ def in_blocks(count: int, work: Callable[[int, int], Any]) -> list[Any]:
 
 
 def _arrays(times: Tensor, units: Tensor, offsets: Tensor, weight: Tensor, delay: Tensor, neurons: Tensor, setting):
-    events = layout.Events(times.detach().numpy(), units.numpy(), offsets.numpy())
-    synapses = layout.Synapses(weight.detach().contiguous().numpy(), delay.detach().contiguous().numpy())
-    packed = layout.Neurons(neurons.detach().contiguous().numpy(), setting.subtract, setting.spiking, setting.duration)
+    # contiguous: Numba compiles once more for every other layout
+    times, units, offsets, weight, delay, neurons = (
+        tensor.detach().contiguous().numpy() for tensor in (times, units, offsets, weight, delay, neurons)
+    )
+    events, synapses = layout.Events(times, units, offsets), layout.Synapses(weight, delay)
+    packed = layout.Neurons(neurons, setting.subtract, setting.spiking, setting.duration)
     return events, synapses, packed
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from saltation.data.events import EventDataset
 from saltation.layer import Layer, Sequential
@@ -61,18 +62,22 @@ def learning_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
     silent.plot(epochs, 100 * _column(history, "silent_outputs"), color=RED, label="output spikes missing")
     silent.plot(epochs, 100 * _column(history, "silent_neurons"), color=GREY, label="neurons silent all epoch")
     silent.set(title="silence", xlabel="epoch", ylabel="%")
-    silent.set_ylim(bottom=0)
+    highest = np.nanmax([_column(history, "silent_outputs"), _column(history, "silent_neurons")], initial=0)
+    silent.set_ylim(-3, max(103 * highest, 20))
     silent.legend(frameon=False)
     gradient.plot(epochs, _column(history, "gradient_norm"), color=GREEN, label="gradient norm, mean")
     gradient.plot(epochs, _column(history, "gradient_norm_max"), color=GREEN, alpha=0.35, label="gradient norm, max")
-    gradient.set(title="gradient norm before clipping, grazing spikes", xlabel="epoch", yscale="log")
+    gradient.set(title="gradient norm before clipping, grazing spikes", xlabel="epoch")
+    if np.any(_column(history, "gradient_norm") > 0):
+        gradient.set_yscale("log")
     grazing = gradient.twinx()
     grazing.bar(epochs, _column(history, "grazing"), color=GREY, alpha=0.35, width=1.0, label="grazing spikes")
     grazing.set_ylim(0, max(1.0, 2 * float(np.max(_column(history, "grazing"), initial=0))))
     grazing.set_ylabel("grazing spikes per epoch", color=GREY)
     handles = [*gradient.get_legend_handles_labels()[0], *grazing.get_legend_handles_labels()[0]]
     gradient.legend(handles=handles, frameon=False, fontsize="small")
-    _save(figure, [*grid.flat, grazing], path)
+    grazing.spines[["top", "left"]].set_visible(False)
+    _save(figure, [*grid.flat], path)
 
 
 def sample_picture(
@@ -166,8 +171,10 @@ def _last_time(chain: Sequence[Spikes]) -> float:
 def _raster(axis: Axes, spikes: Spikes, name: str, color: str) -> None:
     first, last = int(spikes.offsets[0]), int(spikes.offsets[1])
     times, units = spikes.times[first:last].numpy(), spikes.units[first:last].numpy()
-    axis.scatter(times, units, s=160, marker="|", color=color, linewidths=1.4)
+    half = max(0.4, 0.012 * spikes.num_units)
+    axis.vlines(times, units - half, units + half, color=color, linewidth=1.4)
     margin = 0.04 * spikes.num_units + 0.5
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     axis.set(ylabel=f"{name}\n({spikes.num_units})", ylim=(-margin, spikes.num_units - 1 + margin))
 
 
@@ -180,12 +187,13 @@ def _trace(axis: Axes, layer: Layer, spikes: Spikes, output: Spikes, unit: int, 
     own = output.times[first:last][output.units[first:last] == unit]
     for time in own.tolist():
         axis.axvline(time, color=GREY, linewidth=0.8, linestyle=":")
-    axis.set(ylabel=name)
-    axis.legend(frameon=False, loc="upper right", fontsize="small")
+    low, high = min(potential.min(), 0.0), max(potential.max(), threshold.max())
+    axis.set(ylabel=name, ylim=(low - 0.05 * (high - low), high + 0.3 * (high - low)))
+    axis.legend(frameon=False, loc="upper right", ncols=2, fontsize="small")
 
 
 def _histogram(axis: Axes, before: np.ndarray, after: np.ndarray, title: str) -> None:
-    bins = np.histogram_bin_edges(np.concatenate([before, after]), bins=40)
+    bins = np.histogram_bin_edges(np.concatenate([before, after]), bins=30).tolist()
     axis.hist(before, bins=bins, color=GREY, alpha=0.45, label="before training")
     axis.hist(after, bins=bins, histtype="step", color=BLUE, linewidth=1.6, label="after training")
     axis.set_title(title)
@@ -198,6 +206,6 @@ def _column(history: Sequence[dict[str, Any]], name: str) -> np.ndarray:
 
 def _save(figure: Figure, axes: Sequence[Axes], path: Path) -> None:
     for axis in axes:
-        axis.spines["top"].set_visible(False)
+        axis.spines[["top", "right"]].set_visible(False)
         axis.title.set_fontsize(10)
     figure.savefig(path, dpi=DPI)

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,8 +34,9 @@ class Readout:
         return ops.lif(*self._arguments, self._setting(want_peak=True))[3]
 
     def at(self, times: Tensor | list[float]) -> Tensor:
-        """(B, N, Q): V at the given times (Q,), each in [0, duration]."""
-        points = np.asarray(torch.as_tensor(times).detach(), dtype=np.float64)
+        """(B, N, Q): V at the given times (Q,), each in [0, duration]; no gradient for them."""
+        times = times.detach().double() if isinstance(times, Tensor) else torch.tensor(times, dtype=torch.float64)
+        points = times.contiguous().numpy()
         check.require(points.ndim == 1, f"times has shape {points.shape}: must have one dimension")
         bad = ~((points >= 0) & (points <= self.duration))
         if bad.any():

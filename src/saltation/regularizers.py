@@ -8,7 +8,7 @@ from .layer import Layer
 from .spikes import Spikes
 
 
-def peak_hinge(peak: Tensor, counts: Tensor, margin: float = 0.0) -> Tensor:
+def peak_hinge(peak: Tensor | None, counts: Tensor, margin: float = 0.0) -> Tensor:
     """Mean over samples and neurons of max(margin - peak, 0) where a neuron is silent; its gradient is exact.
 
     A silent neuron has no gradient through its spikes; this one pulls its highest potential over the threshold.
@@ -18,6 +18,9 @@ def peak_hinge(peak: Tensor, counts: Tensor, margin: float = 0.0) -> Tensor:
         counts: (B, N) number of spikes.
         margin: how far above the threshold to aim, in units of V.
     """
+    if peak is None:
+        raise TypeError("peak is None: ask for it with layer.run(spikes, peak=True)")
+    margin = check.finite_number(margin, "margin")
     check.require(peak.shape == counts.shape, f"peak {tuple(peak.shape)} and counts {tuple(counts.shape)} must agree")
     if not peak.numel():
         return peak.sum()
@@ -29,7 +32,7 @@ def bump_silent_(layer: Layer, spikes: Spikes, max_silent: float, amount: float)
 
     Args:
         layer: changed in place.
-        spikes: the layer's own output spikes.
+        spikes: the layer's own output spikes. An empty batch changes nothing.
         max_silent: tolerated fraction of silent samples, in [0, 1].
         amount: what to add to the weights, > 0.
 

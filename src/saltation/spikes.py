@@ -1,5 +1,6 @@
 """`Spikes`: a ragged batch of events, the only thing that travels between layers."""
 
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -34,7 +35,7 @@ class Spikes:
 
     def __init__(self, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float):
         check.spikes(times, units, offsets, num_units, duration)
-        self._set(times, units, offsets, num_units, float(duration))
+        self._set(times, units, offsets, int(num_units), float(duration))
 
     def _set(self, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float) -> None:
         self.times, self.units, self.offsets = times, units, offsets
@@ -62,6 +63,12 @@ class Spikes:
                     isinstance(event, Sequence) and len(event) == 2,
                     f"sample {b} holds {event!r}: every event must be a pair (time, unit)",
                 )
+                try:
+                    operator.index(event[1])
+                except TypeError:
+                    raise ValueError(
+                        f"sample {b} holds {event!r}: the unit must be a whole number; events are (time, unit)"
+                    ) from None
         ordered = [sorted(sample) for sample in samples]
         flat = [event for sample in ordered for event in sample]
         times = torch.tensor([float(time) for time, _ in flat], dtype=torch.float64)
@@ -84,6 +91,8 @@ class Spikes:
                 two simultaneous events.
             dt: length of a step, > 0.
         """
+        if not isinstance(raster, Tensor):
+            raise TypeError(f"raster is {type(raster).__name__}: pass a torch tensor, for example torch.tensor(raster)")
         check.require(raster.dim() == 3, f"raster has shape {tuple(raster.shape)}: must be (T, B, N) or (B, T, N)")
         check.finite_number(dt, "dt", low=0.0, strict=True)
         raster = raster.detach()

@@ -132,6 +132,8 @@ def test_validation_refusals():
         ({"split": np.array([0, 1])}, "2 entries in split for 3 labels"),
         ({"duration": 0.5}, "duration is 0.5 but the last event is at 0.9"),
         ({"duration": np.inf}, "duration is inf"),
+        ({"duration": -1.0}, "duration is -1.0"),
+        ({"times": np.zeros(5)}, "there is no event after time 0; give the duration"),
     ],
 )
 def test_bad_data_is_refused_with_the_record(changes, message):

@@ -22,8 +22,8 @@ class EventDataset:
     offsets   (S + 1,) int64; sample i holds the events offsets[i]:offsets[i + 1]; an empty sample is legal
     labels    (S,) int64 in [0, num_classes)
     split     (S,) uint8: 0 train, 1 validation, 2 test
-    num_channels, num_classes  None: the highest channel or label plus one (class_names, if given, count)
-    duration  how long a sample is simulated; None: the time of the last event of all
+    num_channels, num_classes  0: the highest channel or label plus one (class_names, if given, count)
+    duration  how long a sample is simulated, > 0; 0: until the last event of all
     class_names  one name a class, or empty
     source    where the data come from; error messages quote it
 
@@ -35,9 +35,9 @@ class EventDataset:
     offsets: np.ndarray
     labels: np.ndarray
     split: np.ndarray
-    num_channels: int | None = None
-    num_classes: int | None = None
-    duration: float | None = None
+    num_channels: int = 0
+    num_classes: int = 0
+    duration: float = 0.0
     class_names: tuple[str, ...] = ()
     source: str = "event arrays"
 
@@ -113,7 +113,7 @@ class EventDataset:
             raise ValueError(f"{self.source} has validation samples already; leave validation_fraction at 0")
         rng = np.random.default_rng(seed)
         split = self.split.copy()
-        for label in range(int(self.num_classes or 0)):
+        for label in range(self.num_classes):
             members = np.flatnonzero((self.split == TRAIN) & (self.labels == label))
             if len(members) > 1:
                 number = min(max(round(fraction * len(members)), 1), len(members) - 1)

@@ -22,12 +22,12 @@ from saltation.data.events import EventDataset
 _REQUIRED = ("times", "channels", "offsets", "labels")
 
 
-def load_npz(path: str | os.PathLike[str], split_key: str = "split", duration: float | None = None) -> EventDataset:
+def load_npz(path: str | os.PathLike[str], split_key: str = "split", duration: float = 0.0) -> EventDataset:
     """Read a recording in the generic format.
 
     path       the `.npz` file
     split_key  which array holds the split, for files with more than one
-    duration   how long a sample is simulated; default: the file's own, else the time of the last event
+    duration   how long a sample is simulated; 0: the file's own, else until the last event
 
     Raises FileNotFoundError, or ValueError that names the file, the array, the record and the remedy.
     """
@@ -39,9 +39,9 @@ def load_npz(path: str | os.PathLike[str], split_key: str = "split", duration: f
         if key not in arrays:
             remedy = "choose another with split_key (--data.split_key)" if key == split_key else "add that array"
             raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}; {remedy}")
-    if duration is None and "duration" in arrays:
+    if duration == 0 and "duration" in arrays:
         duration = _scalar(path, "duration", arrays)
-    num_channels = int(_scalar(path, "num_channels", arrays)) if "num_channels" in arrays else None
+    num_channels = int(_scalar(path, "num_channels", arrays)) if "num_channels" in arrays else 0
     return EventDataset(
         times=arrays["times"],
         channels=arrays["channels"],
@@ -69,8 +69,8 @@ def save_npz(path: str | os.PathLike[str], dataset: EventDataset) -> None:
             labels=dataset.labels,
             split=dataset.split,
             class_names=np.array(dataset.class_names, dtype=str),
-            duration=np.float64(dataset.duration or 0.0),
-            num_channels=np.int64(dataset.num_channels or 0),
+            duration=dataset.duration,
+            num_channels=dataset.num_channels,
         )
     os.replace(partial, path)
 

@@ -23,12 +23,8 @@ def checked_fields(data: "EventDataset") -> dict[str, Any]:
     _check_order(source, times, offsets)
     _check_split(source, split)
     class_names = tuple(str(name) for name in data.class_names)
-    num_classes = data.num_classes
-    if num_classes is None:
-        num_classes = len(class_names) or int(labels.max(initial=-1)) + 1
-    num_channels = data.num_channels
-    if num_channels is None:
-        num_channels = int(channels.max(initial=-1)) + 1
+    num_classes = data.num_classes or len(class_names) or int(labels.max(initial=-1)) + 1
+    num_channels = data.num_channels or int(channels.max(initial=-1)) + 1
     _check_below(source, "labels", labels, num_classes, "classes")
     _check_below(source, "channels", channels, num_channels, "channels")
     if class_names and len(class_names) != num_classes:
@@ -140,12 +136,14 @@ def _check_below(source: str, name: str, values: np.ndarray, limit: int, what: s
         )
 
 
-def _duration(source: str, duration: float | None, times: np.ndarray) -> float:
+def _duration(source: str, duration: float, times: np.ndarray) -> float:
     last = float(times.max(initial=0.0))
-    if duration is None:
+    if duration == 0:
+        if last == 0:
+            raise ValueError(f"{source}: there is no event after time 0; give the duration of a sample, > 0")
         return last
     duration = float(duration)
-    if not np.isfinite(duration) or duration < last:
+    if not np.isfinite(duration) or duration <= 0 or duration < last:
         raise ValueError(
             f"{source}: duration is {duration} but the last event is at {last}; "
             f"give a finite duration of at least {last} (times and duration share one unit)"

@@ -84,10 +84,10 @@ def root(order, x, lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold
         if slope > 0.0 and step % 8 != 7:
             target = x - value / slope
             if abs(target - x) <= EPS * abs(x):
-                x = min(max(target, lower), upper)
+                x = target
                 break
         x = target
-    return x
+    return min(max(x, lower), upper)
 
 
 @kernel
@@ -107,10 +107,12 @@ def top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
 
 @kernel
 def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
-    """The first x in [0, s] at which g reaches 0 from below, or -1. g(0) <= 0 is the caller's promise."""
+    """The first x in [0, s] at which g > 0: 0 if g is positive already, -1 if it stays below."""
     cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
     lower = 0.0
     g_lower, slope_lower, _ = margin(0.0, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+    if g_lower > 0.0:
+        return 0.0
     for piece in range(2):
         upper = cut if piece == 0 else s
         g_upper, slope_upper, _ = margin(upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)

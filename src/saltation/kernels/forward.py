@@ -55,11 +55,8 @@ def walk(count, arrival, current, neuron, subtract, spiking, duration, want_peak
                 rows[first_row + spikes - 1, RELEASE_CURRENT] = I
             s = t_next - t
             x = -1.0
-            if spiking:
-                if V - a - threshold > 0.0:
-                    x = 0.0
-                elif not cannot_cross(s, V, I, a, tau_mem, tau_adapt, threshold):
-                    x = first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+            if spiking and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, threshold):
+                x = first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
             if x < 0.0:
                 if want_peak and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, threshold + peak):
                     x_top, g, slope = highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)

@@ -58,6 +58,8 @@ def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """As crossing.first_crossing, by a grid, its local maxima polished, and Brent's method."""
     neuron = np.array([tau_mem, tau_syn, tau_adapt, threshold, 0.0, 0.0, 0.0])
     x, g = polished_grid(s, V, I, a, neuron)
+    if g[0] > 0:
+        return 0.0
     over = np.nonzero(g[1:] > 0)[0]
     if s == 0 or over.size == 0:
         return -1.0
@@ -330,9 +332,8 @@ def response(mode, t, q, duration, tau_mem, tau_syn):
     mp.dps = 40
 
     def potential(s, tau_m, tau_s):
-        if tau_m == tau_s:
-            return s / tau_m * mp.exp(-s / tau_m)
-        return (mp.exp(-s / tau_s) - mp.exp(-s / tau_m)) / (1 - tau_m / tau_s)
+        d = s / tau_m - s / tau_s
+        return s / tau_m * mp.exp(-s / tau_m) * (mp.expm1(d) / d if d else 1)
 
     def functional(t, tau_m, tau_s):
         if mode == 0:

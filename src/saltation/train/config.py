@@ -67,6 +67,7 @@ class LossConfig:
     early: float = 0.0  # first_spike_cross_entropy: weight of the early-spike term
     readout: str = "weighted"  # readout: integral, weighted, maximum of the LI layer
     window: float = 1.0  # readout weighted: decay time of the weight exp(-t / window)
+    scale: float = 1.0  # readout: factor that makes logits of the values; an integral adds weight * tau_syn per spike
 
 
 @dataclass
@@ -107,8 +108,6 @@ class TrainConfig:
     bump: BumpConfig = field(default_factory=BumpConfig)
     peak_hinge: float = 0.0  # weight of the hinge that pulls silent neurons towards their threshold
     peak_margin: float = 0.0
-    spike_count_penalty: float = 0.0  # weight of the pull of hidden neurons' mean spike counts to the target
-    spike_count_target: float = 1.0
 
 
 @dataclass
@@ -135,7 +134,15 @@ LAYER_CHOICES = {
     "delay": ("none", "axonal", "dendritic", "synaptic"),
     "reset": ("constant", "subtract"),
 }
-POSITIVE = ("train.epochs", "train.batch_size", "train.step_epochs", "train.gamma", "loss.tau", "loss.window")
+POSITIVE = (
+    "train.epochs",
+    "train.batch_size",
+    "train.step_epochs",
+    "train.gamma",
+    "loss.tau",
+    "loss.window",
+    "loss.scale",
+)
 NOT_NEGATIVE = (
     "seed",
     "threads",
@@ -147,6 +154,5 @@ NOT_NEGATIVE = (
     "train.clip_norm",
     "train.jitter",
     "train.peak_hinge",
-    "train.spike_count_penalty",
     "train.bump.amount",
 )

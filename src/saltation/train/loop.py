@@ -146,7 +146,7 @@ def train_epoch(
         loss, predictions = objective(results, labels)
         total = loss + objective.penalty(results)
         if not torch.isfinite(total):
-            raise ValueError(f"the loss is {float(total)} {where}; use a lower learning rate or another loss")
+            raise ValueError(f"the loss is {total.item()} {where}; use a lower learning rate or another loss")
         state.optimizer.zero_grad()
         total.backward()
         norms.append(clip_gradient(state.model, settings.clip_norm, where))

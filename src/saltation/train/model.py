@@ -67,7 +67,7 @@ def build_model(config: ModelConfig, train_data: EventDataset, generator: torch.
 
     The weights of layers with a drive are scaled on the first training samples, layer after layer.
     """
-    model = make_model(config, int(train_data.num_channels or 0), int(train_data.num_classes or 0))
+    model = make_model(config, train_data.num_channels, train_data.num_classes)
     order = torch.randperm(len(train_data), generator=generator)[:INIT_SAMPLES]
     spikes, _ = train_data.batch(order.numpy())
     with torch.no_grad():

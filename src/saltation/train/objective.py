@@ -26,7 +26,7 @@ class Objective:
         """
         output = results[-1]
         if isinstance(output, Readout):
-            values = readout_values(output, self.loss)
+            values = self.loss.scale * readout_values(output, self.loss)
             return losses.readout_cross_entropy(values, labels), values.detach().argmax(dim=1)
         spikes: Spikes = output.spikes
         if self.loss.name == "shift_invariant":
@@ -36,18 +36,12 @@ class Objective:
         return loss, losses.first_spike_prediction(spikes)
 
     def penalty(self, results: list[Any]) -> torch.Tensor | float:
-        """The sum of the regularisers that are switched on."""
+        """The weighted hinge on the peak potential of silent neurons, or 0."""
         total: torch.Tensor | float = 0.0
-        spiking = spiking_results(results)
-        if self.train.peak_hinge > 0:
-            for result in spiking:
+        if self.needs_peak:
+            for result in spiking_results(results):
                 hinge = regularizers.peak_hinge(result.peak, result.spikes.counts(), margin=self.train.peak_margin)
                 total = total + self.train.peak_hinge * hinge
-        if self.train.spike_count_penalty > 0:
-            hidden = spiking if isinstance(results[-1], Readout) else spiking[:-1]
-            for result in hidden:
-                pull = regularizers.spike_count(result.spikes, self.train.spike_count_target)
-                total = total + self.train.spike_count_penalty * pull
         return total
 
     def revive(self, model: Sequential, results: list[Any]) -> int:

@@ -117,7 +117,7 @@ def load_run(path: str | os.PathLike[str], which: str = "best") -> tuple[Sequent
     """
     run, config = open_run(path)
     dataset = load_data(config.data)
-    model = make_model(config.model, int(dataset.num_channels or 0), int(dataset.num_classes or 0))
+    model = make_model(config.model, dataset.num_channels, dataset.num_classes)
     tensors, _ = read_checkpoint(run.checkpoint(which))
     model.load_state_dict(unprefixed("model", tensors))
     return model, config, dataset

@@ -1,0 +1,89 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from saltation.cli import main
+
+TINY = [
+    *("--data.options.publication", "false", "--data.options.sizes", "[60,30,30]"),
+    *("--train.batch_size", "20", "--train.epochs", "2", "--model.layers.0.size", "6"),
+]
+
+
+def test_help_shows_examples(capsys):
+    for arguments in (["--help"], ["train", "--help"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+        assert "saltation train yin_yang --train.epochs 50" in capsys.readouterr().out
+
+
+def test_train_then_eval(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", "yin_yang", *TINY, "--out", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "spikes/neuron" in out and "test accuracy" in out and str(run) in out
+    result = json.loads((run / "result.json").read_text())
+    assert main(["eval", str(run)]) == 0
+    assert f"test accuracy {100 * result['test_accuracy']:.2f} %" in capsys.readouterr().out
+    assert main(["eval", str(run), "--split", "validation", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == result["validation_accuracy"]
+    assert main(["train", "--resume", str(run), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_info(capsys, tmp_path):
+    assert main(["info", "--root", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for word in ("torch", "numba", "threads", "kernel cache", str(tmp_path), "braille", "yin_yang_small"):
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "give a RECIPE to train"),
+        (["train", "yin_yan"], "did you mean yin_yang?"),
+        (["train", "yin_yang", "--train.epoch", "3"], "did you mean epochs"),
+        (["train", "yin_yang", "--train.epochs"], "--train.epochs needs a value"),
+        (["train", "yin_yang", "--resume", "run"], "leave out RECIPE"),
+        (["train", "--resume", "nowhere"], "no run at nowhere"),
+        (["train", "braille", "--data.path", "nowhere.npz"], "10.5281/zenodo.7050094"),
+        (["train", "digits", "--data.options.size", "3"], "has no option 'size'"),
+        (["eval", "nowhere"], "no run at nowhere"),
+        (["eval", "nowhere", "--sample", "3"], "unknown argument --sample"),
+    ],
+)
+def test_errors_are_one_clear_line(arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert captured.err.startswith("saltation: error: ") and message in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_traceback_on_request():
+    with pytest.raises(FileNotFoundError):
+        main(["eval", "nowhere", "--traceback"])
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_checkpoint_to_continue_from(tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "saltation.cli", "train"]
+    arguments = ["yin_yang", *TINY, "--train.epochs", "1000000", "--out", str(run)]
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = run / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"continue with: saltation train --resume {run}" in errors and "Traceback" not in errors
+    assert main(["eval", str(run)]) == 0

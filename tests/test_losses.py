@@ -1,0 +1,155 @@
+"""Losses against numbers worked out by hand, and defined where outputs are silent."""
+
+import math
+
+import pytest
+import torch
+
+import saltation as sal
+from saltation import Spikes, losses
+
+# 3 units, 3 samples: all fire, one is silent, all are silent
+EVENTS = [[(0.2, 0), (0.5, 1), (0.9, 2), (0.95, 0)], [(0.3, 1), (0.6, 0)], []]
+LABELS = torch.tensor([0, 2, 1])
+FIRST = [[0.2, 0.5, 0.9], [0.6, 0.3, 1.0], [1.0, 1.0, 1.0]]  # silent: the end of the sample
+
+
+def outputs(events=None, units=3):
+    plain = Spikes.from_lists(EVENTS if events is None else events, num_units=units, duration=1.0)
+    leaf = plain.times.requires_grad_()
+    return Spikes(leaf, plain.units, plain.offsets, units, 1.0)
+
+
+def gradient(loss, spikes):
+    (grad,) = torch.autograd.grad(loss, spikes.times)
+    assert grad.isfinite().all()
+    return grad.tolist()
+
+
+def cross_entropy_by_hand(times, label, tau):
+    return times[label] / tau + math.log(sum(math.exp(-t / tau) for t in times))
+
+
+def test_first_times():
+    assert losses.first_times(outputs()).tolist() == FIRST
+
+
+@pytest.mark.parametrize("tau", [0.1, 1.0])
+@pytest.mark.parametrize("early", [0.0, 0.3])
+def test_first_spike_cross_entropy(tau, early):
+    spikes = outputs()
+    loss = losses.first_spike_cross_entropy(spikes, LABELS, tau, early)
+    by_hand = [cross_entropy_by_hand(t, k, tau) for t, k in zip(FIRST, LABELS.tolist(), strict=True)]
+    terms = [early * (math.exp(t[k]) - 1) for t, k in zip(FIRST, LABELS.tolist(), strict=True)]
+    assert loss.item() == pytest.approx((sum(by_hand) + sum(terms)) / 3, rel=1e-12)
+
+    def softmax(b, j):
+        return math.exp(-FIRST[b][j] / tau) / sum(math.exp(-t / tau) for t in FIRST[b])
+
+    expected = [
+        ((1 - softmax(0, 0)) / tau + early * math.exp(0.2)) / 3,
+        -softmax(0, 1) / tau / 3,
+        -softmax(0, 2) / tau / 3,
+        0.0,  # a second spike does not count
+        -softmax(1, 1) / tau / 3,
+        -softmax(1, 0) / tau / 3,
+    ]
+    assert gradient(loss, spikes) == pytest.approx(expected, rel=1e-12)
+
+
+def test_first_spike_cross_entropy_does_not_overflow():
+    spikes = outputs()
+    loss = losses.first_spike_cross_entropy(spikes, LABELS, 1e-6)
+    assert loss.isfinite()
+    gradient(loss, spikes)
+
+
+def test_shift_invariant():
+    spikes = outputs()
+    loss = losses.shift_invariant(spikes, LABELS, margin=0.2)
+    by_hand = (
+        0.5 * ((0.5 - 0.2 - 0.2) ** 2 + (0.9 - 0.2 - 0.2) ** 2)
+        + 0.5 * ((0.6 - 1.0 - 0.2) ** 2 + (0.3 - 1.0 - 0.2) ** 2)
+        + 0.5 * 2 * 0.2**2
+    ) / 3
+    assert loss.item() == pytest.approx(by_hand, rel=1e-12)
+    expected = [-(0.1 + 0.5) / 3, 0.1 / 3, 0.5 / 3, 0.0, -0.9 / 3, -0.6 / 3]
+    assert gradient(loss, spikes) == pytest.approx(expected, rel=1e-12)
+
+
+def test_shift_invariant_is_shift_invariant():
+    early = losses.shift_invariant(outputs([[(0.1, 0), (0.2, 1), (0.5, 2)]]), torch.tensor([1]))
+    late = losses.shift_invariant(outputs([[(0.5, 0), (0.6, 1), (0.9, 2)]]), torch.tensor([1]))
+    assert early.item() == pytest.approx(late.item(), rel=1e-12)
+
+
+def test_spike_time_mse_matches_in_order():
+    spikes = outputs([[(0.1, 0), (0.4, 0), (0.2, 1)], [(0.7, 2)]])
+    target = Spikes.from_lists([[(0.2, 0), (0.3, 0), (0.25, 1)], [(0.5, 2)]], 3, 1.0)
+    loss = losses.spike_time_mse(spikes, target)
+    assert loss.item() == pytest.approx((0.1**2 + 0.1**2 + 0.05**2 + 0.2**2) / 2, rel=1e-12)
+    # in order of time: (0.1, 0), (0.2, 1), (0.4, 0) and (0.7, 2)
+    assert gradient(loss, spikes) == pytest.approx([-0.1, -0.05, 0.1, 0.2], rel=1e-12)
+
+
+def test_spike_time_mse_with_missing_and_surplus_spikes():
+    spikes = outputs([[(0.1, 0), (0.4, 0)], [], [(0.6, 1)]])
+    target = Spikes.from_lists([[(0.2, 0)], [(0.3, 2)], []], 3, 1.0)
+    loss = losses.spike_time_mse(spikes, target)
+    assert loss.item() == pytest.approx((0.1**2 + 0.6**2 + 0.7**2 + 0.4**2) / 3, rel=1e-12)
+    grad = gradient(loss, spikes)
+    assert grad == pytest.approx([-0.2 / 3, -1.2 / 3, -0.8 / 3], rel=1e-12)  # surplus spikes are pushed to the end
+
+
+def test_spike_time_mse_of_equal_trains_is_zero():
+    assert losses.spike_time_mse(outputs(), outputs()) == 0.0
+    silent = outputs([[], []])
+    assert losses.spike_time_mse(silent, silent) == 0.0
+
+
+def test_readout_cross_entropy():
+    values = torch.tensor([[0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
+    loss = losses.readout_cross_entropy(values, torch.tensor([1, 1]))
+    assert loss.item() == pytest.approx((math.log(1 + math.exp(-1)) + math.log(1 + math.exp(2))) / 2, rel=1e-12)
+
+
+def test_prediction():
+    assert losses.first_spike_prediction(outputs()).tolist() == [0, 1, -1]
+    assert losses.first_spike_prediction(outputs([])).tolist() == []
+
+
+TERMS = {
+    "cross entropy": lambda spikes: losses.first_spike_cross_entropy(spikes, labels_for(spikes), 0.1, 0.5),
+    "shift invariant": lambda spikes: losses.shift_invariant(spikes, labels_for(spikes)),
+    "times": lambda spikes: losses.spike_time_mse(spikes, spikes.detach()),
+}
+
+
+def labels_for(spikes):
+    return torch.zeros(spikes.num_samples, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("events", [[], [[]], [[], [], []], [[(0.0, 0)], []], [[(1.0, 2)]], [[(0.5, 0)] * 3]])
+def test_silent_and_empty_are_legal(name, events):
+    spikes = outputs(events)
+    loss = TERMS[name](spikes)
+    assert loss.dim() == 0 and loss.isfinite()
+    loss.backward()
+    assert spikes.times.grad.isfinite().all()
+    if not events:
+        assert loss == 0.0
+
+
+def test_losses_are_means_over_the_batch():
+    for term in TERMS.values():
+        single, double = outputs(EVENTS), outputs(EVENTS + EVENTS)
+        assert term(single).item() == pytest.approx(term(double).item(), rel=1e-12)
+
+
+def test_empty_readout():
+    layer = sal.Layer(sal.Linear(3, 2), sal.LI(2, 2.0, 1.0))
+    values = layer(outputs([])).integral()
+    loss = losses.readout_cross_entropy(values, torch.empty(0, dtype=torch.int64))
+    loss.backward()
+    assert loss == 0.0 and not layer.connection.weight.grad.any()

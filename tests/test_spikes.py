@@ -1,0 +1,192 @@
+"""Spikes: conversions, views and their gradients."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import saltation as sal
+from saltation import Spikes
+
+N, DURATION = 3, 2.0
+EVENTS = st.lists(st.tuples(st.floats(0.0, DURATION), st.integers(0, N - 1)), max_size=12)
+BATCHES = st.lists(EVENTS, max_size=4)
+
+
+def make(samples):
+    return Spikes.from_lists(samples, num_units=N, duration=DURATION)
+
+
+def example():
+    """Sample 1 is silent, sample 0 has a tie and unit 1 fires three times, sample 2 starts earlier than 0 ends."""
+    spikes = make([[(0.5, 1), (0.5, 2), (0.9, 1), (1.7, 1)], [], [(0.1, 0), (2.0, 2)]])
+    return spikes.with_times(spikes.times.clone().requires_grad_())
+
+
+def silent(samples):
+    return make([[] for _ in range(samples)])
+
+
+def test_fields_of_a_batch():
+    spikes = make([[(0.3, 2), (0.1, 0)], [], [(0.2, 1)]])
+    assert spikes.times.tolist() == [0.1, 0.3, 0.2]
+    assert spikes.units.tolist() == [0, 2, 1]
+    assert spikes.offsets.tolist() == [0, 2, 2, 3]
+    assert (spikes.num_samples, len(spikes), spikes.num_units, spikes.duration) == (3, 3, 3, 2.0)
+    assert spikes.sample_index().tolist() == [0, 0, 2]
+
+
+@given(BATCHES)
+def test_lists_round_trip(samples):
+    assert make(samples).to_lists() == [sorted(sample) for sample in samples]
+
+
+@given(BATCHES)
+def test_counts_first_and_last_by_hand(samples):
+    spikes = make(samples)
+    counts, first, last = spikes.counts(), spikes.first(), spikes.last()
+    assert counts.shape == first.shape == last.shape == (len(samples), N)
+    assert counts.dtype == torch.int64
+    for b, sample in enumerate(samples):
+        for j in range(N):
+            own = [t for t, unit in sample if unit == j]
+            assert counts[b, j] == len(own)
+            assert first[b, j] == min(own, default=math.inf)
+            assert last[b, j] == max(own, default=-math.inf)
+
+
+def test_first_and_last_carry_the_gradient_of_their_own_spike_only():
+    spikes = example()
+    first, last = spikes.first(), spikes.last()
+    times = spikes.times
+    (grad,) = torch.autograd.grad(3.0 * first[0, 1] + 5.0 * last[0, 1] + 7.0 * first[0, 2], times, retain_graph=True)
+    assert grad.tolist() == [3.0, 7.0, 0.0, 5.0, 0.0, 0.0]
+    # silent units are infinite and harmless
+    finite = torch.where(first.isfinite(), first, torch.zeros_like(first))
+    (grad,) = torch.autograd.grad(finite.sum(), times)
+    assert grad.tolist() == [1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+
+
+def test_a_tie_within_one_unit_gives_one_spike_the_gradient():
+    spikes = make([[(0.5, 0), (0.5, 0)]])
+    times = spikes.times.requires_grad_()
+    spikes.first()[0, 0].backward()
+    assert times.grad.sum() == 1.0
+
+
+@pytest.mark.parametrize("samples", [0, 2])
+def test_no_events(samples):
+    spikes = silent(samples)
+    assert spikes.counts().shape == (samples, N)
+    assert not spikes.counts().any()
+    assert spikes.first().eq(math.inf).all() and spikes.last().eq(-math.inf).all()
+    assert spikes.to_lists() == [[]] * samples
+    assert spikes.to_dense(0.5, time_first=False).shape == (samples, 4, N)
+    assert spikes.with_times(spikes.times).times.numel() == 0
+    assert Spikes.cat([spikes, spikes]).num_samples == 2 * samples
+    assert f"{samples} samples" in repr(spikes) and "0 events" in repr(spikes)
+
+
+@given(BATCHES, BATCHES)
+def test_cat_is_list_concatenation(left, right):
+    assert Spikes.cat([make(left), make(right)]).to_lists() == make(left + right).to_lists()
+
+
+@given(BATCHES)
+def test_samples_put_together_are_the_batch(samples):
+    spikes = make(samples)
+    singles = [spikes.sample(b) for b in range(len(samples))]
+    assert all(single.num_samples == 1 for single in singles)
+    assert [single.to_lists()[0] for single in singles] == spikes.to_lists()
+    if singles:
+        again = Spikes.cat(singles)
+        assert torch.equal(again.offsets, spikes.offsets) and torch.equal(again.units, spikes.units)
+        assert spikes.sample(-1).to_lists() == singles[-1].to_lists()
+
+
+def test_gradient_through_cat_and_sample():
+    spikes = example()
+    joined = Spikes.cat([spikes, spikes.sample(2), spikes.sample(1)])
+    assert joined.offsets.tolist() == [0, 4, 4, 6, 8, 8]
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 70.0, 80.0], dtype=torch.float64)
+    (grad,) = torch.autograd.grad((joined.times * weight).sum(), spikes.times)
+    assert grad.tolist() == [1.0, 2.0, 3.0, 4.0, 75.0, 86.0]
+
+
+def test_with_times_sorts_within_samples_and_keeps_gradients():
+    spikes = example()
+    new = torch.tensor([1.9, 0.2, 0.2, 0.1, 1.5, 0.5], dtype=torch.float64, requires_grad=True)
+    moved = spikes.with_times(new)
+    assert moved.to_lists() == [[(0.1, 1), (0.2, 2), (0.2, 1), (1.9, 1)], [], [(0.5, 2), (1.5, 0)]]
+    (grad,) = torch.autograd.grad((moved.times * torch.arange(6)).sum(), new)
+    assert grad.tolist() == [3.0, 1.0, 2.0, 0.0, 5.0, 4.0]
+
+
+def test_detach_cuts_the_gradient_only():
+    spikes = example()
+    assert spikes.times.requires_grad and not spikes.detach().times.requires_grad
+    assert spikes.detach().to_lists() == spikes.to_lists()
+
+
+def test_repr():
+    assert repr(make([[(0.1, 0)], []])) == "Spikes(2 samples, 3 units, 1 events, duration 2)"
+    assert "with gradient" in repr(example())
+
+
+@pytest.mark.parametrize("time_first", [True, False])
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 3), st.integers(1, 9), st.integers(0, 2**31), st.sampled_from([1.0, 0.1, 1e-3, 0.3, 1 / 3, 7e-5])
+)
+def test_dense_round_trip(time_first, samples, steps, seed, dt):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (steps, samples, N) if time_first else (samples, steps, N)
+    raster = torch.randint(0, 3, shape, generator=generator)
+    spikes = Spikes.from_dense(raster, dt, time_first=time_first)
+    assert spikes.duration == steps * dt
+    assert spikes.times.numel() == raster.sum()
+    Spikes(spikes.times, spikes.units, spikes.offsets, N, spikes.duration)  # legal
+    dense = spikes.to_dense(dt, time_first=time_first)
+    assert dense.shape == shape and torch.equal(dense.long(), raster)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float16, torch.float32])
+def test_dense_of_any_dtype(dtype):
+    raster = torch.tensor([[[1, 0], [0, 1], [1, 1]]]).to(dtype)
+    spikes = Spikes.from_dense(raster, 0.5, time_first=False)
+    assert spikes.to_lists() == [[(0.0, 0), (0.5, 1), (1.0, 0), (1.0, 1)]]
+
+
+def test_layouts_are_transposed():
+    spikes = make([[(0.3, 0), (1.2, 2)], [(0.3, 1)]])
+    batch_first = spikes.to_dense(0.5, time_first=False)
+    assert batch_first.shape == (2, 4, 3)
+    assert batch_first.nonzero().tolist() == [[0, 0, 0], [0, 2, 2], [1, 0, 1]]
+    assert torch.equal(spikes.to_dense(0.5, time_first=True), batch_first.transpose(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("dt", "steps"), [(0.3, 7), (0.7, 3), (2.0, 1), (5.0, 1), (0.1, 20), (2.0 / 3.0, 3), (1e-3, 2000), (1.999, 2)]
+)
+def test_dense_for_steps_that_do_not_divide_the_duration(dt, steps):
+    spikes = make([[(0.0, 0), (0.65, 1), (2.0, 2)]])
+    dense = spikes.to_dense(dt, time_first=False)
+    assert dense.shape == (1, steps, N)
+    assert dense.sum() == 3
+    assert dense[0, 0, 0] == 1  # at the start
+    assert dense[0, int(0.65 / dt + 1e-9), 1] == 1
+    assert dense[0, -1, 2] == 1  # at the very end: in the last step
+
+
+def test_dense_counts_simultaneous_spikes():
+    assert make([[(0.2, 1)] * 3]).to_dense(1.0, time_first=False)[0, 0, 1] == 3
+
+
+def test_numpy_integers_are_integers():
+    import numpy as np
+
+    spikes = Spikes.from_lists([[(np.float32(0.5), np.int64(2))]], num_units=np.int64(3), duration=1)
+    assert spikes.to_lists() == [[(0.5, 2)]]
+    assert sal.Linear(np.int64(3), np.int32(2)).weight.shape == (2, 3)

@@ -1,0 +1,95 @@
+import math
+
+import pytest
+
+from saltation.train import load_config
+from saltation.train.recipes import parse_overrides, recipe_names, to_yaml
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_packaged_recipes_are_valid_and_state_what_they_reach(name):
+    config = load_config(name)
+    assert config.name == name
+
+
+def test_overrides():
+    arguments = ["--train.lr.weight", "1e-3", "--model.layers.0.size=20", "--data.options.bias", "0.9", "--seed", "3"]
+    arguments += ["--model.layers.1.refractory", ".inf", "--model.layers.0.train", "[threshold, jump]"]
+    arguments += ["--train.lr.readout", "null", "--model.layers.0.weights.mean", "-0.5", "--name", "mine"]
+    config = load_config("yin_yang", parse_overrides(arguments))
+    assert config.train.lr.weight == 1e-3 and config.train.lr.readout is None
+    assert (config.model.layers[0].size, config.model.layers[1].size) == (20, None)
+    assert config.model.layers[0].train == ["threshold", "jump"] and config.model.layers[1].train == ["threshold"]
+    assert config.model.layers[0].weights.mean == -0.5 and config.model.layers[1].weights.mean == 2.0
+    assert config.data.options["bias"] == 0.9 and math.isinf(config.model.layers[1].refractory)
+    assert (config.seed, config.name) == (3, "mine")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.epoch", 3, "--train.epoch: unknown key 'epoch'; did you mean epochs"),
+        ("trian.epochs", 3, "--trian: unknown key 'trian'; did you mean train"),
+        ("model.layers.0.sizes", 3, "unknown key 'sizes'; did you mean size"),
+        ("model.layers.7.size", 3, "--model.layers.7: no entry '7'; use an index from 0 to 1"),
+        ("model.layers.first.size", 3, "no entry 'first'"),
+        ("train.epochs.x", 3, "'train.epochs' is a single value, it has no 'x'"),
+        ("train.epochs", "many", "--train.epochs 'many': train.epochs: Value 'many'"),
+        ("train.epochs", 2.5, "--train.epochs 2.5"),
+        ("model.layers.0", 3, "--model.layers.0 3"),
+        ("train.epochs", 0, "train.epochs is 0; it must be > 0"),
+        ("train.lr.weight", -1, "train.lr.weight is -1.0; it must be >= 0"),
+        ("train.optimizer", "sgd", "train.optimizer is 'sgd'; choose one of adam, adamw"),
+        ("loss.name", "mse", "loss.name is 'mse'; choose one of"),
+        ("loss.name", "readout", "loss 'readout' goes with an 'li' layer"),
+        ("model.layers.0.neuron", "li", "model.layers.0.neuron is 'li', which never spikes"),
+        ("model.layers.0.delay", "all", "model.layers.0.delay is 'all'; choose one of none, axonal"),
+        ("model.layers.0.size", None, "model.layers.0.size is missing"),
+        ("model.layers.0.delay_init", [0.1], r"delay_init is \[0.1\]; give two numbers"),
+        ("model.layers", [], "model.layers is empty"),
+    ],
+)
+def test_bad_overrides(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        load_config("yin_yang", {key: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["extra"], "unexpected argument 'extra'"),
+        (["--seed"], "--seed needs a value"),
+        (["--seed", "--train.epochs", "3"], "--seed needs a value"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        parse_overrides(arguments)
+
+
+def test_recipe_files(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: {layers: [{size: 3}, {}]}\ntrain: {lr: {weight: 1e-2}}\n")
+    config = load_config(file)
+    assert config.name == "mine" and config.train.lr.weight == 0.01
+    file.write_text("model: {layers: [{siz: 3}, {}]}\n")
+    with pytest.raises(ValueError, match="mine.yaml: unknown key 'model.layers.0.siz'; did you mean size"):
+        load_config(file)
+    file.write_text("train: {epochs: soon}\n")
+    with pytest.raises(ValueError, match="mine.yaml: train.epochs: Value 'soon'"):
+        load_config(file)
+    file.write_text("train: [\n")
+    with pytest.raises(ValueError, match="is not valid YAML"):
+        load_config(file)
+    file.write_text("just text\n")
+    with pytest.raises(ValueError, match="must hold keys and values"):
+        load_config(file)
+    with pytest.raises(FileNotFoundError, match="no recipe named 'yin_yan' and no such file .did you mean yin_yang"):
+        load_config("yin_yan")
+
+
+def test_resolved_configuration_reads_back(tmp_path):
+    config = load_config("braille", {"data.path": "a.npz", "train.lr.tau": 1e-5})
+    file = tmp_path / "config.yaml"
+    file.write_text(to_yaml(config))
+    assert load_config(file) == config
