@@ -225,7 +225,9 @@ def test_bad_composition():
     integrators = sal.Layer(sal.Linear(1, 1), sal.LI(1, 2.0, 1.0))
     quotes(lambda: sal.Sequential(integrators, layer()), ValueError, "layer 0", "must come last")
     quotes(lambda: sal.Sequential(), ValueError, "at least one")
-    quotes(lambda: sal.Layer(sal.Linear(1, 1), sal.LIF(1, 2.0, 1.0), max_spikes=0), ValueError, "max_spikes = 0", ">= 1")
+    quotes(
+        lambda: sal.Layer(sal.Linear(1, 1), sal.LIF(1, 2.0, 1.0), max_spikes=0), ValueError, "max_spikes = 0", ">= 1"
+    )
     quotes(lambda: layer()(torch.zeros(3)), TypeError, "Tensor", "from_dense")
     quotes(lambda: integrators.run(one_spike()), TypeError, "call the layer")
 
@@ -328,12 +330,14 @@ def test_bad_readout_arguments():
 
 def test_a_runaway_neuron_is_named():
     """Neuron 1 of layer 1 runs away in sample 2: facilitation drives its threshold below the reset."""
-    first = layer(weight=4.0)
+    first = layer(weight=6.0)
     second = layer(8.0, inputs=1, size=2, jump=torch.tensor([0.0, -1.5]), tau_adapt=50.0)
     second.max_spikes = 1000
     network = sal.Sequential(first, second)
     spikes = Spikes.from_lists([[], [], [(0.1, 0)], []], 1, 10.0)
-    with pytest.raises(sal.SpikeBudgetError, match="layer 1: neuron 1 spiked more than 1000 times in sample 2") as caught:
+    with pytest.raises(
+        sal.SpikeBudgetError, match="layer 1: neuron 1 spiked more than 1000 times in sample 2"
+    ) as caught:
         network(spikes)
     error = caught.value
     assert (error.layer, error.neuron, error.sample, error.budget) == (1, 1, 2, 1000)
@@ -442,7 +446,7 @@ def test_a_huge_negative_weight_is_silent():
 def test_duration_of_a_million_time_constants(reset, refractory, jump):
     """Two bursts 5e5 time constants apart: nothing overflows, and the second is the first again."""
     model = layer(
-        weight=8.0, reset=reset, refractory=refractory, jump=jump, tau_adapt=1.5, train=sal.neurons.TRAINABLE
+        weight=40.0, reset=reset, refractory=refractory, jump=jump, tau_adapt=1.5, train=sal.neurons.TRAINABLE
     )
 
     def run(*starts):
@@ -468,7 +472,7 @@ def test_duration_of_a_million_time_constants(reset, refractory, jump):
     readout = out(Spikes.from_lists([[(0.0, 0), (5e5, 0)]], 1, 1e6))
     values = torch.cat([readout.integral(), readout.weighted(1.0), readout.maximum(), readout.at([0.0, 1e6])[0]], 1)
     assert values.isfinite().all()
-    assert readout.integral().item() == pytest.approx(2 * 8.0 * 1.0, rel=1e-12)  # weight tau_syn each
+    assert readout.integral().item() == pytest.approx(2 * 40.0 * 1.0, rel=1e-12)  # weight tau_syn each
     values.sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in out.parameters())
 

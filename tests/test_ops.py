@@ -74,23 +74,26 @@ def test_several_python_threads_at_once(threads):
             assert same(job.result(timeout=120), expected[k])
 
 
-def in_worker(queue):
+def in_worker(queue, threads):
     try:
-        torch.set_num_threads(2)  # a pool of its own, also after a fork
+        torch.set_num_threads(threads)
         queue.put([tensor.tolist() for tensor in everything(network(), batch())])
     except BaseException as error:
         queue.put(repr(error))
         raise
 
 
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+# After a fork torch itself hangs in OpenMP unless it is set to one thread, as its DataLoader does in every worker.
+@pytest.mark.parametrize(
+    ("method", "count"), [("fork", 1), ("forkserver", 2), pytest.param("spawn", 2, marks=pytest.mark.slow)]
+)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_in_other_processes(threads, method):
+def test_in_other_processes(threads, method, count):
     threads(2)
     expected = [tensor.tolist() for tensor in everything(network(), batch())]  # the pool of this process exists
     context = multiprocessing.get_context(method)
     queue = context.Queue()
-    process = context.Process(target=in_worker, args=(queue,), daemon=True)
+    process = context.Process(target=in_worker, args=(queue, count), daemon=True)
     process.start()
     found = queue.get(timeout=120)
     process.join(timeout=30)

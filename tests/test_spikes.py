@@ -137,9 +137,7 @@ def test_repr():
 
 @pytest.mark.parametrize("time_first", [True, False])
 @settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 3), st.integers(1, 9), st.integers(0, 2**31), st.sampled_from([1.0, 0.1, 1e-3, 0.3, 1 / 3, 7e-5])
-)
+@given(st.integers(0, 3), st.integers(1, 9), st.integers(0, 2**31), st.sampled_from([1.0, 0.1, 1e-3, 0.3, 1 / 3, 7e-5]))
 def test_dense_round_trip(time_first, samples, steps, seed, dt):
     generator = torch.Generator().manual_seed(seed)
     shape = (steps, samples, N) if time_first else (samples, steps, N)

@@ -52,7 +52,8 @@ class Linear(nn.Module):
         if delay is None:
             check.require(
                 max_delay is None and min_delay == 0.0,
-                f"max_delay = {max_delay}, min_delay = {min_delay} without a kind of delay: set delay= to one of {DELAYS[1:]}",
+                f"max_delay = {max_delay}, min_delay = {min_delay} without a kind of delay: "
+                f"set delay= to one of {DELAYS[1:]}",
             )
             return
         check.require(max_delay is not None, f"delay = {delay!r} needs max_delay, the largest delay you allow")

@@ -1,6 +1,6 @@
 """`Layer` = connection + neuron, and `Sequential`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ class Layer(nn.Module):
         >>> layer = Layer(Linear(2, 1), LIF(1, tau_mem=2.0, tau_syn=1.0))
         >>> _ = torch.nn.init.constant_(layer.connection.weight, 3.0)
         >>> layer(Spikes.from_lists([[(0.0, 0), (0.5, 1)]], num_units=2, duration=5.0)).counts().tolist()
-        [[2]]
+        [[1]]
     """
 
     def __init__(self, connection: Linear, neuron: LIF | LI, max_spikes: int = ops.DEFAULT_BUDGET):
@@ -95,10 +95,10 @@ class Layer(nn.Module):
     def free_peak(self, spikes: Spikes) -> Tensor:
         """(B, N): the largest V if no neuron ever spiked; how strongly the input drives the layer."""
         setting = ops.Setting(False, False, spikes.duration, True, 0.0, 1)
-        arguments = list(self._arguments(spikes))
-        arguments[5] = arguments[5].detach().clone()
-        arguments[5][:, THRESHOLD] = 0.0
-        return ops.lif(*arguments, setting)[3]
+        times, units, offsets, weight, delay, packed = self._arguments(spikes)
+        neurons = packed.detach().clone()
+        neurons[:, THRESHOLD] = 0.0
+        return ops.lif(times, units, offsets, weight, delay, neurons, setting)[3]
 
     def trace(self, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Membrane potential and threshold of one LIF neuron at the given times, for pictures.
@@ -118,7 +118,7 @@ class Layer(nn.Module):
         """Move trained neuron parameters back into their legal range; call it after optimiser steps."""
         self.neuron.constrain_()
 
-    def _arguments(self, spikes: Spikes) -> tuple:
+    def _arguments(self, spikes: Spikes) -> ops.Arguments:
         """Checked and in float64, in the order that `ops` takes."""
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
@@ -133,14 +133,20 @@ class Layer(nn.Module):
         return spikes.times, spikes.units, spikes.offsets, weight.double(), delay.double(), packed
 
 
-def _trace(times, own, arrivals, neuron, population) -> tuple[np.ndarray, np.ndarray]:
+def _trace(
+    times: np.ndarray,
+    own: list[float],
+    arrivals: list[tuple[float, float]],
+    neuron: np.ndarray,
+    population: LIF | LI,
+) -> tuple[np.ndarray, np.ndarray]:
     """V and theta at `times`, given own spikes and arrivals [(time, weight)]."""
     tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron
     V, theta = np.zeros_like(times), np.full_like(times, threshold)
     resets = [(0.0, 0.0, 0.0), *[(T, T + refractory, v_reset) for T in own]]
     for n, (start, release, V_start) in enumerate(resets):
         stop = resets[n + 1][0] if n + 1 < len(resets) else np.inf
-        if population.reset == "subtract" and n > 0:
+        if isinstance(population, LIF) and population.reset == "subtract" and n > 0:
             V_start = sum(jump * np.exp(-(start - T) / tau_adapt) for T in own[: n - 1])  # a just before the spike
         before = sum(w * np.exp(-(release - t) / tau_syn) for t, w in arrivals if t <= release)
         for m in np.nonzero((times > start if n else times >= 0) & (times <= stop))[0]:
@@ -189,7 +195,7 @@ class Sequential(nn.Module):
             layer.constrain_()
 
     @staticmethod
-    def _numbered(k: int, run, *arguments):
+    def _numbered(k: int, run: Callable[..., Any], *arguments: Any) -> Any:
         """Errors say which layer they come from."""
         try:
             return run(*arguments)

@@ -25,6 +25,14 @@ def _show(values: Tensor) -> str:
 class Neuron(nn.Module):
     """What LIF and LI share: a population whose parameters are scalars or per neuron, some of them trained."""
 
+    tau_mem: Tensor
+    tau_syn: Tensor
+    tau_adapt: Tensor
+    threshold: Tensor
+    jump: Tensor
+    v_reset: Tensor
+    refractory: Tensor
+
     def __init__(self, size: int, values: dict[str, Any], train: Sequence[str], trainable: Sequence[str]):
         super().__init__()
         self.size = check.positive_int(size, "size")
@@ -48,7 +56,7 @@ class Neuron(nn.Module):
         return {name: getattr(self, name) for name in PARAMETERS}
 
     def packed(self) -> Tensor:
-        """(size, 7) float64, the columns of kernels/layout.py; carries gradients. Raises ValueError if one is illegal."""
+        """(size, 7) float64, the columns of kernels/layout.py; carries gradients. Raises if one is illegal."""
         self.validate()
         values = self.columns()
         return torch.stack([values[name].double().expand(self.size) for name in PARAMETERS], dim=1)
@@ -156,6 +164,8 @@ class LIF(Neuron):
                 self.threshold.copy_(torch.maximum(self.threshold, self.v_reset + self.floors["threshold"]))
             elif "v_reset" in self.train_names:
                 self.v_reset.copy_(torch.minimum(self.v_reset, 0.99 * self.threshold))
+            if "jump" in self.train_names and self.floors["jump"] >= 0.0:
+                self.jump.clamp_(min=0.0)  # adaptation stays adaptation: facilitation may run away
 
 
 class LI(Neuron):

@@ -19,9 +19,12 @@ from .kernels.backward import lif_backward
 from .kernels.forward import lif_forward
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
 
-MAX_BLOCKS = 16
+MAX_BLOCKS = 8
 DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
 FIRST_ROWS_PER_NEURON = 2  # a guess; the buffer grows
+
+# times (E,), units (E,), offsets (B + 1,), weight (N, M), delay (N or 1, M or 1), neurons (N, 7)
+Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -65,17 +68,28 @@ def in_blocks(count: int, work: Callable[[int, int], Any]) -> list[Any]:
     return list(_pools[key].map(lambda span: work(*span), spans))
 
 
-def _arrays(times: Tensor, units: Tensor, offsets: Tensor, weight: Tensor, delay: Tensor, neurons: Tensor, setting):
-    # contiguous: Numba compiles once more for every other layout
-    times, units, offsets, weight, delay, neurons = (
-        tensor.detach().contiguous().numpy() for tensor in (times, units, offsets, weight, delay, neurons)
-    )
-    events, synapses = layout.Events(times, units, offsets), layout.Synapses(weight, delay)
-    packed = layout.Neurons(neurons, setting.subtract, setting.spiking, setting.duration)
+def _arrays(
+    times: Tensor, units: Tensor, offsets: Tensor, weight: Tensor, delay: Tensor, neurons: Tensor, setting: Setting
+) -> tuple[layout.Events, layout.Synapses, layout.Neurons]:
+    def array(tensor: Tensor) -> np.ndarray:
+        return tensor.detach().contiguous().numpy()  # Numba compiles once more for every other memory layout
+
+    events = layout.Events(array(times), array(units), array(offsets))
+    synapses = layout.Synapses(array(weight), array(delay))
+    packed = layout.Neurons(array(neurons), setting.subtract, setting.spiking, setting.duration)
     return events, synapses, packed
 
 
-def _simulate_block(events, synapses, neurons, counts, peaks, budget: int, first: int, last: int) -> np.ndarray:
+def _simulate_block(
+    events: layout.Events,
+    synapses: layout.Synapses,
+    neurons: layout.Neurons,
+    counts: np.ndarray,
+    peaks: layout.Peaks,
+    budget: int,
+    first: int,
+    last: int,
+) -> np.ndarray:
     """The spike rows of the samples first ... last - 1. The buffer grows until everything fits."""
     N = synapses.weight.shape[0]
     rows = np.empty(((last - first) * N * FIRST_ROWS_PER_NEURON + 16, layout.NUM_COLUMNS))
@@ -90,7 +104,12 @@ def _simulate_block(events, synapses, neurons, counts, peaks, budget: int, first
         rows = np.concatenate([rows[:filled], np.empty((2 * rows.shape[0], layout.NUM_COLUMNS))])
 
 
-def _sum_gradients(events, synapses, neurons, run) -> layout.Gradients:
+def _sum_gradients(
+    events: layout.Events,
+    synapses: layout.Synapses,
+    neurons: layout.Neurons,
+    run: Callable[[int, int, layout.Gradients], None],
+) -> layout.Gradients:
     """Add up, in block order, what run(first, last, gradients) writes for each block of samples."""
     times = np.zeros_like(events.times)  # every block has its own samples
 
@@ -115,24 +134,30 @@ class _LIF(torch.autograd.Function):
     """(times, weight, delay, neurons) -> (times, units, offsets, peak, slopes); see README.md in kernels/."""
 
     @staticmethod
-    def forward(ctx, times, weight, delay, neurons, units, offsets, setting):
+    def forward(
+        ctx: Any,
+        times: Tensor,
+        weight: Tensor,
+        delay: Tensor,
+        neurons: Tensor,
+        units: Tensor,
+        offsets: Tensor,
+        setting: Setting,
+    ) -> tuple[Tensor, ...]:
         events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, setting)
         B, N = offsets.numel() - 1, weight.shape[0]
         counts = np.zeros((B, N), np.int64)
         peak_shape = (B, N) if setting.want_peak else (0, 0)
         peaks = layout.Peaks(*(np.zeros(peak_shape) for _ in range(3)))
 
-        def block(first, last):
+        def block(first: int, last: int) -> np.ndarray:
             return _simulate_block(events, synapses, packed, counts, peaks, setting.budget, first, last)
 
         rows = np.concatenate([*in_blocks(B, block), np.empty((0, layout.NUM_COLUMNS))])
         bounds = np.concatenate([[0], counts.sum(1).cumsum()])
         S = rows.shape[0]
         out_times, out_units, order = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64)
-        for b in range(B):
-            part = slice(bounds[b], bounds[b + 1])
-            merge_spikes(counts[b], rows[part], layout.TIME, out_times[part], out_units[part], order[part])
-            order[part] += bounds[b]
+        merge_spikes(counts, rows, layout.TIME, out_times, out_units, order)
         ctx.save_for_backward(times, weight, delay, neurons, units, offsets)
         ctx.kept = rows, counts, peaks, bounds, order
         ctx.setting = setting
@@ -143,7 +168,9 @@ class _LIF(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_times, _units, _offsets, grad_peak, _slopes):
+    def backward(
+        ctx: Any, grad_times: Tensor, _units: Any, _offsets: Any, grad_peak: Tensor, _slopes: Any
+    ) -> tuple[Tensor | None, ...]:
         times, weight, delay, neurons, units, offsets = ctx.saved_tensors
         rows, counts, peaks, bounds, order = ctx.kept
         events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, ctx.setting)
@@ -152,7 +179,7 @@ class _LIF(torch.autograd.Function):
         grad_rows[order] = grad_times.numpy()
         G_peak = np.ascontiguousarray(grad_peak.numpy())
 
-        def run(first, last, gradients):
+        def run(first: int, last: int, gradients: layout.Gradients) -> None:
             lif_backward(
                 events, synapses, packed, first, last, buffer, bounds[first], grad_rows, peaks, G_peak,
                 ctx.setting.min_slope, gradients,
@@ -174,7 +201,18 @@ class _Readout(torch.autograd.Function):
     """(times, weight, delay, neurons) -> (B, N, Q) functionals of the membrane potential; see kernels/readout.py."""
 
     @staticmethod
-    def forward(ctx, times, weight, delay, neurons, units, offsets, setting, mode, points):
+    def forward(
+        ctx: Any,
+        times: Tensor,
+        weight: Tensor,
+        delay: Tensor,
+        neurons: Tensor,
+        units: Tensor,
+        offsets: Tensor,
+        setting: Setting,
+        mode: int,
+        points: np.ndarray,
+    ) -> Tensor:
         events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, setting)
         out = np.zeros((offsets.numel() - 1, weight.shape[0], points.size))
         in_blocks(
@@ -187,19 +225,21 @@ class _Readout(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_out):
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         times, weight, delay, neurons, units, offsets = ctx.saved_tensors
         events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, ctx.setting)
         G = np.ascontiguousarray(grad_out.numpy())
 
-        def run(first, last, gradients):
+        def run(first: int, last: int, gradients: layout.Gradients) -> None:
             readout_backward(ctx.mode, events, synapses, packed, first, last, ctx.points, G, gradients)
 
         total = _sum_gradients(events, synapses, packed, run)
         return (*(torch.from_numpy(array) for array in total), None, None, None, None, None)
 
 
-def lif(times, units, offsets, weight, delay, neurons, setting: Setting):
+def lif(
+    times: Tensor, units: Tensor, offsets: Tensor, weight: Tensor, delay: Tensor, neurons: Tensor, setting: Setting
+) -> tuple[Tensor, ...]:
     """Simulate one layer.
 
     times (E,), weight (N, M), delay (N or 1, M or 1) and neurons (N, 7) are float64 and may carry gradients.
@@ -208,12 +248,30 @@ def lif(times, units, offsets, weight, delay, neurons, setting: Setting):
     return _LIF.apply(times, weight, delay, neurons, units, offsets, setting)
 
 
-def li_values(times, units, offsets, weight, delay, neurons, setting: Setting, points: np.ndarray) -> Tensor:
+def li_values(
+    times: Tensor,
+    units: Tensor,
+    offsets: Tensor,
+    weight: Tensor,
+    delay: Tensor,
+    neurons: Tensor,
+    setting: Setting,
+    points: np.ndarray,
+) -> Tensor:
     """(B, N, Q): V at the given times (Q,)."""
     return _Readout.apply(times, weight, delay, neurons, units, offsets, setting, VALUE, points)
 
 
-def li_window(times, units, offsets, weight, delay, neurons, setting: Setting, tau: float) -> Tensor:
+def li_window(
+    times: Tensor,
+    units: Tensor,
+    offsets: Tensor,
+    weight: Tensor,
+    delay: Tensor,
+    neurons: Tensor,
+    setting: Setting,
+    tau: float,
+) -> Tensor:
     """(B, N): int_0^duration e^{-t/tau} V dt; tau = inf is the plain integral."""
     points = np.array([tau])
     return _Readout.apply(times, weight, delay, neurons, units, offsets, setting, WINDOW, points)[:, :, 0]

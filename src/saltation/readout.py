@@ -15,7 +15,7 @@ class Readout:
     respect to their times, weights, delays and time constants.
     """
 
-    def __init__(self, arguments: tuple, num_units: int, duration: float):
+    def __init__(self, arguments: ops.Arguments, num_units: int, duration: float):
         self._arguments = arguments
         self.num_units = num_units
         self.duration = duration

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -147,7 +148,8 @@ class Spikes:
 
     def sample_index(self) -> Tensor:
         """(E,) int64: the sample of every event."""
-        return torch.arange(self.num_samples).repeat_interleave(self.offsets.diff())
+        counts = np.diff(self.offsets.numpy())
+        return torch.from_numpy(np.repeat(np.arange(self.num_samples), counts))  # much faster than repeat_interleave
 
     def counts(self) -> Tensor:
         """(B, N) int64: spikes of each unit in each sample."""

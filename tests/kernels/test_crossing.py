@@ -31,7 +31,9 @@ def random_states(count, seed):
     tau[1] = np.where(kind == 0, tau[0], tau[1])
     tau[2] = np.where(kind == 1, tau[0], tau[2])
     tau[2] = np.where(kind == 2, tau[1] * (1 + 1e-9), tau[2])
-    tau[1] = np.where(kind == 3, tau[0] * (1 + rng.choice([-1, 1], count) * 10.0 ** rng.uniform(-12, -3, count)), tau[1])
+    tau[1] = np.where(
+        kind == 3, tau[0] * (1 + rng.choice([-1, 1], count) * 10.0 ** rng.uniform(-12, -3, count)), tau[1]
+    )
     threshold = rng.uniform(0.1, 2.0, count)
     I = rng.normal(0, 4, count)
     a = rng.normal(0, 2, count) * (rng.random(count) < 0.8)

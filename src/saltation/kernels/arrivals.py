@@ -70,19 +70,21 @@ def sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins):
 
 @kernel
 def merge_spikes(counts, rows, column, times, units, order):
-    """Put the spikes of one sample, stored neuron by neuron, in the order of time.
+    """Put the spikes of each sample, stored neuron by neuron, in the order of time.
 
-    counts (N,), rows (S, columns) -> times (S,), units (S,), order (S,): the row that each spike came from. Equal times
-    are ordered by neuron.
+    counts (B, N), rows (S, columns) -> times (S,), units (S,), order (S,): the row that each spike came from. Equal
+    times are ordered by neuron.
     """
     row = 0
-    owner = np.empty(rows.shape[0], np.int64)
-    for j in range(counts.size):
-        for _ in range(counts[j]):
-            owner[row] = j
-            row += 1
-    sequence = np.argsort(rows[:, column].copy(), kind="mergesort")
-    for k in range(sequence.size):
-        order[k] = sequence[k]
-        times[k] = rows[sequence[k], column]
-        units[k] = owner[sequence[k]]
+    for b in range(counts.shape[0]):
+        start = row
+        for j in range(counts.shape[1]):
+            for _ in range(counts[b, j]):
+                units[row] = j
+                row += 1
+        sequence = np.argsort(rows[start:row, column].copy(), kind="mergesort")
+        owner = units[start:row].copy()
+        for k in range(sequence.size):
+            order[start + k] = start + sequence[k]
+            times[start + k] = rows[start + sequence[k], column]
+            units[start + k] = owner[sequence[k]]

@@ -61,7 +61,7 @@ def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak,
         a_plus = a + jump
         release = T + refractory
         G = grad_rows[n - 1] + G_forced
-        if n == rows.shape[0] and (end == release or end == T):
+        if n == rows.shape[0] and end in (release, T):
             G += grad_peak * peak_slope  # the peak is a kink that moves with this spike
         if end >= release:
             # from the end of the segment back to the release of V ...
@@ -151,8 +151,8 @@ def lif_backward(
 ):
     """Gradients of the samples first..last - 1, added to `gradients` (layout.py).
 
-    buffer: as filled by lif_forward, all samples; row_offset: the first row of sample `first`; grad_rows (S,) = dL/dT of
-    every row; grad_peak (B, N) = dL/dpeak, or (0, 0).
+    buffer: as filled by lif_forward, all samples; row_offset: the first row of sample `first`; grad_rows (S,) = dL/dT
+    of every row; grad_peak (B, N) = dL/dpeak, or (0, 0).
     """
     N = synapses.weight.shape[0]
     source_stride = 1 if synapses.delay.shape[1] > 1 else 0

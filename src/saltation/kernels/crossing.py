@@ -34,7 +34,8 @@ def margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
 def cannot_cross(s, V, I, a, tau_mem, tau_adapt, level):
     """True where V - theta stays below `level - threshold` on [0, s] by a bound that is rigorous and cheap.
 
-    V(x) <= V + max(max(I, 0) - V, 0) (1 - e^{-s/tau_mem}) since I(x) <= max(I, 0), and a(x) >= min(a, a e^{-s/tau_adapt}).
+    V(x) <= V + max(max(I, 0) - V, 0) (1 - e^{-s/tau_mem}) since I(x) <= max(I, 0);
+    a(x) >= min(a, a e^{-s/tau_adapt}).
     The margin of a few roundings keeps the bound safe in floating point. Here 1 - e^{-x} <= x spares the exponential.
     """
     rise = max(max(I, 0.0) - V, 0.0) * min(s / tau_mem, 1.0)
@@ -47,7 +48,7 @@ def cannot_cross(s, V, I, a, tau_mem, tau_adapt, level):
 @kernel
 def split(s, V, I, a, tau_mem, tau_syn, tau_adapt):
     """Where u turns in (0, s), or s where it is monotone: the one zero of u'."""
-    if a == 0.0 or I == 0.0 or tau_adapt == tau_mem or tau_adapt == tau_syn:
+    if a == 0.0 or I == 0.0 or tau_adapt in (tau_mem, tau_syn):
         return s
     ratio = I * tau_adapt * tau_adapt / (tau_syn * a * (tau_adapt - tau_mem))
     if not ratio > 0.0:

@@ -1,6 +1,6 @@
 """The forward pass, neuron by neuron: from input spikes to output spikes (README.md, sections 2 and 4)."""
 
-from math import exp
+from math import exp, inf
 
 import numpy as np
 
@@ -77,6 +77,8 @@ def walk(count, arrival, current, neuron, subtract, spiking, duration, want_peak
             row = rows[first_row + spikes]
             row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = t, I, a, I
             spikes += 1
+            if refractory == inf and not want_peak:
+                return DONE, spikes, peak, peak_time, peak_slope
             V = a if subtract else v_reset
             a += jump
             release = t + refractory

@@ -7,9 +7,10 @@ that has the old flow inlined. Our kernels are therefore cached in a folder name
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numba
-from numba.core import config
+from numba.core import config as numba_config
 
 
 def _cache_dir() -> Path:
@@ -26,6 +27,7 @@ CACHE_DIR = _cache_dir()
 
 def kernel(function):
     """Compile `function` lazily: no Python objects, the GIL released, IEEE arithmetic (no fastmath), cached on disk."""
+    config: Any = numba_config  # its settings are made at run time
     users_choice = config.CACHE_DIR
     config.CACHE_DIR = str(CACHE_DIR)  # read when the dispatcher is made, so the user's own functions are not affected
     try:

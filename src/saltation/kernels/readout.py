@@ -1,7 +1,7 @@
 """Linear functionals of a leaky integrator's membrane potential, in closed form (README.md, section 5).
 
-V is linear in its arrivals, so each functional is a sum over arrivals of weight x kernel(arrival time). mode VALUE: V at
-a given time q; mode WINDOW: int_0^duration e^{-t/q} V dt (q = inf: the plain time integral).
+V is linear in its arrivals, so each functional is a sum over arrivals of weight x kernel(arrival time). mode VALUE: V
+at a given time q; mode WINDOW: int_0^duration e^{-t/q} V dt (q = inf: the plain time integral).
 """
 
 from math import exp, expm1
@@ -62,7 +62,7 @@ def readout_forward(mode, events, synapses, neurons, first, last, points, out):
 
 @kernel
 def readout_backward(mode, events, synapses, neurons, first, last, points, grad_out, gradients):
-    """Gradients of the samples first..last - 1, given grad_out = dL/dout (B, N, Q), added to `gradients` (layout.py)."""
+    """Given grad_out = dL/dout (B, N, Q), add the gradients of the samples first..last - 1 to `gradients`."""
     source_stride = 1 if synapses.delay.shape[1] > 1 else 0
     shared = synapses.delay.shape[0] == 1
     N, Q = synapses.weight.shape[0], points.size

@@ -102,7 +102,7 @@ class Moment(NamedTuple):
     """One discontinuity of a neuron's trajectory: arrival k, own spike n, or the release of V after a spike."""
 
     kind: str
-    index: int
+    number: int
     t: float
     before: tuple
     after: tuple
@@ -198,7 +198,7 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
         spikes = [moment for moment in moments if moment.kind == "spike"]
         if filled + len(spikes) > buffer.rows.shape[0]:
             return BUFFER_FULL, position, filled
-        released = {moment.index: moment.before[1] for moment in moments if moment.kind == "release"}
+        released = {moment.number: moment.before[1] for moment in moments if moment.kind == "release"}
         for spike in spikes:
             row = buffer.rows[filled]
             row[TIME], row[CURRENT], row[ADAPTATION] = spike.t, spike.before[1], spike.before[2]
@@ -236,7 +236,6 @@ def lif_backward(
 
 def sweep(moments, peak, neuron, neurons, G_rows, G_peak, min_slope, grad):
     """Backwards through one neuron. Returns {k: dL/dw} and {k: dL/dt}; adds to grad (7,)."""
-    refractory, threshold = neuron[REFRACTORY], neuron[THRESHOLD]
     grad_w, grad_t = {}, {}
     p = np.zeros(3)
     G_moved = dict.fromkeys(range(len(G_rows)), 0.0)  # dL/dT_n through the release that follows spike n
@@ -256,24 +255,24 @@ def sweep(moments, peak, neuron, neurons, G_rows, G_peak, min_slope, grad):
         # arrival or a release, the state after a spike.
         moves = pending and moment.t == peak_time
         if moves and moment.kind == "arrival":
-            grad_w[moment.index], grad_t[moment.index] = 0.0, G_peak * peak_slope
+            grad_w[moment.number], grad_t[moment.number] = 0.0, G_peak * peak_slope
             pending = False
         elif moves and moment.kind == "release":
-            G_moved[moment.index] += G_peak * peak_slope
+            G_moved[moment.number] += G_peak * peak_slope
             pending = False
         elif moment.kind == "arrival":
             w = moment.after[1] - moment.before[1]
             flow_V = 0.0 if moment.held_before else w / neuron[TAU_MEM]
-            grad_w[moment.index] = p[1]
-            grad_t[moment.index] = w * p[1] / neuron[TAU_SYN] - flow_V * p[0]
+            grad_w[moment.number] = p[1]
+            grad_t[moment.number] = w * p[1] / neuron[TAU_SYN] - flow_V * p[0]
         elif moment.kind == "release":
             following = visible[position + 1] if position + 1 < len(visible) else None
             if not (following is not None and following.kind == "spike" and following.forced):
                 G = -p[0] * (I - V) / neuron[TAU_MEM]
-                G_moved[moment.index] += G
+                G_moved[moment.number] += G
                 grad[REFRACTORY] += G
         elif moment.kind == "spike":
-            G = G_rows[moment.index] + G_moved[moment.index] + (G_peak * peak_slope if moves else 0.0)
+            G = G_rows[moment.number] + G_moved[moment.number] + (G_peak * peak_slope if moves else 0.0)
             pending = False
             grad[JUMP] += p[2]
             grad[THRESHOLD if neurons.subtract else V_RESET] += -p[0] if neurons.subtract else p[0]
@@ -282,7 +281,7 @@ def sweep(moments, peak, neuron, neurons, G_rows, G_peak, min_slope, grad):
             f_after = field(moment.after, moment.held_after, neuron)
             if moment.forced:
                 f_before[0] = 0.0
-                G_moved[moment.index - 1] += G + p @ (DR @ f_before - f_after)
+                G_moved[moment.number - 1] += G + p @ (DR @ f_before - f_after)
                 grad[REFRACTORY] += G + p @ (DR @ f_before - f_after)
                 p = DR.T @ p
                 continue
