@@ -93,7 +93,7 @@ def test_a_full_buffer_loses_nothing():
 
 @pytest.mark.nojit
 @pytest.mark.parametrize("count", [0, 1, 2, 17, 500])
-@pytest.mark.parametrize("kind", ["uniform", "ties", "crowded"])
+@pytest.mark.parametrize("kind", ["uniform", "ties", "crowded", "denormal"])
 def test_sorting_of_arrivals(count, kind):
     from saltation.kernels.arrivals import sort_arrivals
 
@@ -101,6 +101,7 @@ def test_sorting_of_arrivals(count, kind):
     times = {
         "uniform": rng.uniform(0, 1, count),
         "ties": rng.integers(0, 5, count).astype(float),
+        "denormal": rng.integers(0, 3, count) * 5e-324,
         "crowded": np.concatenate([rng.uniform(0, 1e-9, count - count // 50), rng.uniform(0, 1, count // 50)]),
     }[kind]
     arrival, source = times.copy(), np.arange(count)

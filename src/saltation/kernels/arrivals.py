@@ -37,14 +37,14 @@ def sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins):
         low = min(low, arrival[k])
         high = max(high, arrival[k])
     # Counting sort into as many bins as there are arrivals, then insertion sort, which moves each by a few places.
-    scale = (count - 1) / (high - low) if high > low else 0.0
+    scale = (count - 1) / (high - low)
     bins[: count + 1] = 0
-    crowded = False
-    for k in range(count):
+    crowded = not scale < np.inf
+    for k in range(0 if crowded else count):
         b = int((arrival_copy[k] - low) * scale)
         bins[b + 1] += 1
         crowded |= bins[b + 1] > CROWDED
-    if crowded or not scale < np.inf:
+    if crowded:
         order = np.argsort(arrival_copy[:count], kind="mergesort")
         for k in range(count):
             arrival[k] = arrival_copy[order[k]]

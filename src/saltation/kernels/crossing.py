@@ -13,6 +13,8 @@ from .jit import kernel
 # Bisection alone needs about 60 steps from any bracket to the last bit; Newton usually takes five.
 MAX_STEPS = 200
 EPS = 2.220446049250313e-16
+# exp(-708) is the smallest normal float64; the state itself may be large or small.
+REACH = 500.0
 
 
 @kernel
@@ -43,6 +45,19 @@ def cannot_cross(s, V, I, a, tau_mem, tau_adapt, level):
     if a > 0.0:
         lowest = a * exp(-s / tau_adapt)
     return V + rise - lowest < level - 1e-12 * (abs(V) + rise + abs(a) + abs(level))
+
+
+@kernel
+def horizon(s, I, a, tau_mem, tau_syn, tau_adapt):
+    """s, or where the state has decayed by e^{-REACH}, if that is earlier: beyond it g is -threshold to the last bit,
+    and the signs of what is left would drown in underflow.
+    """
+    slowest = tau_mem
+    if I != 0.0:
+        slowest = max(slowest, tau_syn)
+    if a != 0.0:
+        slowest = max(slowest, tau_adapt)
+    return min(s, REACH * slowest)
 
 
 @kernel
@@ -109,6 +124,7 @@ def top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
 @kernel
 def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """The first x in [0, s] at which g > 0: 0 if g is positive already, -1 if it stays below."""
+    s = horizon(s, I, a, tau_mem, tau_syn, tau_adapt)
     cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
     lower = 0.0
     g_lower, slope_lower, _ = margin(0.0, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
@@ -118,7 +134,7 @@ def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
         upper = cut if piece == 0 else s
         g_upper, slope_upper, _ = margin(upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
         end, g_end = upper, g_upper
-        if slope_lower > 0.0 and slope_upper < 0.0:
+        if slope_lower > 0.0 and slope_upper <= 0.0:
             end = top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
             g_end, _, _ = margin(end, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
         if g_end > 0.0:
@@ -134,6 +150,7 @@ def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
 @kernel
 def highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """(x, g, g') at the maximum of g over [0, s]."""
+    s = horizon(s, I, a, tau_mem, tau_syn, tau_adapt)
     cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
     lower = 0.0
     g, slope_lower, _ = margin(0.0, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
@@ -145,7 +162,7 @@ def highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
         g, slope_upper, _ = margin(upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
         if g > best_g:
             best_x, best_g, best_slope = upper, g, slope_upper
-        if slope_lower > 0.0 and slope_upper < 0.0:
+        if slope_lower > 0.0 and slope_upper <= 0.0:
             x = top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
             g, slope, _ = margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
             if g > best_g:

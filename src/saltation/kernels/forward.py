@@ -71,7 +71,7 @@ def walk(count, arrival, current, neuron, subtract, spiking, duration, want_peak
                 return BUDGET_EXCEEDED, spikes, peak, peak_time, peak_slope
             if first_row + spikes == rows.shape[0]:
                 return BUFFER_FULL, spikes, peak, peak_time, peak_slope
-            t += x
+            t = min(t + x, t_next)
             I *= exp(-x / tau_syn)
             a *= exp(-x / tau_adapt)
             row = rows[first_row + spikes]

@@ -202,7 +202,7 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
         for spike in spikes:
             row = buffer.rows[filled]
             row[TIME], row[CURRENT], row[ADAPTATION] = spike.t, spike.before[1], spike.before[2]
-            row[RELEASE_CURRENT] = released.get(spike.index, spike.before[1])
+            row[RELEASE_CURRENT] = released.get(spike.number, spike.before[1])
             filled += 1
         buffer.counts[b, j] = len(spikes)
         if peaks.value.size:
