@@ -7,7 +7,7 @@ is monotone on at most two pieces, g' changes its sign at most once on each, and
 
 from math import exp, inf, log, log1p
 
-from .flow import phi
+from .flow import flow
 from .jit import kernel
 
 # Bisection alone needs about 60 steps from any bracket to the last bit; Newton usually takes five.
@@ -20,8 +20,9 @@ REACH = 500.0
 @kernel
 def margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """g, g' and g'' at x."""
-    I_x = I * exp(-x / tau_syn)
-    V_x = V * exp(-x / tau_mem) + I * phi(x, tau_mem, tau_syn)
+    e_mem, e_syn, phi_x = flow(x, tau_mem, tau_syn)
+    I_x = I * e_syn
+    V_x = V * e_mem + I * phi_x
     a_x = 0.0
     if a != 0.0:
         a_x = a * exp(-x / tau_adapt)

@@ -25,6 +25,23 @@ def phi(s, tau_mem, tau_syn):
 
 
 @kernel
+def flow(s, tau_mem, tau_syn):
+    """e^{-s/tau_mem}, e^{-s/tau_syn} and phi(s), from two transcendental functions where they are close."""
+    x = s / tau_mem
+    y = s / tau_syn
+    d = abs(x - y)
+    slow = exp(-min(x, y))
+    if d == 0.0:
+        return slow, slow, x * slow
+    m = expm1(-d)
+    value = x * slow * (-m / d)
+    fast = slow * (1.0 + m) if d < 1.0 else exp(-max(x, y))  # 1 + m would lose digits of a small e^{-d}
+    if x < y:
+        return slow, fast, value
+    return fast, slow, value
+
+
+@kernel
 def phi_gradient(s, tau_mem, tau_syn):
     """phi(s), d phi / d tau_mem, d phi / d tau_syn.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .arrivals import arrival_times, sort_arrivals
 from .crossing import cannot_cross, first_crossing, highest
-from .flow import phi
+from .flow import flow
 from .jit import kernel
 from .layout import (
     ADAPTATION,
@@ -62,9 +62,11 @@ def walk(count, arrival, current, neuron, subtract, spiking, duration, want_peak
                     x_top, g, slope = highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
                     if g > peak:
                         peak, peak_time, peak_slope = g, t + x_top, slope
-                V = V * exp(-s / tau_mem) + I * phi(s, tau_mem, tau_syn)
-                I *= exp(-s / tau_syn)
-                a *= exp(-s / tau_adapt)
+                e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
+                V = V * e_mem + I * phi_s
+                I *= e_syn
+                if a != 0.0:
+                    a *= exp(-s / tau_adapt)
                 t = t_next
                 break
             if spikes == budget:
