@@ -87,6 +87,7 @@ class Layer(nn.Module):
             want_peak=peak,
             min_slope=self.neuron.min_slope,
             budget=self.max_spikes,
+            with_taus=self.neuron.tau_mem.requires_grad or self.neuron.tau_syn.requires_grad,
         )
         times, units, offsets, peaks, slopes = ops.lif(*arguments, setting)
         output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)

@@ -38,6 +38,7 @@ class Setting(NamedTuple):
     want_peak: bool
     min_slope: float
     budget: int
+    with_taus: bool = True  # whether gradients with respect to tau_mem and tau_syn are wanted
 
 
 class SpikeBudgetError(RuntimeError):
@@ -182,7 +183,7 @@ class _LIF(torch.autograd.Function):
         def run(first: int, last: int, gradients: layout.Gradients) -> None:
             lif_backward(
                 events, synapses, packed, first, last, buffer, bounds[first], grad_rows, peaks, G_peak,
-                ctx.setting.min_slope, gradients,
+                ctx.setting.min_slope, ctx.setting.with_taus, gradients,
             )  # fmt: skip
 
         total = _sum_gradients(events, synapses, packed, run)

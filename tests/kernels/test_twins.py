@@ -39,7 +39,7 @@ def gradients(kernel, events, synapses, neurons, buffer, peaks, grad_rows, grad_
     shapes = (events.times, synapses.weight, synapses.delay, neurons.parameters)
     total = L.Gradients(*(np.zeros_like(array) for array in shapes))
     B = events.offsets.size - 1
-    kernel(events, synapses, neurons, 0, B, buffer, 0, grad_rows, peaks, grad_peak, 0.0, total)
+    kernel(events, synapses, neurons, 0, B, buffer, 0, grad_rows, peaks, grad_peak, 0.0, True, total)
     return total
 
 

@@ -9,7 +9,7 @@ from math import exp
 import numpy as np
 
 from .crossing import EPS
-from .flow import phi_gradient
+from .flow import flow, phi_gradient
 from .jit import kernel
 from .layout import (
     ADAPTATION,
@@ -120,8 +120,11 @@ def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak,
 
 
 @kernel
-def arrival_gradient(t, w, neuron, rows, segments, last_counts, grad):
-    """Second pass, one arrival of weight w at time t: returns (dL/dw, dL/dt) and adds its share of dL/dtau to grad."""
+def arrival_gradient(t, w, neuron, rows, segments, last_counts, with_taus, grad):
+    """Second pass, one arrival of weight w at time t: returns (dL/dw, dL/dt).
+
+    Adds its share of dL/dtau to grad if with_taus.
+    """
     tau_mem, tau_syn = neuron[TAU_MEM], neuron[TAU_SYN]
     n = np.searchsorted(rows[:, TIME], t, side="right")
     if n == rows.shape[0] and (not last_counts or t >= segments[n, END]):
@@ -129,13 +132,14 @@ def arrival_gradient(t, w, neuron, rows, segments, last_counts, grad):
     release = rows[n - 1, TIME] + neuron[REFRACTORY] if n > 0 else 0.0
     if t >= release:
         s = segments[n, END] - t
-        e_syn = exp(-s / tau_syn)
-        phi_s, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+        e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
         p_V, p_I = segments[n, P_V], segments[n, P_I]
-        grad[TAU_MEM] += w * p_V * phi_mem
-        grad[TAU_SYN] += w * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
+        if with_taus:
+            _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+            grad[TAU_MEM] += w * p_V * phi_mem
+            grad[TAU_SYN] += w * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
         p_I = p_I * e_syn + p_V * phi_s
-        p_V = p_V * exp(-s / tau_mem)
+        p_V = p_V * e_mem
         return p_I, w * (p_I / tau_syn - p_V / tau_mem)
     if segments[n, END] < release:
         return 0.0, 0.0  # the segment ends, with the peak, while V is held
@@ -147,12 +151,24 @@ def arrival_gradient(t, w, neuron, rows, segments, last_counts, grad):
 
 @kernel
 def lif_backward(
-    events, synapses, neurons, first, last, buffer, row_offset, grad_rows, peaks, grad_peak, min_slope, gradients
+    events,
+    synapses,
+    neurons,
+    first,
+    last,
+    buffer,
+    row_offset,
+    grad_rows,
+    peaks,
+    grad_peak,
+    min_slope,
+    with_taus,
+    gradients,
 ):
     """Gradients of the samples first..last - 1, added to `gradients` (layout.py).
 
     buffer: as filled by lif_forward, all samples; row_offset: the first row of sample `first`; grad_rows (S,) = dL/dT
-    of every row; grad_peak (B, N) = dL/dpeak, or (0, 0).
+    of every row; grad_peak (B, N) = dL/dpeak, or (0, 0); with_taus: whether dL/dtau_mem and dL/dtau_syn are wanted.
     """
     N = synapses.weight.shape[0]
     source_stride = 1 if synapses.delay.shape[1] > 1 else 0
@@ -185,7 +201,9 @@ def lif_backward(
                 t = events.times[k] + synapses.delay[j_delay, i * source_stride]
                 if t >= neurons.duration:
                     continue
-                grad_w, grad_t = arrival_gradient(t, synapses.weight[j, i], neuron, rows, segments, last_counts, grad)
+                grad_w, grad_t = arrival_gradient(
+                    t, synapses.weight[j, i], neuron, rows, segments, last_counts, with_taus, grad
+                )
                 if kink and t == peak_time:
                     grad_t += G_peak * peak_slope
                     kink = False  # of equal arrivals one moves the peak

@@ -126,11 +126,12 @@ def top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
 def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """The first x in [0, s] at which g > 0: 0 if g is positive already, -1 if it stays below."""
     s = horizon(s, I, a, tau_mem, tau_syn, tau_adapt)
-    cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
-    lower = 0.0
-    g_lower, slope_lower, _ = margin(0.0, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+    lower, g_lower, slope_lower = 0.0, V - a - threshold, (I - V) / tau_mem + a / tau_adapt
     if g_lower > 0.0:
         return 0.0
+    if a == 0.0 and slope_lower <= 0.0:
+        return -1.0  # without adaptation g rises at once or not at all above max(g(0), -threshold)
+    cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
     for piece in range(2):
         upper = cut if piece == 0 else s
         g_upper, slope_upper, _ = margin(upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
@@ -153,8 +154,7 @@ def highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """(x, g, g') at the maximum of g over [0, s]."""
     s = horizon(s, I, a, tau_mem, tau_syn, tau_adapt)
     cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
-    lower = 0.0
-    g, slope_lower, _ = margin(0.0, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+    lower, g, slope_lower = 0.0, V - a - threshold, (I - V) / tau_mem + a / tau_adapt
     best_x, best_g, best_slope = 0.0, g, slope_lower
     if best_slope > 0.0:
         best_g = -inf  # g rises from 0 on: the maximum is further right

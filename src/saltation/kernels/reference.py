@@ -211,7 +211,19 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
 
 
 def lif_backward(
-    events, synapses, neurons, first, last, buffer, row_offset, grad_rows, peaks, grad_peak, min_slope, gradients
+    events,
+    synapses,
+    neurons,
+    first,
+    last,
+    buffer,
+    row_offset,
+    grad_rows,
+    peaks,
+    grad_peak,
+    min_slope,
+    with_taus,
+    gradients,
 ):
     """As backward.lif_backward: in reverse through every moment of every neuron (README.md, section 3)."""
     N, M = synapses.weight.shape
