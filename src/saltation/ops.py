@@ -20,6 +20,7 @@ from .kernels.forward import lif_forward
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
 
 MAX_BLOCKS = 8
+SYNAPTIC_EVENTS_PER_BLOCK = 50_000  # less work than this is not worth another block
 DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
 FIRST_ROWS_PER_NEURON = 2  # a guess; the buffer grows
 
@@ -56,9 +57,14 @@ class SpikeBudgetError(RuntimeError):
         )
 
 
-def in_blocks(count: int, work: Callable[[int, int], Any]) -> list[Any]:
-    """[work(first, last) ...] over fixed blocks of `count` items, on torch.get_num_threads() threads, in order."""
-    edges = np.linspace(0, count, min(count, MAX_BLOCKS) + 1).astype(int).tolist()
+def in_blocks(events: layout.Events, num_neurons: int, work: Callable[[int, int], Any]) -> list[Any]:
+    """[work(first, last) ...] over blocks of samples, on torch.get_num_threads() threads, in order.
+
+    The blocks depend on the problem alone, never on the number of threads.
+    """
+    count = events.offsets.size - 1
+    blocks = min(count, MAX_BLOCKS, 1 + events.times.size * num_neurons // SYNAPTIC_EVENTS_PER_BLOCK)
+    edges = [count * k // blocks for k in range(blocks + 1)] if count else [0]
     spans = list(zip(edges[:-1], edges[1:], strict=True))
     threads = torch.get_num_threads()
     if threads == 1 or len(spans) <= 1:
@@ -120,7 +126,7 @@ def _sum_gradients(
         run(first, last, gradients)
         return gradients
 
-    parts = in_blocks(events.offsets.size - 1, block)
+    parts = in_blocks(events, synapses.weight.shape[0], block)
     if not parts:
         arrays = (synapses.weight, synapses.delay, neurons.parameters)
         return layout.Gradients(times, *(np.zeros_like(array) for array in arrays))
@@ -154,7 +160,7 @@ class _LIF(torch.autograd.Function):
         def block(first: int, last: int) -> np.ndarray:
             return _simulate_block(events, synapses, packed, counts, peaks, setting.budget, first, last)
 
-        rows = np.concatenate([*in_blocks(B, block), np.empty((0, layout.NUM_COLUMNS))])
+        rows = np.concatenate([*in_blocks(events, N, block), np.empty((0, layout.NUM_COLUMNS))])
         bounds = np.concatenate([[0], counts.sum(1).cumsum()])
         S = rows.shape[0]
         out_times, out_units, order = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64)
@@ -217,7 +223,8 @@ class _Readout(torch.autograd.Function):
         events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, setting)
         out = np.zeros((offsets.numel() - 1, weight.shape[0], points.size))
         in_blocks(
-            out.shape[0],
+            events,
+            out.shape[1],
             lambda first, last: readout_forward(mode, events, synapses, packed, first, last, points, out),
         )
         ctx.save_for_backward(times, weight, delay, neurons, units, offsets)

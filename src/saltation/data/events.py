@@ -79,7 +79,7 @@ class EventDataset:
         """The samples `indices` (B,) as (Spikes with times up to `duration`, labels (B,) int64)."""
         indices = np.asarray(indices, dtype=np.int64)
         events, offsets = self._gather(indices)
-        spikes = Spikes(
+        spikes = Spikes.unchecked(  # checked when the data set was made
             torch.from_numpy(self.times[events]),
             torch.from_numpy(self.channels[events]),
             torch.from_numpy(offsets),
