@@ -18,6 +18,8 @@ from .kernels.arrivals import merge_spikes
 from .kernels.backward import lif_backward
 from .kernels.forward import lif_forward
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
+from .kernels.sweep import by_input, sweep_forward
+from .kernels.sweep_backward import sweep_backward
 
 MAX_BLOCKS = 8
 SYNAPTIC_EVENTS_PER_BLOCK = 50_000  # less work than this is not worth another block
@@ -87,10 +89,19 @@ def _arrays(
     return events, synapses, packed
 
 
+def _by_input(synapses: layout.Synapses, neurons: layout.Neurons) -> np.ndarray | None:
+    """The weights as the event-major kernels take them; None where only the neuron-major ones can do it."""
+    taus = neurons.parameters[:, : layout.TAU_ADAPT + 1]
+    if synapses.delay.shape[0] > 1 or (taus != taus[0]).any():
+        return None
+    return by_input(synapses.weight)
+
+
 def _simulate_block(
     events: layout.Events,
     synapses: layout.Synapses,
     neurons: layout.Neurons,
+    by_input_weights: np.ndarray | None,
     counts: np.ndarray,
     peaks: layout.Peaks,
     budget: int,
@@ -103,7 +114,11 @@ def _simulate_block(
     cursor, filled = first * N, 0
     while True:
         buffer = layout.SpikeBuffer(rows, counts)
-        status, cursor, filled = lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, budget)
+        rest = neurons, cursor, last, buffer, filled, peaks, budget
+        if by_input_weights is None:
+            status, cursor, filled = lif_forward(events, synapses, *rest)
+        else:
+            status, cursor, filled = sweep_forward(events, synapses, by_input_weights, *rest)
         if status == layout.DONE:
             return rows[:filled]
         if status == layout.BUDGET_EXCEEDED:
@@ -116,25 +131,29 @@ def _sum_gradients(
     synapses: layout.Synapses,
     neurons: layout.Neurons,
     run: Callable[[int, int, layout.Gradients], None],
+    by_input_weights: np.ndarray | None = None,
 ) -> layout.Gradients:
     """Add up, in block order, what run(first, last, gradients) writes for each block of samples."""
     times = np.zeros_like(events.times)  # every block has its own samples
+    weight = synapses.weight if by_input_weights is None else by_input_weights
+
+    def zeros() -> layout.Gradients:
+        arrays = (weight, synapses.delay, neurons.parameters)
+        return layout.Gradients(times, *(np.zeros_like(array) for array in arrays))
 
     def block(first: int, last: int) -> layout.Gradients:
-        arrays = (synapses.weight, synapses.delay, neurons.parameters)
-        gradients = layout.Gradients(times, *(np.zeros_like(array) for array in arrays))
+        gradients = zeros()
         run(first, last, gradients)
         return gradients
 
-    parts = in_blocks(events, synapses.weight.shape[0], block)
-    if not parts:
-        arrays = (synapses.weight, synapses.delay, neurons.parameters)
-        return layout.Gradients(times, *(np.zeros_like(array) for array in arrays))
-    total = parts[0]
-    for part in parts[1:]:
+    N, M = synapses.weight.shape
+    total, *others = in_blocks(events, N, block) or [zeros()]
+    for part in others:
         for sum_, partial in zip(total[1:], part[1:], strict=True):
             sum_ += partial
-    return total
+    if by_input_weights is None:
+        return total
+    return total._replace(weight=np.ascontiguousarray(total.weight[:M, :N].T))
 
 
 class _LIF(torch.autograd.Function):
@@ -157,8 +176,10 @@ class _LIF(torch.autograd.Function):
         peak_shape = (B, N) if setting.want_peak else (0, 0)
         peaks = layout.Peaks(*(np.zeros(peak_shape) for _ in range(3)))
 
+        weights = _by_input(synapses, packed)
+
         def block(first: int, last: int) -> np.ndarray:
-            return _simulate_block(events, synapses, packed, counts, peaks, setting.budget, first, last)
+            return _simulate_block(events, synapses, packed, weights, counts, peaks, setting.budget, first, last)
 
         rows = np.concatenate([*in_blocks(events, N, block), np.empty((0, layout.NUM_COLUMNS))])
         bounds = np.concatenate([[0], counts.sum(1).cumsum()])
@@ -186,13 +207,17 @@ class _LIF(torch.autograd.Function):
         grad_rows[order] = grad_times.numpy()
         G_peak = np.ascontiguousarray(grad_peak.numpy())
 
-        def run(first: int, last: int, gradients: layout.Gradients) -> None:
-            lif_backward(
-                events, synapses, packed, first, last, buffer, bounds[first], grad_rows, peaks, G_peak,
-                ctx.setting.min_slope, ctx.setting.with_taus, gradients,
-            )  # fmt: skip
+        weights = None if ctx.setting.with_taus else _by_input(synapses, packed)
+        want_times = ctx.needs_input_grad[0] or ctx.needs_input_grad[2]
 
-        total = _sum_gradients(events, synapses, packed, run)
+        def run(first: int, last: int, gradients: layout.Gradients) -> None:
+            rest = (packed, first, last, buffer, bounds[first], grad_rows, peaks, G_peak, ctx.setting.min_slope)
+            if weights is None:
+                lif_backward(events, synapses, *rest, ctx.setting.with_taus, gradients)
+            else:
+                sweep_backward(events, synapses, weights, *rest, want_times, gradients)
+
+        total = _sum_gradients(events, synapses, packed, run, weights)
         return (*(torch.from_numpy(array) for array in total), None, None, None)
 
 

@@ -6,6 +6,8 @@ from .jit import kernel
 
 # Above this many arrivals in one time bin insertion sort would be slow; a merge sort takes over.
 CROWDED = 64
+# Up to this many arrivals insertion sort alone is fastest.
+FEW = 12
 
 
 @kernel
@@ -23,12 +25,29 @@ def arrival_times(times, units, start, stop, delay_row, duration, arrival, sourc
 
 
 @kernel
+def insertion_sort(count, arrival, source):
+    """Sort in place; equal times keep their order."""
+    for k in range(1, count):
+        t, index = arrival[k], source[k]
+        i = k - 1
+        while i >= 0 and arrival[i] > t:
+            arrival[i + 1] = arrival[i]
+            source[i + 1] = source[i]
+            i -= 1
+        arrival[i + 1] = t
+        source[i + 1] = index
+
+
+@kernel
 def sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins):
     """Sort the first `count` arrivals in place by time; equal times keep their order."""
     for k in range(1, count):
         if arrival[k] < arrival[k - 1]:
             break
     else:
+        return
+    if count <= FEW:
+        insertion_sort(count, arrival, source)
         return
     low, high = arrival[0], arrival[0]
     for k in range(count):
@@ -57,15 +76,7 @@ def sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins):
         arrival[bins[b]] = arrival_copy[k]
         source[bins[b]] = source_copy[k]
         bins[b] += 1
-    for k in range(1, count):
-        t, index = arrival[k], source[k]
-        i = k - 1
-        while i >= 0 and arrival[i] > t:
-            arrival[i + 1] = arrival[i]
-            source[i + 1] = source[i]
-            i -= 1
-        arrival[i + 1] = t
-        source[i + 1] = index
+    insertion_sort(count, arrival, source)
 
 
 @kernel

@@ -13,6 +13,8 @@ from .jit import kernel
 # Bisection alone needs about 60 steps from any bracket to the last bit; Newton usually takes five.
 MAX_STEPS = 200
 EPS = 2.220446049250313e-16
+# What a bound concedes to floating point, relative to the size of its terms: thousands of roundings.
+ROUNDING = 1e-12
 # exp(-708) is the smallest normal float64; the state itself may be large or small.
 REACH = 500.0
 
@@ -45,7 +47,7 @@ def cannot_cross(s, V, I, a, tau_mem, tau_adapt, level):
     lowest = a
     if a > 0.0:
         lowest = a * exp(-s / tau_adapt)
-    return V + rise - lowest < level - 1e-12 * (abs(V) + rise + abs(a) + abs(level))
+    return V + rise - lowest < level - ROUNDING * (abs(V) + rise + abs(a) + abs(level))
 
 
 @kernel

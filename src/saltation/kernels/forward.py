@@ -1,29 +1,15 @@
 """The forward pass, neuron by neuron: from input spikes to output spikes (README.md, sections 2 and 4)."""
 
-from math import exp, inf
+from math import exp
 
 import numpy as np
 
+from .advance import advance
 from .arrivals import arrival_times, sort_arrivals
-from .crossing import cannot_cross, first_crossing, highest
+from .crossing import cannot_cross
 from .flow import flow
 from .jit import kernel
-from .layout import (
-    ADAPTATION,
-    BUDGET_EXCEEDED,
-    BUFFER_FULL,
-    CURRENT,
-    DONE,
-    JUMP,
-    REFRACTORY,
-    RELEASE_CURRENT,
-    TAU_ADAPT,
-    TAU_MEM,
-    TAU_SYN,
-    THRESHOLD,
-    TIME,
-    V_RESET,
-)
+from .layout import DONE, FINISHED, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD
 
 
 @kernel
@@ -33,61 +19,31 @@ def walk(count, arrival, current, neuron, subtract, spiking, duration, want_peak
     arrival (count,) sorted times before the end, current (count,) the weights that arrive then, neuron (7,) its
     parameters. Spikes go to rows[first_row:]. Returns status, number of spikes, and the peak's value, time and slope.
     """
-    tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
-    threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
+    tau_mem, tau_syn, tau_adapt, threshold = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT], neuron[THRESHOLD]
     t, V, I, a = 0.0, 0.0, 0.0, 0.0
     release = 0.0  # V is held until then
     spikes = 0
     peak, peak_time, peak_slope = -threshold, 0.0, 0.0
     for k in range(count + 1):
         t_next = arrival[k] if k < count else duration
-        while True:
-            if t < release:
-                s = min(release, t_next) - t
-                I *= exp(-s / tau_syn)
+        s = t_next - t
+        level = threshold + peak if want_peak else threshold
+        if t >= release and cannot_cross(s, V, I, a, tau_mem, tau_adapt, level):
+            e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
+            V = V * e_mem + I * phi_s
+            I *= e_syn
+            if a != 0.0:
                 a *= exp(-s / tau_adapt)
-                if V - a - threshold > peak:  # while V is held, V - theta is monotone
-                    peak, peak_time, peak_slope = V - a - threshold, min(release, t_next), a / tau_adapt
-                if release > t_next:
-                    t = t_next
-                    break
-                t = release
-                rows[first_row + spikes - 1, RELEASE_CURRENT] = I
-            s = t_next - t
-            x = -1.0
-            if spiking and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, threshold):
-                x = first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
-            if x < 0.0:
-                if want_peak and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, threshold + peak):
-                    x_top, g, slope = highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
-                    if g > peak:
-                        peak, peak_time, peak_slope = g, t + x_top, slope
-                e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-                V = V * e_mem + I * phi_s
-                I *= e_syn
-                if a != 0.0:
-                    a *= exp(-s / tau_adapt)
-                t = t_next
+        else:
+            status, V, I, a, release, peak, peak_time, peak_slope, spikes = advance(
+                t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, subtract, spiking, want_peak,
+                rows, first_row, spikes, budget,
+            )  # fmt: skip
+            if status == FINISHED:
                 break
-            if spikes == budget:
-                return BUDGET_EXCEEDED, spikes, peak, peak_time, peak_slope
-            if first_row + spikes == rows.shape[0]:
-                return BUFFER_FULL, spikes, peak, peak_time, peak_slope
-            t = min(t + x, t_next)
-            I *= exp(-x / tau_syn)
-            a *= exp(-x / tau_adapt)
-            row = rows[first_row + spikes]
-            row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = t, I, a, I
-            spikes += 1
-            if refractory == inf and not want_peak:
-                return DONE, spikes, peak, peak_time, peak_slope
-            V = a if subtract else v_reset
-            a += jump
-            release = t + refractory
-            peak, peak_time = V - a - threshold, t
-            peak_slope = a / tau_adapt
-            if refractory == 0.0:
-                peak_slope += (I - V) / tau_mem
+            if status != DONE:
+                return status, spikes, peak, peak_time, peak_slope
+        t = t_next
         if k < count:
             I += current[k]
     return DONE, spikes, peak, peak_time, peak_slope

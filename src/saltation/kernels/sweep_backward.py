@@ -1,0 +1,161 @@
+"""The backward pass, event by event: the counterpart of sweep.py (README.md, sections 3 and 4).
+
+`backward.adjoint` gives the adjoint at the end of every segment of every neuron. One vectorised pass back over the
+input events carries it to the arrivals; where a new segment begins, the neuron's adjoint is set anew.
+"""
+
+
+import numpy as np
+
+from .arrivals import arrival_times, sort_arrivals
+from .backward import END, P_I, P_I_RELEASE, P_V, adjoint
+from .flow import flow
+from .jit import kernel
+from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
+
+
+@kernel
+def add_boundary(number, n, time, p_V, p_I, arrival, owner, values, before):
+    """Append: on all arrivals earlier than `time`, neuron n has the adjoint that is (p_V, p_I) at `time`."""
+    owner[number] = n
+    values[number, 0], values[number, 1], values[number, 2] = time, p_V, p_I
+    before[number] = np.searchsorted(arrival, time)
+    return number + 1
+
+
+@kernel
+def boundaries(n, rows, segments, last_counts, refractory, arrival, number, owner, values, before):
+    """Append the boundaries of one neuron, from the end of the sample to its start; returns their new number."""
+    for m in range(rows.shape[0], -1, -1):
+        release = rows[m - 1, TIME] + refractory if m > 0 else 0.0
+        if (m == rows.shape[0] and not last_counts) or segments[m, END] < release:
+            continue  # nothing depends on what arrives here
+        p_V, p_I = segments[m, P_V], segments[m, P_I]
+        number = add_boundary(number, n, segments[m, END], p_V, p_I, arrival, owner, values, before)
+        if m > 0 and refractory > 0.0:
+            p_I = segments[m, P_I_RELEASE]
+            number = add_boundary(number, n, release, 0.0, p_I, arrival, owner, values, before)
+    return number
+
+
+@kernel
+def by_arrival(number, before, count, first, order):
+    """Counting sort: order[first[k]:first[k + 1]] are the boundaries between arrival k - 1 and arrival k."""
+    first[: count + 2] = 0
+    for m in range(number):
+        first[before[m] + 1] += 1
+    for k in range(count + 1):
+        first[k + 1] += first[k]
+    for m in range(number):
+        order[first[before[m]]] = m
+        first[before[m]] += 1
+    for k in range(count + 1, 0, -1):
+        first[k] = first[k - 1]
+    first[0] = 0
+
+
+@kernel
+def carry(p, width, e_mem, e_syn, phi_s, grad, column):
+    """The adjoint of all neurons (p_V, then p_I) back over an interval; grad[column:] += p_I = dL/dw of an arrival."""
+    for n in range(width):
+        p_V, p_I = p[n], p[width + n]
+        p_I = p_I * e_syn + p_V * phi_s
+        p[n] = p_V * e_mem
+        p[width + n] = p_I
+        grad[column + n] += p_I
+
+
+@kernel
+def time_gradient(p, width, weights, column, tau_mem, tau_syn):
+    """dL/dt of an arrival at all neurons: sum_n w_n (p_I/tau_syn - p_V/tau_mem)."""
+    total = 0.0
+    for n in range(width):
+        total += weights[column + n] * (p[width + n] / tau_syn - p[n] / tau_mem)
+    return total
+
+
+@kernel
+def sweep_backward(
+    events, synapses, weights, neurons, first, last, buffer, row_offset, grad_rows, peaks, grad_peak, min_slope,
+    want_times, gradients,
+):  # fmt: skip
+    """As backward.lif_backward for what sweep_forward can do, without the gradients of tau_mem and tau_syn.
+
+    weights as for sweep_forward; gradients.weight has the same shape here. want_times: whether gradients of event times
+    and of axonal delays are wanted.
+    """
+    N, width = neurons.parameters.shape[0], weights.shape[1]
+    tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
+    with_peak = grad_peak.size > 0
+    longest, most, longest_train = 0, 0, 0
+    for b in range(first, last):
+        longest = max(longest, events.offsets[b + 1] - events.offsets[b])
+        most = max(most, buffer.counts[b].sum())
+        longest_train = max(longest_train, buffer.counts[b].max())
+    arrival, arrival_copy = np.empty(longest), np.empty(longest)
+    source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
+    bins, starts = np.empty(longest + 1, np.int64), np.empty(longest + 2, np.int64)
+    segments = np.empty((longest_train + 1, 4))
+    capacity = 2 * (most + N)
+    owner, before, order = np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    values, kept = np.empty((capacity, 3)), np.empty(capacity)
+    p = np.empty(2 * width)
+    flat_weights, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
+    row = row_offset
+    for b in range(first, last):
+        count = arrival_times(
+            events.times, events.units, events.offsets[b], events.offsets[b + 1], synapses.delay[0], neurons.duration,
+            arrival, source,
+        )  # fmt: skip
+        if synapses.delay.shape[1] > 1:
+            sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins)
+        number = 0
+        for n in range(N):
+            spikes = buffer.counts[b, n]
+            rows = buffer.rows[row : row + spikes]
+            g_rows = grad_rows[row : row + spikes]
+            row += spikes
+            G_peak, peak_time, peak_slope = 0.0, 0.0, 0.0
+            if with_peak:
+                G_peak, peak_time, peak_slope = grad_peak[b, n], peaks.time[b, n], peaks.slope[b, n]
+            if spikes == 0 and G_peak == 0.0:
+                continue
+            neuron = neurons.parameters[n]
+            last_counts = adjoint(
+                neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, segments,
+                gradients.parameters[n],
+            )  # fmt: skip
+            number = boundaries(
+                n, rows, segments, last_counts, neuron[REFRACTORY], arrival[:count], number, owner, values, before
+            )
+            if want_times and last_counts and (spikes == 0 or peak_time > rows[spikes - 1, TIME] + neuron[REFRACTORY]):
+                k = np.searchsorted(arrival[:count], peak_time)
+                if k < count and arrival[k] == peak_time:  # a peak that is a kink moves with the arrival there
+                    gradients.times[source[k]] += G_peak * peak_slope
+                    if synapses.delay.shape[1] > 1:
+                        gradients.delay[0, events.units[source[k]]] += G_peak * peak_slope
+        if number == 0:
+            continue
+        by_arrival(number, before, count, starts, order)
+        p[:] = 0.0
+        t_next = 0.0
+        for k in range(count - 1, -1, -1):
+            t, i = arrival[k], events.units[source[k]]
+            column = i * width
+            for m in range(starts[k + 1], starts[k + 2]):
+                kept[m] = grad_weight[column + owner[order[m]]]
+            s = t_next - t if k < count - 1 else 0.0
+            e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
+            carry(p, width, e_mem, e_syn, phi_s, grad_weight, column)
+            for m in range(starts[k + 1], starts[k + 2]):
+                n = owner[order[m]]
+                time, p_V, p_I = values[order[m]]
+                e_mem, e_syn, phi_s = flow(time - t, tau_mem, tau_syn)
+                p[n], p[width + n] = p_V * e_mem, p_I * e_syn + p_V * phi_s
+                grad_weight[column + n] = kept[m] + p[width + n]
+            if want_times:
+                grad_t = time_gradient(p, width, flat_weights, column, tau_mem, tau_syn)
+                gradients.times[source[k]] += grad_t
+                if synapses.delay.shape[1] > 1:
+                    gradients.delay[0, i] += grad_t
+            t_next = t
