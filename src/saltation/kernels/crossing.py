@@ -81,8 +81,11 @@ def split(s, V, I, a, tau_mem, tau_syn, tau_adapt):
 def root(order, x, lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """A zero inside [lower, upper] of g (order 0, g <= 0 at lower, > 0 at upper) or of -g' (order 1, likewise).
 
-    Newton's method from x, kept inside a shrinking bracket by bisection.
+    Newton's method from x, kept inside a shrinking bracket by bisection; for g Halley's, whose next error is known.
     """
+    fastest = min(tau_mem, tau_syn)
+    if a != 0.0:
+        fastest = min(fastest, tau_adapt)
     for step in range(MAX_STEPS):
         if not lower < x < upper:
             x = 0.5 * (lower + upper)
@@ -101,8 +104,16 @@ def root(order, x, lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold
         # Every eighth step is a bisection, so that no bracket can shrink too slowly.
         target = lower - 1.0
         if slope > 0.0 and step % 8 != 7:
-            target = x - value / slope
-            if abs(target - x) <= EPS * abs(x):
+            step_length = value / slope
+            bend = 0.0
+            if order == 0:
+                bend = 0.5 * g_curvature * step_length / slope
+                if abs(bend) < 0.1:
+                    step_length /= 1.0 - bend
+            target = x - step_length
+            # Halley's error is of the size of (bend^2 + (step/tau)^2) step: no need to evaluate g again to see it.
+            left = max(abs(bend), abs(step_length) / fastest)
+            if abs(step_length) * (left * left if order == 0 and left < 1e-3 else 1.0) <= 0.25 * EPS * abs(x):
                 x = target
                 break
         x = target
@@ -125,6 +136,25 @@ def top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
 
 
 @kernel
+def guess(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
+    """Where the Taylor polynomial of g at 0 up to x^3 vanishes, from two Newton steps: free of exponentials."""
+    V_1 = (I - V) / tau_mem
+    V_2 = -(I / tau_syn + V_1) / tau_mem
+    V_3 = (I / (tau_syn * tau_syn) - V_2) / tau_mem
+    a_1 = -a / tau_adapt
+    c_0 = V - a - threshold
+    c_1 = V_1 - a_1
+    c_2 = 0.5 * (V_2 + a_1 / tau_adapt)
+    c_3 = (V_3 - a_1 / (tau_adapt * tau_adapt)) / 6.0
+    for _ in range(2):
+        slope = c_1 + x * (2.0 * c_2 + 3.0 * x * c_3)
+        if not slope > 0.0:
+            break
+        x -= (c_0 + x * (c_1 + x * (c_2 + x * c_3))) / slope
+    return x
+
+
+@kernel
 def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """The first x in [0, s] at which g > 0: 0 if g is positive already, -1 if it stays below."""
     s = horizon(s, I, a, tau_mem, tau_syn, tau_adapt)
@@ -142,8 +172,12 @@ def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
             end = top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
             g_end, _, _ = margin(end, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
         if g_end > 0.0:
-            # On this piece g rises through 0 exactly once. Newton starts with the step from `lower` if g rises there.
-            start = lower - g_lower / slope_lower if slope_lower > 0.0 else end
+            # On this piece g rises through 0 exactly once.
+            start = end
+            if slope_lower > 0.0:
+                start = lower - g_lower / slope_lower
+                if piece == 0:
+                    start = guess(start, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
             return root(0, start, lower, end, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
         if upper == s:
             break

@@ -15,11 +15,9 @@ from .flow import flow
 from .jit import kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, NUM_COLUMNS, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD
 
-# Neurons are updated in groups: small enough that looking through one for the neurons to watch is cheap, large enough
-# for SIMD. The state of a group lies together: GROUP times V, then I, a, and the level that V - a must not reach.
-GROUP = 16
-V, I, A, LEVEL = 0, GROUP, 2 * GROUP, 3 * GROUP
-BLOCK = 4 * GROUP
+# The bound is tested group by group: small enough that looking through one for the neurons to watch is cheap, large
+# enough for SIMD.
+GROUP = 32
 # What only the scalar path needs, per neuron
 RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
 FIRST_ROOM = 8  # spikes of a neuron in a sample for which there is room at first
@@ -36,22 +34,23 @@ def reaches(v, i, a, level, r, e_adapt):
 
 
 @kernel
-def any_reaches(state, base, r, e_adapt):
-    """Whether any neuron of a group may reach its level; no branches, so that it vectorises."""
+def any_reaches(V, I, a, level, first, r, e_adapt):
+    """Whether any neuron of the group from `first` on may reach its level; no branches, so that it vectorises."""
     reached = False
-    for j in range(base, base + GROUP):
-        reached |= reaches(state[j + V], state[j + I], state[j + A], state[j + LEVEL], r, e_adapt)
+    for j in range(GROUP):
+        n = np.uint64(first) + np.uint64(j)  # unsigned: no test for an index from the end
+        reached |= reaches(V[n], I[n], a[n], level[n], r, e_adapt)
     return reached
 
 
 @kernel
-def update(state, base, e_mem, e_syn, phi_s, e_adapt, weights, column):
-    """The free flow of a group, and then the arrival of weights[column:]."""
-    for j in range(GROUP):
-        v, i, a = state[base + j + V], state[base + j + I], state[base + j + A]
-        state[base + j + V] = v * e_mem + i * phi_s
-        state[base + j + I] = i * e_syn + weights[column + j]
-        state[base + j + A] = a * e_adapt
+def update(V, I, a, e_mem, e_syn, phi_s, e_adapt, weight):
+    """The free flow of all neurons, and then the arrival of weight (padded N,)."""
+    for n in range(V.size):
+        v, i = V[n], I[n]
+        V[n] = v * e_mem + i * phi_s
+        I[n] = i * e_syn + weight[n]
+        a[n] *= e_adapt
 
 
 @kernel
@@ -64,70 +63,55 @@ def watch_level(n, neurons, want_peak, own, t):
 
 
 @kernel
-def start(state, own, spikes, neurons, want_peak):
-    """The state of all neurons at the start of a sample."""
-    N = neurons.parameters.shape[0]
-    state[:] = 0.0
-    for n in range(state.size // BLOCK * GROUP):
-        level = inf  # there is no such neuron
-        if n < N:
-            spikes[n] = 0
-            own[n, RELEASE], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = 0.0, 0.0, 0.0
-            own[n, PEAK] = -neurons.parameters[n, THRESHOLD]
-            level = watch_level(n, neurons, want_peak, own, 0.0)
-        state[n // GROUP * BLOCK + LEVEL + n % GROUP] = level
-
-
-@kernel
 def sweep_sample(count, arrival, unit, weights, neurons, want_peak, state, own, spikes, rows, budget):
     """All neurons through one sample; returns (status, neuron).
 
     arrival (count,) sorted times before the end, unit (count,) their inputs, weights (M + 1, padded N) rows by input,
-    the last of zeros. state (groups * BLOCK,), own (N, 4): scratch, own holds the peaks at the end. spikes (N,) and
+    the last of zeros. state (5, padded N), own (N, 4): scratch, own holds the peaks at the end. spikes (N,) and
     rows (N, room, columns) are filled. With BUFFER_FULL there was not enough room: call again with more.
     """
     N, first = neurons.parameters.shape[0], neurons.parameters[0]
     tau_mem, tau_syn, tau_adapt = first[TAU_MEM], first[TAU_SYN], first[TAU_ADAPT]
-    start(state, own, spikes, neurons, want_peak)
-    flat_weights = weights.reshape(-1)
-    watched, after = np.empty(GROUP, np.int64), np.empty((GROUP, 4))
+    V, I, a, level, watched = state[0], state[1], state[2], state[3], state[4]
+    V[:], I[:], a[:], level[:] = 0.0, 0.0, 0.0, inf
+    spikes[:] = 0
+    own[:] = 0.0
+    for n in range(N):
+        own[n, PEAK] = -neurons.parameters[n, THRESHOLD]
+        level[n] = watch_level(n, neurons, want_peak, own, 0.0)
+    after = np.empty((N, 3))
     t = 0.0
     for k in range(count + 1):
         t_next = arrival[k] if k < count else neurons.duration
-        column = (unit[k] if k < count else weights.shape[0] - 1) * weights.shape[1]
+        weight = weights[unit[k] if k < count else weights.shape[0] - 1]
         s = t_next - t
         e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
         e_adapt = exp(-s / tau_adapt)
         r = min(s / tau_mem, 1.0)
-        for base in range(0, state.size, BLOCK):
-            number = 0
-            if any_reaches(state, base, r, e_adapt):
-                for j in range(GROUP):
-                    v, i, a, level = state[base + j + V], state[base + j + I], state[base + j + A], state[base + j + LEVEL]
-                    if level == inf or not reaches(v, i, a, level, r, e_adapt):
-                        continue
-                    n = base // BLOCK * GROUP + j
-                    status, v, i, a, own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE], spikes[n] = (
-                        advance(
-                            t, t_next, v, i, a, own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE],
-                            neurons.parameters[n], neurons.subtract, neurons.spiking, want_peak,
-                            rows[n], 0, spikes[n], budget,
-                        )
-                    )  # fmt: skip
-                    if status == BUFFER_FULL or status == BUDGET_EXCEEDED:
-                        return status, n
-                    level = inf if status == FINISHED else watch_level(n, neurons, want_peak, own, t_next)
-                    after[number, 0], after[number, 1], after[number, 2], after[number, 3] = v, i, a, level
-                    watched[number] = j
-                    number += 1
-            update(state, base, e_mem, e_syn, phi_s, e_adapt, flat_weights, column)
-            for m in range(number):
-                j = watched[m]
-                state[base + j + V] = after[m, 0]
-                state[base + j + I] = after[m, 1] + flat_weights[column + j]
-                state[base + j + A] = after[m, 2]
-                state[base + j + LEVEL] = after[m, 3]
-            column += GROUP
+        number = 0
+        for group in range(0, V.size, GROUP):
+            if not any_reaches(V, I, a, level, group, r, e_adapt):
+                continue
+            for n in range(group, min(group + GROUP, N)):
+                if level[n] == inf or not reaches(V[n], I[n], a[n], level[n], r, e_adapt):
+                    continue
+                status, v, i, adaptation, own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE], spikes[n] = (
+                    advance(
+                        t, t_next, V[n], I[n], a[n], own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME],
+                        own[n, PEAK_SLOPE], neurons.parameters[n], neurons.subtract, neurons.spiking, want_peak,
+                        rows[n], 0, spikes[n], budget,
+                    )
+                )  # fmt: skip
+                if status == BUFFER_FULL or status == BUDGET_EXCEEDED:
+                    return status, n
+                level[n] = inf if status == FINISHED else watch_level(n, neurons, want_peak, own, t_next)
+                after[number] = v, i, adaptation
+                watched[number] = n
+                number += 1
+        update(V, I, a, e_mem, e_syn, phi_s, e_adapt, weight)
+        for m in range(number):
+            n = int(watched[m])
+            V[n], I[n], a[n] = after[m, 0], after[m, 1] + weight[n], after[m, 2]
         t = t_next
     return DONE, 0
 
@@ -146,7 +130,7 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
     arrival, arrival_copy, unit = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins = np.empty(longest + 1, np.int64)
-    state, own, spikes = np.empty(weights.shape[1] // GROUP * BLOCK), np.empty((N, 4)), np.empty(N, np.int64)
+    state, own, spikes = np.empty((5, weights.shape[1])), np.empty((N, 4)), np.empty(N, np.int64)
     rows = np.empty((N, FIRST_ROOM, NUM_COLUMNS))
     for b in range(cursor // N, last):
         count = arrival_times(
