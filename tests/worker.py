@@ -4,15 +4,20 @@ import torch
 from problems import random_layer, random_spikes
 
 import saltation as sal
+from saltation import ops
 
+ops.SYNAPTIC_EVENTS_PER_BLOCK = 1  # small problems, several blocks
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
 def network(delay="synaptic"):
+    """A layer of neurons that all differ, and one of shared time constants: neuron-major and event-major kernels."""
     draw = generator(1)
-    return sal.Sequential(random_layer(draw, 4, 6, delay), random_layer(draw, 6, 3, delay, scale=0.5))
+    second = random_layer(draw, 6, 3, scale=0.5, tau=(2.0, 1.0), train=("threshold", "jump"))
+    second.neuron.tau_adapt.fill_(2.0)
+    return sal.Sequential(random_layer(draw, 4, 6, delay), second)
 
 
 def batch(samples=37):

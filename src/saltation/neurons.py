@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -57,16 +58,23 @@ class Neuron(nn.Module):
 
     def packed(self) -> Tensor:
         """(size, 7) float64, the columns of kernels/layout.py; carries gradients. Raises if one is illegal."""
-        self.validate()
         values = self.columns()
-        return torch.stack([values[name].double().expand(self.size) for name in PARAMETERS], dim=1)
+        for name, value in values.items():
+            check.floating(value, name)
+        packed = torch.stack([values[name].double().expand(self.size) for name in PARAMETERS], dim=1)
+        if not self.legal(packed.detach().numpy()):
+            self.validate()
+        return packed
+
+    def legal(self, packed: np.ndarray) -> bool:
+        """Whether all of `packed` (size, 7) is legal, in one go; `validate` then finds the words for what is not."""
+        return bool((packed[:, :3] > 0).all() and np.isfinite(packed[:, :3]).all())
 
     def validate(self) -> None:
-        """Raise ValueError or TypeError if a parameter is illegal."""
-        for name, value in self.columns().items():
-            check.floating(value, name)
+        """Raise ValueError if a parameter is illegal, and say which."""
+        values = self.columns()
         for name in PARAMETERS[:3]:
-            value = self.columns()[name]
+            value = values[name]
             check.legal_values(name, value, (value > 0) & value.isfinite(), "a time constant must be > 0 and finite")
 
     def constrain_(self) -> None:
@@ -144,8 +152,14 @@ class LIF(Neuron):
         self.min_slope = check.finite_number(min_slope, "min_slope", low=0.0)
         self.validate()
 
+    def legal(self, packed: np.ndarray) -> bool:
+        """As for any neuron, and the rest of the model's assumptions."""
+        threshold, v_reset = packed[:, 3], packed[:, 5]
+        finite = np.isfinite(packed[:, :6]).all()
+        return bool(finite and (packed[:, :4] > 0).all() and (threshold > v_reset).all() and (packed[:, 6] >= 0).all())
+
     def validate(self) -> None:
-        """Raise ValueError if a parameter is illegal."""
+        """Raise ValueError if a parameter is illegal, and say which."""
         super().validate()
         check.legal_values("jump", self.jump, self.jump.isfinite(), "must be finite")
         check.legal_values("v_reset", self.v_reset, self.v_reset.isfinite(), "must be finite")

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from saltation.kernels import backward, forward, reference
+from saltation.kernels import backward, forward, reference, sweep, sweep_backward
 from saltation.kernels import layout as L
 
 BUDGET = 500
@@ -74,6 +74,82 @@ def test_layer(case):
         for name, left, right in zip(L.Gradients._fields, ours, twin, strict=True):
             scale = np.abs(right).max() + 1e-3
             np.testing.assert_allclose(left / scale, right / scale, atol=tolerance, err_msg=name)
+
+
+def shared(seed, delay, subtract, refractory, jump, N=37):
+    """A problem for the event-major kernels: more neurons than one group, the same time constants for all."""
+    events, synapses, neurons = problem(seed, delay, subtract, refractory, jump)
+    rng = np.random.default_rng(seed)
+    parameters = np.repeat(neurons.parameters[:1], N, axis=0)
+    parameters[:, L.THRESHOLD] = rng.uniform(0.3, 0.6, N)
+    parameters[:, L.JUMP] = jump * rng.uniform(0.5, 1, N)
+    parameters[:, L.V_RESET] = rng.uniform(-0.3, 0.2, N)
+    synapses = synapses._replace(weight=rng.normal(1.5, 2.0, (N, 4)))
+    return events, synapses, neurons._replace(parameters=parameters)
+
+
+SHARED_CASES = [case for case in CASES if case[0] in ("none", "axonal")]
+
+
+@pytest.mark.parametrize("case", range(len(SHARED_CASES)))
+@pytest.mark.parametrize("want_peak", [False, True])
+def test_event_major_equals_neuron_major(case, want_peak):
+    events, synapses, neurons = shared(case, *SHARED_CASES[case])
+    B, N = 3, 37
+    weights = sweep.by_input(synapses.weight)
+    found = []
+    for kernel, arguments in [
+        (forward.lif_forward, (events, synapses, neurons)),
+        (sweep.sweep_forward, (events, synapses, weights, neurons)),
+    ]:
+        buffer = L.SpikeBuffer(np.zeros((60_000, L.NUM_COLUMNS)), np.zeros((B, N), np.int64))
+        peaks = L.Peaks(*(np.zeros((B, N) if want_peak else (0, 0)) for _ in range(3)))
+        found.append((kernel(*arguments, 0, B, buffer, 0, peaks, BUDGET), buffer, peaks))
+    (status, buffer, peaks), (status_swept, swept, peaks_swept) = found
+    assert status[0] == status_swept[0]
+    if status[0] == L.BUDGET_EXCEEDED:
+        return  # the order of neurons differs, so the first to exceed the budget may
+    S = status[2]
+    assert S == status_swept[2] > 0
+    np.testing.assert_array_equal(buffer.counts, swept.counts)
+    np.testing.assert_allclose(buffer.rows[:S], swept.rows[:S], rtol=1e-12, atol=1e-12)
+    for left, right in zip(peaks, peaks_swept, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-12, atol=1e-12)
+    rng = np.random.default_rng(case)
+    grad_rows, grad_peak = rng.normal(size=S), rng.normal(size=peaks.value.shape)
+    totals = []
+    for kernel, extra, last, weight in [
+        (backward.lif_backward, (), False, synapses.weight),
+        (sweep_backward.sweep_backward, (weights,), True, weights),
+    ]:
+        total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
+        head = (events, synapses, *extra, neurons, 0, B)
+        kernel(*head, buffer, 0, grad_rows, peaks, grad_peak, 0.0, last, total)
+        totals.append(total)
+    ours = totals[1]._replace(weight=totals[1].weight[:4, :N].T)
+    trained = [L.TAU_ADAPT, L.THRESHOLD, L.JUMP, L.V_RESET, L.REFRACTORY]
+    for name, left, right in zip(L.Gradients._fields, ours, totals[0], strict=True):
+        if name == "parameters":
+            left, right = left[:, trained], right[:, trained]
+        scale = np.abs(right).max() + 1e-3
+        np.testing.assert_allclose(left / scale, right / scale, atol=1e-9, err_msg=name)
+
+
+def test_event_major_resumes_at_a_sample():
+    events, synapses, neurons = shared(0, "axonal", False, 0.0, 0.4)
+    weights = sweep.by_input(synapses.weight)
+    none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
+    large = L.SpikeBuffer(np.zeros((5000, L.NUM_COLUMNS)), np.zeros((3, 37), np.int64))
+    whole = sweep.sweep_forward(events, synapses, weights, neurons, 0, 3, large, 0, none, BUDGET)
+    first = large.counts[0].sum()
+    small = L.SpikeBuffer(np.zeros((first + 5, L.NUM_COLUMNS)), np.zeros((3, 37), np.int64))
+    status, cursor, filled = sweep.sweep_forward(events, synapses, weights, neurons, 0, 3, small, 0, none, BUDGET)
+    assert (status, cursor, filled) == (L.BUFFER_FULL, 2 * 37, first)  # the middle sample is silent
+    rest = L.SpikeBuffer(np.zeros((5000, L.NUM_COLUMNS)), small.counts)
+    rest.rows[:filled] = small.rows[:filled]
+    assert sweep.sweep_forward(events, synapses, weights, neurons, cursor, 3, rest, filled, none, BUDGET) == whole
+    np.testing.assert_array_equal(rest.rows[: whole[2]], large.rows[: whole[2]])
+    np.testing.assert_array_equal(rest.counts, large.counts)
 
 
 def test_a_full_buffer_loses_nothing():

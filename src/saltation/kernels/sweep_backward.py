@@ -87,6 +87,7 @@ def sweep_backward(
     N, width = neurons.parameters.shape[0], weights.shape[1]
     tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
     with_peak = grad_peak.size > 0
+    source_stride = 1 if synapses.delay.shape[1] > 1 else 0
     longest, most, longest_train = 0, 0, 0
     for b in range(first, last):
         longest = max(longest, events.offsets[b + 1] - events.offsets[b])
@@ -132,8 +133,7 @@ def sweep_backward(
                 k = np.searchsorted(arrival[:count], peak_time)
                 if k < count and arrival[k] == peak_time:  # a peak that is a kink moves with the arrival there
                     gradients.times[source[k]] += G_peak * peak_slope
-                    if synapses.delay.shape[1] > 1:
-                        gradients.delay[0, events.units[source[k]]] += G_peak * peak_slope
+                    gradients.delay[0, events.units[source[k]] * source_stride] += G_peak * peak_slope
         if number == 0:
             continue
         by_arrival(number, before, count, starts, order)
@@ -156,6 +156,5 @@ def sweep_backward(
             if want_times:
                 grad_t = time_gradient(p, width, flat_weights, column, tau_mem, tau_syn)
                 gradients.times[source[k]] += grad_t
-                if synapses.delay.shape[1] > 1:
-                    gradients.delay[0, i] += grad_t
+                gradients.delay[0, i * source_stride] += grad_t
             t_next = t
