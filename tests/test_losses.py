@@ -153,3 +153,20 @@ def test_empty_readout():
     loss = losses.readout_cross_entropy(values, torch.empty(0, dtype=torch.int64))
     loss.backward()
     assert loss == 0.0 and not layer.connection.weight.grad.any()
+
+
+def test_spikes_and_readouts_are_told_apart():
+    spikes = sal.Spikes.from_lists([[(0.5, 0)]], 2, 1.0)
+    readout = sal.Layer(sal.Linear(2, 2), sal.LI(2, 2.0, 1.0))(spikes)
+    labels = torch.tensor([0])
+    for call in (
+        lambda: sal.losses.first_spike_cross_entropy(readout, labels, tau=0.5),
+        lambda: sal.losses.shift_invariant(readout, labels),
+        lambda: sal.losses.spike_time_mse(readout, spikes),
+        lambda: sal.losses.spike_time_mse(spikes, readout),
+        lambda: sal.losses.first_spike_prediction(readout),
+    ):
+        with pytest.raises(TypeError, match="takes Spikes, not Readout"):
+            call()
+    with pytest.raises(TypeError, match=r"pass readout values \(B, N\)"):
+        sal.losses.readout_cross_entropy(readout, labels)

@@ -8,6 +8,7 @@ from saltation import ops
 
 ops.SYNAPTIC_EVENTS_PER_BLOCK = 1  # small problems, several blocks
 
+
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 

@@ -89,17 +89,17 @@ class Layer(nn.Module):
             budget=self.max_spikes,
             with_taus=self.neuron.tau_mem.requires_grad or self.neuron.tau_syn.requires_grad,
         )
-        times, units, offsets, peaks, slopes = ops.lif(*arguments, setting)
+        times, units, offsets, peaks, slopes = ops.lif(arguments, setting)
         output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)
         return Result(output, peaks if peak else None, slopes)
 
     def free_peak(self, spikes: Spikes) -> Tensor:
         """(B, N): the largest V if no neuron ever spiked; how strongly the input drives the layer."""
         setting = ops.Setting(False, False, spikes.duration, True, 0.0, 1)
-        times, units, offsets, weight, delay, packed = self._arguments(spikes)
-        neurons = packed.detach().clone()
+        arguments = self._arguments(spikes)
+        neurons = arguments.neurons.detach().clone()
         neurons[:, THRESHOLD] = 0.0
-        return ops.lif(times, units, offsets, weight, delay, neurons, setting)[3]
+        return ops.lif(arguments._replace(neurons=neurons), setting)[3]
 
     def trace(self, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Membrane potential and threshold of one LIF neuron at the given times, for pictures.
@@ -120,7 +120,7 @@ class Layer(nn.Module):
         self.neuron.constrain_()
 
     def _arguments(self, spikes: Spikes) -> ops.Arguments:
-        """Checked and in float64, in the order that `ops` takes."""
+        """Checked and in float64."""
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
@@ -131,7 +131,7 @@ class Layer(nn.Module):
         check.legal_values("weight", weight, weight.abs() < LARGEST_WEIGHT, rule)
         check.legal_values("delay", delay, delay.isfinite(), "must be finite")
         packed = self.neuron.packed()
-        return spikes.times, spikes.units, spikes.offsets, weight.double(), delay.double(), packed
+        return ops.Arguments(spikes.times, weight.double(), delay.double(), packed, spikes.units, spikes.offsets)
 
 
 def _trace(

@@ -13,6 +13,14 @@ from . import check
 from .spikes import Spikes
 
 
+def _of_spikes(value: object) -> None:
+    if not isinstance(value, Spikes):
+        raise TypeError(
+            f"this loss takes Spikes, not {type(value).__name__}; for leaky integrators use "
+            "readout_cross_entropy, for example of readout.integral()"
+        )
+
+
 def first_times(spikes: Spikes) -> Tensor:
     """(B, N): first spike times, with the duration in place of a missing spike."""
     first = spikes.first()
@@ -28,6 +36,7 @@ def first_spike_cross_entropy(spikes: Spikes, labels: Tensor, tau: float, early:
         tau: > 0, the time difference that counts as a clear decision.
         early: >= 0, weight of an extra term exp(t_label / duration) - 1 that favours early answers.
     """
+    _of_spikes(spikes)
     check.labels(labels, spikes.num_samples, spikes.num_units)
     tau = check.finite_number(tau, "tau", low=0.0, strict=True)
     early = check.finite_number(early, "early", low=0.0)
@@ -49,6 +58,7 @@ def shift_invariant(spikes: Spikes, labels: Tensor, margin: float = 0.2) -> Tens
         labels: (B,) int64.
         margin: how much later than the label's neuron the others should fire, > 0, in the unit of time.
     """
+    _of_spikes(spikes)
     check.labels(labels, spikes.num_samples, spikes.num_units)
     margin = check.finite_number(margin, "margin", low=0.0, strict=True)
     t = first_times(spikes)
@@ -67,6 +77,8 @@ def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:
     Args:
         spikes, target: of the same samples, units and duration.
     """
+    _of_spikes(spikes)
+    _of_spikes(target)
     for name in ("num_samples", "num_units", "duration"):
         ours, theirs = getattr(spikes, name), getattr(target, name)
         check.require(ours == theirs, f"{name} differs: spikes have {ours}, target has {theirs}")
@@ -90,6 +102,10 @@ def _ranked(train: Spikes, cells: int) -> Tensor:
 
 def readout_cross_entropy(values: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of readout values (B, N) as logits, labels (B,) int64."""
+    if not isinstance(values, Tensor):
+        raise TypeError(
+            f"values is {type(values).__name__}: pass readout values (B, N), for example readout.integral()"
+        )
     check.require(values.dim() == 2, f"values has shape {tuple(values.shape)}: must be (samples, classes)")
     check.labels(labels, *values.shape)
     return functional.cross_entropy(values, labels) if len(labels) else values.sum()
@@ -97,6 +113,7 @@ def readout_cross_entropy(values: Tensor, labels: Tensor) -> Tensor:
 
 def first_spike_prediction(spikes: Spikes) -> Tensor:
     """(B,) int64: the unit that spikes first, -1 where all are silent."""
+    _of_spikes(spikes)
     first = spikes.first().detach()
     earliest, unit = first.min(1)
     return torch.where(earliest.isfinite(), unit, torch.full_like(unit, -1))

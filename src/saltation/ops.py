@@ -26,10 +26,22 @@ SYNAPTIC_EVENTS_PER_BLOCK = 50_000  # less work than this is not worth another b
 DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
 FIRST_ROWS_PER_NEURON = 2  # a guess; the buffer grows
 
-# times (E,), units (E,), offsets (B + 1,), weight (N, M), delay (N or 1, M or 1), neurons (N, 7)
-Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+class Arguments(NamedTuple):
+    """The tensors that a layer hands to its kernels; the first four may carry gradients.
+
+    float64: times (E,), weight (N, M), delay (N or 1, M or 1), neurons (N, 7) with the columns of kernels/layout.py;
+    int64: units (E,), offsets (B + 1,).
+    """
+
+    times: Tensor
+    weight: Tensor
+    delay: Tensor
+    neurons: Tensor
+    units: Tensor
+    offsets: Tensor
 
 
 class Setting(NamedTuple):
@@ -77,16 +89,11 @@ def in_blocks(events: layout.Events, num_neurons: int, work: Callable[[int, int]
     return list(_pools[key].map(lambda span: work(*span), spans))
 
 
-def _arrays(
-    times: Tensor, units: Tensor, offsets: Tensor, weight: Tensor, delay: Tensor, neurons: Tensor, setting: Setting
-) -> tuple[layout.Events, layout.Synapses, layout.Neurons]:
-    def array(tensor: Tensor) -> np.ndarray:
-        return tensor.detach().contiguous().numpy()  # Numba compiles once more for every other memory layout
-
-    events = layout.Events(array(times), array(units), array(offsets))
-    synapses = layout.Synapses(array(weight), array(delay))
-    packed = layout.Neurons(array(neurons), setting.subtract, setting.spiking, setting.duration)
-    return events, synapses, packed
+def _arrays(arguments: Arguments, setting: Setting) -> tuple[layout.Events, layout.Synapses, layout.Neurons]:
+    # contiguous: Numba would compile once more for every other memory layout
+    times, weight, delay, neurons, units, offsets = (tensor.detach().contiguous().numpy() for tensor in arguments)
+    packed = layout.Neurons(neurons, setting.subtract, setting.spiking, setting.duration)
+    return layout.Events(times, units, offsets), layout.Synapses(weight, delay), packed
 
 
 def _by_input(synapses: layout.Synapses, neurons: layout.Neurons) -> np.ndarray | None:
@@ -160,18 +167,10 @@ class _LIF(torch.autograd.Function):
     """(times, weight, delay, neurons) -> (times, units, offsets, peak, slopes); see README.md in kernels/."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        times: Tensor,
-        weight: Tensor,
-        delay: Tensor,
-        neurons: Tensor,
-        units: Tensor,
-        offsets: Tensor,
-        setting: Setting,
-    ) -> tuple[Tensor, ...]:
-        events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, setting)
-        B, N = offsets.numel() - 1, weight.shape[0]
+    def forward(ctx: Any, setting: Setting, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Simulate, and keep the rows of layout.SpikeBuffer."""
+        events, synapses, packed = _arrays(Arguments(*tensors), setting)
+        B, N = events.offsets.size - 1, synapses.weight.shape[0]
         counts = np.zeros((B, N), np.int64)
         peak_shape = (B, N) if setting.want_peak else (0, 0)
         peaks = layout.Peaks(*(np.zeros(peak_shape) for _ in range(3)))
@@ -186,7 +185,7 @@ class _LIF(torch.autograd.Function):
         S = rows.shape[0]
         out_times, out_units, order = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64)
         merge_spikes(counts, rows, layout.TIME, out_times, out_units, order)
-        ctx.save_for_backward(times, weight, delay, neurons, units, offsets)
+        ctx.save_for_backward(*tensors)
         ctx.kept = rows, counts, peaks, bounds, order
         ctx.setting = setting
         slopes = _slopes(rows[order], out_units, packed.parameters)
@@ -199,26 +198,27 @@ class _LIF(torch.autograd.Function):
     def backward(
         ctx: Any, grad_times: Tensor, _units: Any, _offsets: Any, grad_peak: Tensor, _slopes: Any
     ) -> tuple[Tensor | None, ...]:
-        times, weight, delay, neurons, units, offsets = ctx.saved_tensors
+        """Gradients of times, weight, delay and neurons."""
         rows, counts, peaks, bounds, order = ctx.kept
-        events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, ctx.setting)
+        events, synapses, packed = _arrays(Arguments(*ctx.saved_tensors), ctx.setting)
         buffer = layout.SpikeBuffer(rows, counts)
         grad_rows = np.empty(rows.shape[0])
         grad_rows[order] = grad_times.numpy()
         G_peak = np.ascontiguousarray(grad_peak.numpy())
 
-        weights = None if ctx.setting.with_taus else _by_input(synapses, packed)
-        want_times = ctx.needs_input_grad[0] or ctx.needs_input_grad[2]
+        _, want_times, _, want_delay, want_neurons, *_ = ctx.needs_input_grad
+        with_taus = ctx.setting.with_taus and want_neurons
+        weights = None if with_taus else _by_input(synapses, packed)
 
         def run(first: int, last: int, gradients: layout.Gradients) -> None:
             rest = (packed, first, last, buffer, bounds[first], grad_rows, peaks, G_peak, ctx.setting.min_slope)
             if weights is None:
-                lif_backward(events, synapses, *rest, ctx.setting.with_taus, gradients)
+                lif_backward(events, synapses, *rest, with_taus, gradients)
             else:
-                sweep_backward(events, synapses, weights, *rest, want_times, gradients)
+                sweep_backward(events, synapses, weights, *rest, want_times or want_delay, gradients)
 
         total = _sum_gradients(events, synapses, packed, run, weights)
-        return (*(torch.from_numpy(array) for array in total), None, None, None)
+        return (None, *(torch.from_numpy(array) for array in total), None, None)
 
 
 def _slopes(rows: np.ndarray, units: np.ndarray, parameters: np.ndarray) -> np.ndarray:
@@ -233,78 +233,46 @@ class _Readout(torch.autograd.Function):
     """(times, weight, delay, neurons) -> (B, N, Q) functionals of the membrane potential; see kernels/readout.py."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        times: Tensor,
-        weight: Tensor,
-        delay: Tensor,
-        neurons: Tensor,
-        units: Tensor,
-        offsets: Tensor,
-        setting: Setting,
-        mode: int,
-        points: np.ndarray,
-    ) -> Tensor:
-        events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, setting)
-        out = np.zeros((offsets.numel() - 1, weight.shape[0], points.size))
+    def forward(ctx: Any, setting: Setting, mode: int, points: np.ndarray, *tensors: Tensor) -> Tensor:
+        """Evaluate the functionals `points` (Q,)."""
+        events, synapses, packed = _arrays(Arguments(*tensors), setting)
+        out = np.zeros((events.offsets.size - 1, synapses.weight.shape[0], points.size))
         in_blocks(
             events,
             out.shape[1],
             lambda first, last: readout_forward(mode, events, synapses, packed, first, last, points, out),
         )
-        ctx.save_for_backward(times, weight, delay, neurons, units, offsets)
+        ctx.save_for_backward(*tensors)
         ctx.setting, ctx.mode, ctx.points = setting, mode, points
         return torch.from_numpy(out)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        times, weight, delay, neurons, units, offsets = ctx.saved_tensors
-        events, synapses, packed = _arrays(times, units, offsets, weight, delay, neurons, ctx.setting)
+        """Gradients of times, weight, delay and neurons."""
+        events, synapses, packed = _arrays(Arguments(*ctx.saved_tensors), ctx.setting)
         G = np.ascontiguousarray(grad_out.numpy())
 
         def run(first: int, last: int, gradients: layout.Gradients) -> None:
             readout_backward(ctx.mode, events, synapses, packed, first, last, ctx.points, G, gradients)
 
         total = _sum_gradients(events, synapses, packed, run)
-        return (*(torch.from_numpy(array) for array in total), None, None, None, None, None)
+        return (None, None, None, *(torch.from_numpy(array) for array in total), None, None)
 
 
-def lif(
-    times: Tensor, units: Tensor, offsets: Tensor, weight: Tensor, delay: Tensor, neurons: Tensor, setting: Setting
-) -> tuple[Tensor, ...]:
+def lif(arguments: Arguments, setting: Setting) -> tuple[Tensor, ...]:
     """Simulate one layer.
 
-    times (E,), weight (N, M), delay (N or 1, M or 1) and neurons (N, 7) are float64 and may carry gradients.
     Returns times (S,), units (S,), offsets (B + 1,), peak (B, N) or (0, 0), and the dimensionless slope of every spike.
     """
-    return _LIF.apply(times, weight, delay, neurons, units, offsets, setting)
+    return _LIF.apply(setting, *arguments)
 
 
-def li_values(
-    times: Tensor,
-    units: Tensor,
-    offsets: Tensor,
-    weight: Tensor,
-    delay: Tensor,
-    neurons: Tensor,
-    setting: Setting,
-    points: np.ndarray,
-) -> Tensor:
+def li_values(arguments: Arguments, setting: Setting, points: np.ndarray) -> Tensor:
     """(B, N, Q): V at the given times (Q,)."""
-    return _Readout.apply(times, weight, delay, neurons, units, offsets, setting, VALUE, points)
+    return _Readout.apply(setting, VALUE, points, *arguments)
 
 
-def li_window(
-    times: Tensor,
-    units: Tensor,
-    offsets: Tensor,
-    weight: Tensor,
-    delay: Tensor,
-    neurons: Tensor,
-    setting: Setting,
-    tau: float,
-) -> Tensor:
+def li_window(arguments: Arguments, setting: Setting, tau: float) -> Tensor:
     """(B, N): int_0^duration e^{-t/tau} V dt; tau = inf is the plain integral."""
-    points = np.array([tau])
-    return _Readout.apply(times, weight, delay, neurons, units, offsets, setting, WINDOW, points)[:, :, 0]
+    return _Readout.apply(setting, WINDOW, np.array([tau]), *arguments)[:, :, 0]

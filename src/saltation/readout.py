@@ -22,16 +22,16 @@ class Readout:
 
     def integral(self) -> Tensor:
         """(B, N): int_0^duration V dt."""
-        return ops.li_window(*self._arguments, self._setting(), math.inf)
+        return ops.li_window(self._arguments, self._setting(), math.inf)
 
     def weighted(self, tau: float) -> Tensor:
         """(B, N): int_0^duration e^{-t/tau} V dt, which favours early activity; tau > 0 in the unit of time."""
         tau = check.finite_number(tau, "tau", low=0.0, strict=True, inf_ok=True)
-        return ops.li_window(*self._arguments, self._setting(), tau)
+        return ops.li_window(self._arguments, self._setting(), tau)
 
     def maximum(self) -> Tensor:
         """(B, N): the largest V, at least 0 (its value at the start)."""
-        return ops.lif(*self._arguments, self._setting(want_peak=True))[3]
+        return ops.lif(self._arguments, self._setting(want_peak=True))[3]
 
     def at(self, times: Tensor | list[float]) -> Tensor:
         """(B, N, Q): V at the given times (Q,), each in [0, duration]; no gradient for them."""
@@ -41,7 +41,7 @@ class Readout:
         bad = ~((points >= 0) & (points <= self.duration))
         if bad.any():
             raise ValueError(f"time {points[bad][0]:g}: must be within [0, duration] = [0, {self.duration:g}]")
-        return ops.li_values(*self._arguments, self._setting(), points)
+        return ops.li_values(self._arguments, self._setting(), points)
 
     def _setting(self, want_peak: bool = False) -> ops.Setting:
         return ops.Setting(
@@ -49,5 +49,5 @@ class Readout:
         )
 
     def __repr__(self) -> str:
-        B = self._arguments[2].numel() - 1
+        B = self._arguments.offsets.numel() - 1
         return f"Readout({B} samples, {self.num_units} units, duration {self.duration:g})"

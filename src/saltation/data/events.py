@@ -42,7 +42,7 @@ class EventDataset:
     source: str = "event arrays"
 
     def __post_init__(self) -> None:
-        for name, value in validate.checked_fields(self).items():
+        for name, value in validate.checked_fields(**vars(self)).items():
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:

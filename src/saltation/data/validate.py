@@ -1,30 +1,29 @@
 """The one place where event data are checked. Every message names the source, the array and the record."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from saltation.data.events import EventDataset
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "validation", "test")
 
 
-def checked_fields(data: "EventDataset") -> dict[str, Any]:
-    """All fields of `data`, checked, in their final dtypes and with defaults filled in. Raises ValueError."""
-    source = data.source
-    times = _times(source, data.times)
-    channels = _integers(source, "channels", data.channels)
-    offsets = _integers(source, "offsets", data.offsets)
-    labels = _integers(source, "labels", data.labels)
-    split = _integers(source, "split", data.split)
+def checked_fields(
+    *, times: np.ndarray, channels: np.ndarray, offsets: np.ndarray, labels: np.ndarray, split: np.ndarray,
+    num_channels: int, num_classes: int, duration: float, class_names: tuple[str, ...], source: str,
+) -> dict[str, Any]:  # fmt: skip
+    """The fields of an `EventDataset`, checked, in final dtypes, with defaults filled in. Raises ValueError."""
+    times = _times(source, times)
+    channels = _integers(source, "channels", channels)
+    offsets = _integers(source, "offsets", offsets)
+    labels = _integers(source, "labels", labels)
+    split = _integers(source, "split", split)
     _check_lengths(source, times, channels, offsets, labels, split)
     _check_order(source, times, offsets)
     _check_split(source, split)
-    class_names = tuple(str(name) for name in data.class_names)
-    num_classes = data.num_classes or len(class_names) or int(labels.max(initial=-1)) + 1
-    num_channels = data.num_channels or int(channels.max(initial=-1)) + 1
+    class_names = tuple(str(name) for name in class_names)
+    num_classes = num_classes or len(class_names) or int(labels.max(initial=-1)) + 1
+    num_channels = num_channels or int(channels.max(initial=-1)) + 1
     _check_below(source, "labels", labels, num_classes, "classes")
     _check_below(source, "channels", channels, num_channels, "channels")
     if class_names and len(class_names) != num_classes:
@@ -37,7 +36,7 @@ def checked_fields(data: "EventDataset") -> dict[str, Any]:
         "split": split.astype(np.uint8),
         "num_channels": int(num_channels),
         "num_classes": int(num_classes),
-        "duration": _duration(source, data.duration, times),
+        "duration": _duration(source, duration, times),
         "class_names": class_names,
     }
 

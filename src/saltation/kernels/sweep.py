@@ -95,14 +95,14 @@ def sweep_sample(count, arrival, unit, weights, neurons, want_peak, state, own, 
             for n in range(group, min(group + GROUP, N)):
                 if level[n] == inf or not reaches(V[n], I[n], a[n], level[n], r, e_adapt):
                     continue
-                status, v, i, adaptation, own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE], spikes[n] = (
-                    advance(
-                        t, t_next, V[n], I[n], a[n], own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME],
-                        own[n, PEAK_SLOPE], neurons.parameters[n], neurons.subtract, neurons.spiking, want_peak,
-                        rows[n], 0, spikes[n], budget,
-                    )
+                before = own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE]
+                found = advance(
+                    t, t_next, V[n], I[n], a[n], *before, neurons.parameters[n], neurons.subtract, neurons.spiking,
+                    want_peak, rows[n], 0, spikes[n], budget,
                 )  # fmt: skip
-                if status == BUFFER_FULL or status == BUDGET_EXCEEDED:
+                status, v, i, adaptation = found[:4]
+                own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE], spikes[n] = found[4:]
+                if status in (BUFFER_FULL, BUDGET_EXCEEDED):
                     return status, n
                 level[n] = inf if status == FINISHED else watch_level(n, neurons, want_peak, own, t_next)
                 after[number] = v, i, adaptation

@@ -4,7 +4,6 @@
 input events carries it to the arrivals; where a new segment begins, the neuron's adjoint is set anew.
 """
 
-
 import numpy as np
 
 from .arrivals import arrival_times, sort_arrivals
