@@ -37,11 +37,11 @@ def spike_slope(neuron, row):
 
 
 @kernel
-def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak, min_slope, segments, grad):
+def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak, min_slope, with_taus, segments, grad):
     """First pass: fill `segments` (spikes + 1, 4) and add to grad (7,) all that does not belong to an arrival.
 
     rows (spikes, 4) as kept by the forward pass, grad_rows (spikes,) = dL/dT of each. Returns whether the last segment
-    carries a gradient (that of the peak).
+    carries a gradient (that of the peak). with_taus: whether dL/dtau_mem and dL/dtau_syn are wanted.
     """
     tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
     threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
@@ -67,10 +67,11 @@ def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak,
             # from the end of the segment back to the release of V ...
             s = end - release
             I_release = rows[n - 1, RELEASE_CURRENT]
-            phi_s, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
-            e_mem, e_syn = exp(-s / tau_mem), exp(-s / tau_syn)
-            grad[TAU_MEM] += p_V * (V_plus * e_mem * s / (tau_mem * tau_mem) + I_release * phi_mem)
-            grad[TAU_SYN] += I_release * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
+            e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
+            if with_taus:
+                _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+                grad[TAU_MEM] += p_V * (V_plus * e_mem * s / (tau_mem * tau_mem) + I_release * phi_mem)
+                grad[TAU_SYN] += I_release * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
             p_I = p_I * e_syn + p_V * phi_s
             p_V = p_V * e_mem
             if refractory > 0.0 and s > 0.0:
@@ -192,8 +193,9 @@ def lif_backward(
             neuron = neurons.parameters[j]
             grad = gradients.parameters[j]
             last_counts = adjoint(
-                neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, segments, grad
-            )
+                neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, with_taus, segments,
+                grad,
+            )  # fmt: skip
             j_delay = j if synapses.delay.shape[0] > 1 else 0
             kink = last_counts and (count == 0 or peak_time > rows[count - 1, TIME] + neuron[REFRACTORY])
             for k in range(events.offsets[b], events.offsets[b + 1]):

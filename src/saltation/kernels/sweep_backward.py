@@ -122,7 +122,7 @@ def sweep_backward(
                 continue
             neuron = neurons.parameters[n]
             last_counts = adjoint(
-                neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, segments,
+                neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, False, segments,
                 gradients.parameters[n],
             )  # fmt: skip
             number = boundaries(
