@@ -244,3 +244,32 @@ def test_silent_neuron_has_exactly_zero_gradient_and_the_peak_hinge_revives_it()
         layer.constrain_()
     counts = layer(spikes).counts()
     assert (counts[:2].sum(0) > 0).all()
+
+
+@pytest.mark.parametrize("inputs", [1, 4])
+@pytest.mark.parametrize("refractory", [0.0, 0.3, math.inf])
+@pytest.mark.parametrize("delay", [None, "axonal"])
+def test_shared_time_constants(delay, refractory, inputs):
+    """The event-major kernels, of which the backward one runs only where no time constant is trained."""
+    for seed in range(50):
+        generator = torch.Generator().manual_seed(seed)
+        spikes = random_spikes(generator, units=inputs)
+        layer = random_layer(
+            generator, inputs, 5, delay, refractory=refractory, train=("threshold", "jump", "v_reset"), tau=(2.0, 1.0)
+        )
+        layer.neuron.tau_adapt.fill_(1.5)
+        first = layer.run(spikes)
+        if first.spikes.times.numel() >= 4 and first.slopes.min() > 0.1:
+            break
+    else:
+        raise AssertionError("no well-posed problem among 50")
+    coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
+    times = spikes.times.clone().requires_grad_()
+    seen = {}
+
+    def make_loss():
+        result = layer.run(spikes.with_times(times), peak=True)
+        seen["units"] = result.spikes.units.tolist(), result.spikes.offsets.tolist()
+        return spike_loss(result.spikes, coefficients) + torch.sin(3 * result.peak).sum()
+
+    assert compare(make_loss, {"times": times, **trained(layer)}, lambda: seen["units"]) > 20
