@@ -24,7 +24,7 @@ from .kernels.sweep_backward import sweep_backward
 MAX_BLOCKS = 8
 SYNAPTIC_EVENTS_PER_BLOCK = 50_000  # less work than this is not worth another block
 DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
-FIRST_ROWS_PER_NEURON = 2  # a guess; the buffer grows
+FIRST_ROWS_PER_NEURON = 16  # a guess; the buffer grows
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -130,7 +130,7 @@ def _simulate_block(
             return rows[:filled]
         if status == layout.BUDGET_EXCEEDED:
             raise SpikeBudgetError(cursor % N, cursor // N, budget)
-        rows = np.concatenate([rows[:filled], np.empty((2 * rows.shape[0], layout.NUM_COLUMNS))])
+        rows = np.concatenate([rows[:filled], np.empty((3 * rows.shape[0], layout.NUM_COLUMNS))])
 
 
 def _sum_gradients(

@@ -86,6 +86,10 @@ def root(order, x, lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold
     fastest = min(tau_mem, tau_syn)
     if a != 0.0:
         fastest = min(fastest, tau_adapt)
+    # Below this a value cannot be told from zero: what the rounding of its terms may leave.
+    noise = 2.0 * EPS * (abs(V) + abs(I) + abs(a) + abs(threshold))
+    if order == 1:
+        noise = 2.0 * EPS * ((abs(V) + abs(I)) / tau_mem + abs(a) / tau_adapt)
     for step in range(MAX_STEPS):
         if not lower < x < upper:
             x = 0.5 * (lower + upper)
@@ -113,7 +117,7 @@ def root(order, x, lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold
             target = x - step_length
             # Halley's error is of the size of (bend^2 + (step/tau)^2) step: no need to evaluate g again to see it.
             left = max(abs(bend), abs(step_length) / fastest)
-            if abs(step_length) * (left * left if order == 0 and left < 1e-3 else 1.0) <= 0.25 * EPS * abs(x):
+            if abs(step_length) * (left * left if order == 0 and left < 1e-3 else 1.0) <= 0.25 * EPS * abs(x) or abs(value) <= noise:
                 x = target
                 break
         x = target

@@ -105,7 +105,7 @@ def sweep_sample(count, arrival, unit, weights, neurons, want_peak, state, own, 
                 if status in (BUFFER_FULL, BUDGET_EXCEEDED):
                     return status, n
                 level[n] = inf if status == FINISHED else watch_level(n, neurons, want_peak, own, t_next)
-                after[number] = v, i, adaptation
+                after[number, 0], after[number, 1], after[number, 2] = v, i, adaptation
                 watched[number] = n
                 number += 1
         update(V, I, a, e_mem, e_syn, phi_s, e_adapt, weight)
