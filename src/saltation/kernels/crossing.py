@@ -117,7 +117,10 @@ def root(order, x, lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold
             target = x - step_length
             # Halley's error is of the size of (bend^2 + (step/tau)^2) step: no need to evaluate g again to see it.
             left = max(abs(bend), abs(step_length) / fastest)
-            if abs(step_length) * (left * left if order == 0 and left < 1e-3 else 1.0) <= 0.25 * EPS * abs(x) or abs(value) <= noise:
+            error = abs(step_length)
+            if order == 0 and left < 1e-3:
+                error *= left * left
+            if error <= 0.25 * EPS * abs(x) or abs(value) <= noise:
                 x = target
                 break
         x = target
