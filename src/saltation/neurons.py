@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from . import check
+from .kernels.layout import REFRACTORY, TAU_ADAPT, THRESHOLD, V_RESET
 
 PARAMETERS = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset", "refractory")
 TRAINABLE = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset")
@@ -68,7 +69,8 @@ class Neuron(nn.Module):
 
     def legal(self, packed: np.ndarray) -> bool:
         """Whether all of `packed` (size, 7) is legal, in one go; `validate` then finds the words for what is not."""
-        return bool((packed[:, :3] > 0).all() and np.isfinite(packed[:, :3]).all())
+        taus = packed[:, : TAU_ADAPT + 1]
+        return bool((taus > 0).all() and np.isfinite(taus).all())
 
     def validate(self) -> None:
         """Raise ValueError if a parameter is illegal, and say which."""
@@ -154,9 +156,10 @@ class LIF(Neuron):
 
     def legal(self, packed: np.ndarray) -> bool:
         """As for any neuron, and the rest of the model's assumptions."""
-        threshold, v_reset = packed[:, 3], packed[:, 5]
-        finite = np.isfinite(packed[:, :6]).all()
-        return bool(finite and (packed[:, :4] > 0).all() and (threshold > v_reset).all() and (packed[:, 6] >= 0).all())
+        threshold, refractory = packed[:, THRESHOLD], packed[:, REFRACTORY]
+        finite = np.isfinite(packed[:, :REFRACTORY]).all()
+        positive = super().legal(packed) and (threshold > 0).all() and (refractory >= 0).all()
+        return bool(finite and positive and (threshold > packed[:, V_RESET]).all())
 
     def validate(self) -> None:
         """Raise ValueError if a parameter is illegal, and say which."""

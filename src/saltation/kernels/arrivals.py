@@ -80,6 +80,16 @@ def sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins):
 
 
 @kernel
+def ordered_arrivals(events, b, delay_row, duration, arrival, source, arrival_copy, source_copy, bins):
+    """Fill arrival and source with what reaches a neuron of sample b before the end, in order; returns how many."""
+    start, stop = events.offsets[b], events.offsets[b + 1]
+    count = arrival_times(events.times, events.units, start, stop, delay_row, duration, arrival, source)
+    if delay_row.size > 1:  # one delay for all leaves them in order
+        sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins)
+    return count
+
+
+@kernel
 def merge_spikes(counts, rows, column, times, units, order):
     """Put the spikes of each sample, stored neuron by neuron, in the order of time.
 

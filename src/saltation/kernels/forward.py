@@ -5,7 +5,7 @@ from math import exp
 import numpy as np
 
 from .advance import advance
-from .arrivals import arrival_times, sort_arrivals
+from .arrivals import ordered_arrivals
 from .crossing import cannot_cross
 from .flow import flow
 from .jit import kernel
@@ -58,7 +58,6 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
     makes the buffer larger and calls again with what was returned; nothing is lost.
     """
     N, M = synapses.weight.shape
-    synaptic = synapses.delay.shape[0] > 1 and synapses.delay.shape[1] > 1
     want_peak = peaks.value.size > 0
     longest = 0
     for b in range(cursor // N, last):
@@ -70,12 +69,9 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
     collected = -1  # the sample whose order of arrivals is in hand
     for position in range(cursor, last * N):
         b, j = position // N, position % N
-        start, stop = events.offsets[b], events.offsets[b + 1]
         row = synapses.delay[j if synapses.delay.shape[0] > 1 else 0]
         if collected != b or synapses.delay.shape[0] > 1:
-            count = arrival_times(events.times, events.units, start, stop, row, neurons.duration, arrival, source)
-            if synaptic or row.size > 1:
-                sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins)
+            count = ordered_arrivals(events, b, row, neurons.duration, arrival, source, arrival_copy, source_copy, bins)
             collected = b
         for k in range(count):
             current[k] = synapses.weight[j, events.units[source[k]]]

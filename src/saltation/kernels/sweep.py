@@ -9,7 +9,7 @@ from math import exp, inf
 import numpy as np
 
 from .advance import advance
-from .arrivals import arrival_times, sort_arrivals
+from .arrivals import ordered_arrivals
 from .crossing import ROUNDING
 from .flow import flow
 from .jit import kernel
@@ -133,12 +133,9 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
     state, own, spikes = np.empty((5, weights.shape[1])), np.empty((N, 4)), np.empty(N, np.int64)
     rows = np.empty((N, FIRST_ROOM, NUM_COLUMNS))
     for b in range(cursor // N, last):
-        count = arrival_times(
-            events.times, events.units, events.offsets[b], events.offsets[b + 1], synapses.delay[0], neurons.duration,
-            arrival, source,
-        )  # fmt: skip
-        if synapses.delay.shape[1] > 1:
-            sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins)
+        count = ordered_arrivals(
+            events, b, synapses.delay[0], neurons.duration, arrival, source, arrival_copy, source_copy, bins
+        )
         for k in range(count):
             unit[k] = events.units[source[k]]
         while True:

@@ -6,7 +6,7 @@ input events carries it to the arrivals; where a new segment begins, the neuron'
 
 import numpy as np
 
-from .arrivals import arrival_times, sort_arrivals
+from .arrivals import ordered_arrivals
 from .backward import END, P_I, P_I_RELEASE, P_V, adjoint
 from .flow import flow
 from .jit import kernel
@@ -103,12 +103,9 @@ def sweep_backward(
     flat_weights, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
     row = row_offset
     for b in range(first, last):
-        count = arrival_times(
-            events.times, events.units, events.offsets[b], events.offsets[b + 1], synapses.delay[0], neurons.duration,
-            arrival, source,
-        )  # fmt: skip
-        if synapses.delay.shape[1] > 1:
-            sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins)
+        count = ordered_arrivals(
+            events, b, synapses.delay[0], neurons.duration, arrival, source, arrival_copy, source_copy, bins
+        )
         number = 0
         for n in range(N):
             spikes = buffer.counts[b, n]
