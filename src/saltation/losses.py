@@ -65,7 +65,10 @@ def shift_invariant(spikes: Spikes, labels: Tensor, margin: float = 0.2) -> Tens
     if not len(labels):
         return t.sum()
     target = margin * (1.0 - functional.one_hot(labels, spikes.num_units).to(t.dtype))
-    return 0.5 * (t - t.gather(1, labels[:, None]) - target).square().sum(1).mean()
+    silent = t.detach() >= spikes.duration
+    missing = silent | silent.gather(1, labels[:, None])
+    t, t_label = (torch.where(missing, times.detach(), times) for times in (t, t.gather(1, labels[:, None])))
+    return 0.5 * (t - t_label - target).square().sum(1).mean()
 
 
 def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:

@@ -18,7 +18,7 @@ from .kernels.arrivals import merge_spikes
 from .kernels.backward import lif_backward
 from .kernels.forward import lif_forward
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
-from .kernels.sweep import by_input, sweep_forward
+from .kernels.sweep import by_input, by_neuron, sweep_forward
 from .kernels.sweep_backward import sweep_backward
 
 MAX_BLOCKS = 8
@@ -99,7 +99,7 @@ def _arrays(arguments: Arguments, setting: Setting) -> tuple[layout.Events, layo
 def _by_input(synapses: layout.Synapses, neurons: layout.Neurons) -> np.ndarray | None:
     """The weights as the event-major kernels take them; None where only the neuron-major ones can do it."""
     taus = neurons.parameters[:, : layout.TAU_ADAPT + 1]
-    if synapses.delay.shape[0] > 1 or (taus != taus[0]).any():
+    if min(synapses.delay.shape) > 1 or (taus != taus[0]).any():
         return None
     return by_input(synapses.weight)
 
@@ -153,14 +153,14 @@ def _sum_gradients(
         run(first, last, gradients)
         return gradients
 
-    N, M = synapses.weight.shape
+    N = synapses.weight.shape[0]
     total, *others = in_blocks(events, N, block) or [zeros()]
     for part in others:
         for sum_, partial in zip(total[1:], part[1:], strict=True):
             sum_ += partial
     if by_input_weights is None:
         return total
-    return total._replace(weight=np.ascontiguousarray(total.weight[:M, :N].T))
+    return total._replace(weight=by_neuron(total.weight, N))
 
 
 class _LIF(torch.autograd.Function):
@@ -184,7 +184,11 @@ class _LIF(torch.autograd.Function):
         bounds = np.concatenate([[0], counts.sum(1).cumsum()])
         S = rows.shape[0]
         out_times, out_units, order = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64)
-        merge_spikes(counts, rows, layout.TIME, out_times, out_units, order)
+        if weights is None or synapses.delay.shape[0] == 1:
+            emitted = rows[:, layout.TIME].copy()
+        else:  # the neurons' clocks are late by the dendritic delays
+            emitted = rows[:, layout.TIME] + np.repeat(np.tile(synapses.delay[:, 0], B), counts.ravel())
+        merge_spikes(counts, emitted, out_times, out_units, order)
         ctx.save_for_backward(*tensors)
         ctx.kept = rows, counts, peaks, bounds, order
         ctx.setting = setting

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from saltation.kernels import reference
-from saltation.kernels.crossing import cannot_cross, first_crossing, highest
+from saltation.kernels.crossing import cannot_cross, first_crossing, highest, largest_phi
 
 SAMPLES = 60
 UNSURE = 1e-12  # a maximum this close to the threshold, relative to the state, is decided by rounding
@@ -86,7 +86,9 @@ def check(states):
             early = x < before[k] * (1 - 1e-12) and margin(x * (1 + 1e-9) + 1e-12 * s, *states[1:, k]) < 0
             height = abs(float(margin(x, *states[1:, k])))
             wrong += late or early or height > 1e-13 * scale * 20
-            assert not cannot_cross(s, V, I, a, rest[0], rest[2], rest[3]), "the bound denies a true crossing"
+            assert not cannot_cross(s, V, I, a, rest[0], rest[2], largest_phi(*rest[:2]), rest[3]), (
+                "the bound denies a true crossing"
+            )
         elif x >= 0:
             # an excursion between two samples is possible: it counts as invented unless g is positive just after it
             invented += margin(x * (1 + 1e-7), *states[1:, k]) <= 0 and margin(x, *states[1:, k]) < -1e-13

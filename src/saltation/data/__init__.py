@@ -1,6 +1,6 @@
 """Event data sets: Yin-Yang, digits, Braille, and any recording in the generic `.npz` format."""
 
-from saltation.data.augment import jitter
+from saltation.data.augment import drop, jitter
 from saltation.data.digits import digits
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 from saltation.data.npz import load_npz, save_npz
@@ -15,6 +15,7 @@ __all__ = [
     "available",
     "data_root",
     "digits",
+    "drop",
     "jitter",
     "load",
     "load_npz",

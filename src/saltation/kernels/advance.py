@@ -26,13 +26,14 @@ from .layout import (
 
 @kernel
 def advance(
-    t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, subtract, spiking, want_peak,
+    t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking, want_peak,
     rows, first_row, spikes, budget,
 ):  # fmt: skip
     """From the state (V, I, a) at t to that just before t_next.
 
     V is held until `release`; peak, peak_time and peak_slope are the highest V - theta so far; neuron (7,) the
-    parameters. The neuron has `spikes` rows from rows[first_row] on; new ones are appended. Returns (status, V, I, a,
+    parameters, phi_max = crossing.largest_phi of them.
+    The neuron has `spikes` rows from rows[first_row] on; new ones are appended. Returns (status, V, I, a,
     release, peak, peak_time, peak_slope, spikes); status FINISHED: nothing more can happen to this neuron.
     """
     tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
@@ -51,10 +52,10 @@ def advance(
             rows[first_row + spikes - 1, RELEASE_CURRENT] = I
         s = t_next - t
         x = -1.0
-        if spiking and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, threshold):
+        if spiking and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, threshold):
             x = first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
         if x < 0.0:
-            if want_peak and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, threshold + peak):
+            if want_peak and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, threshold + peak):
                 x_top, g, slope = highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
                 if g > peak:
                     peak, peak_time, peak_slope = g, t + x_top, slope

@@ -90,11 +90,11 @@ def ordered_arrivals(events, b, delay_row, duration, arrival, source, arrival_co
 
 
 @kernel
-def merge_spikes(counts, rows, column, times, units, order):
+def merge_spikes(counts, emitted, times, units, order):
     """Put the spikes of each sample, stored neuron by neuron, in the order of time.
 
-    counts (B, N), rows (S, columns) -> times (S,), units (S,), order (S,): the row that each spike came from. Equal
-    times are ordered by neuron.
+    counts (B, N), emitted (S,) times by neuron -> times (S,), units (S,), order (S,): the row that each spike came
+    from. Equal times are ordered by neuron.
     """
     row = 0
     for b in range(counts.shape[0]):
@@ -103,9 +103,9 @@ def merge_spikes(counts, rows, column, times, units, order):
             for _ in range(counts[b, j]):
                 units[row] = j
                 row += 1
-        sequence = np.argsort(rows[start:row, column].copy(), kind="mergesort")
+        sequence = np.argsort(emitted[start:row], kind="mergesort")
         owner = units[start:row].copy()
         for k in range(sequence.size):
             order[start + k] = start + sequence[k]
-            times[start + k] = rows[start + sequence[k], column]
+            times[start + k] = emitted[start + sequence[k]]
             units[start + k] = owner[sequence[k]]

@@ -36,18 +36,38 @@ def margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
 
 
 @kernel
-def cannot_cross(s, V, I, a, tau_mem, tau_adapt, level):
-    """True where V - theta stays below `level - threshold` on [0, s] by a bound that is rigorous and cheap.
+def largest_phi(tau_mem, tau_syn):
+    """max of phi: phi' = 0 where phi(x) = e^{-x/tau_syn}, at x = log(tau_syn/tau_mem)/(1/tau_mem - 1/tau_syn)."""
+    excess = tau_syn / tau_mem - 1.0
+    lead = 1.0 if excess == 0.0 else log1p(excess) / excess
+    return exp(-lead)
 
-    V(x) <= V + max(max(I, 0) - V, 0) (1 - e^{-s/tau_mem}) since I(x) <= max(I, 0);
-    a(x) >= min(a, a e^{-s/tau_adapt}).
-    The margin of a few roundings keeps the bound safe in floating point. Here 1 - e^{-x} <= x spares the exponential.
+
+@kernel
+def reaches(V, I, a, level, keep, cap, e_adapt):
+    """Whether V - a may reach `level` within an interval of length s: False is rigorous, and cheap.
+
+    keep = max(1 - s/tau_mem, 0) <= e^{-x/tau_mem} and cap = min(s/tau_mem, max phi) >= phi(x) on [0, s]. From
+    V(x) = V e^{-x/tau_mem} + I phi(x) and phi(x) <= 1 - e^{-x/tau_mem}:
+    V(x) <= V + max(I - V, 0) cap for V >= 0,  V(x) <= V keep + max(I, 0) cap for V < 0;
+    a(x) >= min(a, a e^{-s/tau_adapt}). A margin of thousands of roundings keeps this safe in floating point.
     """
-    rise = max(max(I, 0.0) - V, 0.0) * min(s / tau_mem, 1.0)
-    lowest = a
-    if a > 0.0:
-        lowest = a * exp(-s / tau_adapt)
-    return V + rise - lowest < level - ROUNDING * (abs(V) + rise + abs(a) + abs(level))
+    positive = V if V > 0.0 else 0.0
+    rise = I - positive
+    rise = rise * cap if rise > 0.0 else 0.0
+    start = V if V > 0.0 else V * keep
+    later = a * e_adapt
+    lowest = later if later < a else a
+    return start + rise - lowest + ROUNDING * (abs(V) + rise + abs(a)) >= level
+
+
+@kernel
+def cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, level):
+    """True where V - a stays below `level` on [0, s] by the bound of `reaches`; phi_max = largest_phi(...)."""
+    x = s / tau_mem
+    e_adapt = exp(-s / tau_adapt) if a > 0.0 else 1.0
+    safe = level - ROUNDING * abs(level)
+    return not reaches(V, I, a, safe, max(1.0 - x, 0.0), min(x, phi_max), e_adapt)
 
 
 @kernel
@@ -128,15 +148,26 @@ def root(order, x, lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold
 
 
 @kernel
+def closed_form_top(s, V, I, tau_mem, tau_syn):
+    """Where g without adaptation has its maximum on [0, s], if it rises at 0: u(x) = 0 in closed form,
+
+    e^{delta x} = 1 + delta tau_syn (1 - V/I),  delta = 1/tau_mem - 1/tau_syn.
+    """
+    delta = 1.0 / tau_mem - 1.0 / tau_syn
+    lead = tau_syn * (1.0 - V / I)
+    x = lead
+    if delta != 0.0 and delta * lead > -1.0:
+        x = log1p(delta * lead) / delta
+    if 0.0 < x < s:
+        return x
+    return s
+
+
+@kernel
 def top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     """The maximum of g inside a piece where g' falls from positive to negative."""
     if a == 0.0:
-        # u(x) = 0 in closed form: e^{delta x} = 1 + delta tau_syn (1 - V/I)
-        delta = 1.0 / tau_mem - 1.0 / tau_syn
-        lead = tau_syn * (1.0 - V / I)
-        x = lead
-        if delta != 0.0 and delta * lead > -1.0:
-            x = log1p(delta * lead) / delta
+        x = closed_form_top(upper, V, I, tau_mem, tau_syn)
         if lower < x < upper:
             return x
     return root(1, 0.5 * (lower + upper), lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
@@ -168,8 +199,17 @@ def first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     lower, g_lower, slope_lower = 0.0, V - a - threshold, (I - V) / tau_mem + a / tau_adapt
     if g_lower > 0.0:
         return 0.0
-    if a == 0.0 and slope_lower <= 0.0:
-        return -1.0  # without adaptation g rises at once or not at all above max(g(0), -threshold)
+    if a == 0.0:
+        if slope_lower <= 0.0:
+            return -1.0  # without adaptation g rises at once or not at all above max(g(0), -threshold)
+        end = closed_form_top(s, V, I, tau_mem, tau_syn)
+        if end < s and I * exp(-end / tau_syn) < threshold - ROUNDING * (abs(V) + I + threshold):
+            return -1.0  # at the maximum V = I
+        g_end, _, _ = margin(end, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+        if g_end > 0.0:
+            start = guess(-g_lower / slope_lower, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+            return root(0, start, 0.0, end, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+        return -1.0
     cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
     for piece in range(2):
         upper = cut if piece == 0 else s

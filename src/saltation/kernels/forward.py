@@ -6,18 +6,19 @@ import numpy as np
 
 from .advance import advance
 from .arrivals import ordered_arrivals
-from .crossing import cannot_cross
+from .crossing import cannot_cross, largest_phi
 from .flow import flow
 from .jit import kernel
 from .layout import DONE, FINISHED, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD
 
 
 @kernel
-def walk(count, arrival, current, neuron, subtract, spiking, duration, want_peak, rows, first_row, budget):
+def walk(count, arrival, current, neuron, phi_max, subtract, spiking, duration, want_peak, rows, first_row, budget):
     """One neuron through one sample.
 
     arrival (count,) sorted times before the end, current (count,) the weights that arrive then, neuron (7,) its
-    parameters. Spikes go to rows[first_row:]. Returns status, number of spikes, and the peak's value, time and slope.
+    parameters, phi_max = crossing.largest_phi of them.
+    Spikes go to rows[first_row:]. Returns status, number of spikes, and the peak's value, time and slope.
     """
     tau_mem, tau_syn, tau_adapt, threshold = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT], neuron[THRESHOLD]
     t, V, I, a = 0.0, 0.0, 0.0, 0.0
@@ -28,7 +29,9 @@ def walk(count, arrival, current, neuron, subtract, spiking, duration, want_peak
         t_next = arrival[k] if k < count else duration
         s = t_next - t
         level = threshold + peak if want_peak else threshold
-        if t >= release and cannot_cross(s, V, I, a, tau_mem, tau_adapt, level):
+        if t >= release and cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, level):
+            if k == count:
+                break  # nobody needs the state at the end
             e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
             V = V * e_mem + I * phi_s
             I *= e_syn
@@ -36,8 +39,8 @@ def walk(count, arrival, current, neuron, subtract, spiking, duration, want_peak
                 a *= exp(-s / tau_adapt)
         else:
             status, V, I, a, release, peak, peak_time, peak_slope, spikes = advance(
-                t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, subtract, spiking, want_peak,
-                rows, first_row, spikes, budget,
+                t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking,
+                want_peak,                 rows, first_row, spikes, budget,
             )  # fmt: skip
             if status == FINISHED:
                 break
@@ -65,6 +68,9 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
     arrival, arrival_copy, current = np.empty(longest), np.empty(longest), np.empty(longest)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins = np.empty(longest + 1, np.int64)
+    phi_max = np.empty(N)
+    for j in range(N):
+        phi_max[j] = largest_phi(neurons.parameters[j, TAU_MEM], neurons.parameters[j, TAU_SYN])
     count = 0
     collected = -1  # the sample whose order of arrivals is in hand
     for position in range(cursor, last * N):
@@ -80,6 +86,7 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
             arrival,
             current,
             neurons.parameters[j],
+            phi_max[j],
             neurons.subtract,
             neurons.spiking,
             neurons.duration,

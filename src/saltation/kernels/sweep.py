@@ -1,6 +1,9 @@
 """The forward pass, event by event, for neurons that share their order of arrivals and their time constants.
 
-One vectorised pass over all neurons per input event tests the bound that rules out a crossing and updates the state.
+With dendritic delays every neuron keeps a clock of its own, late by its delay: on it the arrivals are the input spikes
+themselves, the sample ends earlier, and spike times are local.
+
+One vectorised pass over all neurons per input event updates the state and tests a bound that rules out a crossing.
 Only neurons that the bound does not clear take the scalar path (`advance`). README.md, section 4.
 """
 
@@ -10,138 +13,235 @@ import numpy as np
 
 from .advance import advance
 from .arrivals import ordered_arrivals
-from .crossing import ROUNDING
+from .crossing import ROUNDING, largest_phi, reaches
 from .flow import flow
 from .jit import kernel
-from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, NUM_COLUMNS, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD
+from .layout import (
+    BUDGET_EXCEEDED,
+    BUFFER_FULL,
+    DONE,
+    FINISHED,
+    JUMP,
+    NUM_COLUMNS,
+    TAU_ADAPT,
+    TAU_MEM,
+    TAU_SYN,
+    THRESHOLD,
+)
 
-# The bound is tested group by group: small enough that looking through one for the neurons to watch is cheap, large
-# enough for SIMD.
-GROUP = 32
+# Neurons are padded to whole groups: the flags of one group make one 64-bit word.
+GROUP = 8
+# So many neurons go through a sample together: their weights, one row an input, should fit into the cache.
+TILE = 128
+# Columns of the table of intervals
+E_MEM, E_SYN, PHI, E_ADAPT, KEEP, CAP = range(6)
 # What only the scalar path needs, per neuron
 RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
 FIRST_ROOM = 8  # spikes of a neuron in a sample for which there is room at first
 
 
 @kernel
-def reaches(v, i, a, level, r, e_adapt):
-    """Whether V - a may reach `level` in an interval with r = min(s/tau_mem, 1): the bound of crossing.cannot_cross."""
-    rise = (i if i > 0.0 else 0.0) - v
-    rise = rise * r if rise > 0.0 else 0.0
-    later = a * e_adapt
-    lowest = later if later < a else a
-    return v + rise - lowest + ROUNDING * (abs(v) + rise + abs(a)) >= level
+def pass_plain(V, I, V_next, I_next, weight, level, hot, interval):
+    """The free flow of all neurons over an interval of length s, then the arrival of weight (width,).
+
+    hot[n]: V of neuron n may have reached its level within the interval. No branches, so that it vectorises.
+    Without adaptation a maximum of V inside the interval has V = I > 0, and from there V decays at most by
+    e^{-s/tau_mem}: if it reached the level, V_next grow > level with grow = e^{s/tau_mem} (and a few roundings).
+    """
+    e_mem, e_syn, phi_s = interval[E_MEM], interval[E_SYN], interval[PHI]
+    grow = (1.0 + ROUNDING) / e_mem if e_mem > 0.0 else inf
+    for n in range(V.size):
+        v = V[n] * e_mem + I[n] * phi_s
+        V_next[n] = v
+        I_next[n] = I[n] * e_syn + weight[n]
+        hot[n] = v * grow > level[n]
 
 
 @kernel
-def any_reaches(V, I, a, level, first, r, e_adapt):
-    """Whether any neuron of the group from `first` on may reach its level; no branches, so that it vectorises."""
-    reached = False
-    for j in range(GROUP):
-        n = np.uint64(first) + np.uint64(j)  # unsigned: no test for an index from the end
-        reached |= reaches(V[n], I[n], a[n], level[n], r, e_adapt)
-    return reached
+def pass_adaptive(V, I, a, V_next, I_next, a_next, weight, level, hot, interval):
+    """As pass_plain, with adaptation: V - a may have reached the level.
 
-
-@kernel
-def update(V, I, a, e_mem, e_syn, phi_s, e_adapt, weight):
-    """The free flow of all neurons, and then the arrival of weight (padded N,)."""
+    At such an instant V >= L = level + min(a, a_next); from there V decays at most by e^{-s/tau_mem} (not at all below
+    0), and a negative current pulls it down by at most -I cap, cap >= phi.
+    """
+    e_mem, e_syn, phi_s, e_adapt, cap = (
+        interval[E_MEM],
+        interval[E_SYN],
+        interval[PHI],
+        interval[E_ADAPT],
+        interval[CAP],
+    )
     for n in range(V.size):
         v, i = V[n], I[n]
-        V[n] = v * e_mem + i * phi_s
-        I[n] = i * e_syn + weight[n]
-        a[n] *= e_adapt
+        V_next[n] = v * e_mem + i * phi_s
+        I_next[n] = i * e_syn + weight[n]
+        a_next[n] = a[n] * e_adapt
+        L = level[n] + (a_next[n] if a_next[n] < a[n] else a[n])
+        decayed = L * e_mem if L > 0.0 else L
+        pull = -i * cap if i < 0.0 else 0.0
+        hot[n] = V_next[n] + pull + ROUNDING * (abs(v) + abs(i) * cap + abs(a[n])) >= decayed
 
 
 @kernel
-def watch_level(n, neurons, want_peak, own, t):
+def watch_level(t, release, threshold, peak, want_peak):
     """What V - a of a neuron must not reach unnoticed; -inf, so that it is always watched, while V is held."""
-    if own[n, RELEASE] > t:
+    if release > t:
         return -inf
-    level = neurons.parameters[n, THRESHOLD] + (own[n, PEAK] if want_peak else 0.0)
+    level = threshold + peak if want_peak else threshold
     return level - ROUNDING * abs(level)
 
 
 @kernel
-def sweep_sample(count, arrival, unit, weights, neurons, want_peak, state, own, spikes, rows, budget):
-    """All neurons through one sample; returns (status, neuron).
+def intervals(count, arrival, duration, neuron, adaptive, table):
+    """What all neurons share of each interval, from one arrival to the next: fills the rows of table (count + 1, 6)."""
+    tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
+    phi_max = largest_phi(tau_mem, tau_syn)
+    t = 0.0
+    for k in range(count + 1):
+        t_next = arrival[k] if k < count else duration
+        s = t_next - t
+        row = table[k]
+        row[E_MEM], row[E_SYN], row[PHI] = flow(s, tau_mem, tau_syn)
+        row[E_ADAPT] = exp(-s / tau_adapt) if adaptive else 1.0
+        row[KEEP], row[CAP] = max(1.0 - s / tau_mem, 0.0), min(s / tau_mem, phi_max)
+        t = t_next
 
-    arrival (count,) sorted times before the end, unit (count,) their inputs, weights (M + 1, padded N) rows by input,
-    the last of zeros. state (5, padded N), own (N, 4): scratch, own holds the peaks at the end. spikes (N,) and
-    rows (N, room, columns) are filled. With BUFFER_FULL there was not enough room: call again with more.
+
+@kernel
+def sweep_tile(
+    count, arrival, unit, table, weights, tile, neurons, ends, want_peak, adaptive, state, hot, own, spikes, rows,
+    budget,
+):  # fmt: skip
+    """The neurons of one tile through one sample; returns (status, neuron).
+
+    arrival (count,) sorted times, unit (count,) their inputs, table: their `intervals`, weights (M + 1, width) the rows
+    of the tile, the last of zeros. ends (N,): when the sample ends on each neuron's clock. adaptive: whether a can
+    differ from 0. state (7, width), hot (width,): scratch. own (N, 4), spikes (N,) and rows (N, room, columns) are
+    filled. With BUFFER_FULL there was not enough room: call again with more.
     """
-    N, first = neurons.parameters.shape[0], neurons.parameters[0]
-    tau_mem, tau_syn, tau_adapt = first[TAU_MEM], first[TAU_SYN], first[TAU_ADAPT]
-    V, I, a, level, watched = state[0], state[1], state[2], state[3], state[4]
-    V[:], I[:], a[:], level[:] = 0.0, 0.0, 0.0, inf
-    spikes[:] = 0
-    own[:] = 0.0
-    for n in range(N):
-        own[n, PEAK] = -neurons.parameters[n, THRESHOLD]
-        level[n] = watch_level(n, neurons, want_peak, own, 0.0)
-    after = np.empty((N, 3))
+    first, width = tile * weights.shape[1], weights.shape[1]
+    N = min(width, neurons.parameters.shape[0] - first)
+    phi_max = largest_phi(neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN])
+    V, I, a, V_next, I_next, a_next, level = state[0], state[1], state[2], state[3], state[4], state[5], state[6]
+    words = hot.view(np.uint64)
+    state[:6], level[:] = 0.0, inf
+    for m in range(N):
+        n = first + m
+        threshold = neurons.parameters[n, THRESHOLD]
+        spikes[n] = 0
+        own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = 0.0, -threshold, 0.0, 0.0
+        level[m] = watch_level(0.0, 0.0, threshold, -threshold, want_peak)
     t = 0.0
     for k in range(count + 1):
         t_next = arrival[k] if k < count else neurons.duration
         weight = weights[unit[k] if k < count else weights.shape[0] - 1]
-        s = t_next - t
-        e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-        e_adapt = exp(-s / tau_adapt)
-        r = min(s / tau_mem, 1.0)
-        number = 0
-        for group in range(0, V.size, GROUP):
-            if not any_reaches(V, I, a, level, group, r, e_adapt):
+        interval = table[k]
+        if adaptive:
+            pass_adaptive(V, I, a, V_next, I_next, a_next, weight, level, hot, interval)
+        else:
+            pass_plain(V, I, V_next, I_next, weight, level, hot, interval)
+        for g in range(words.size):
+            if words[g] == 0:
                 continue
-            for n in range(group, min(group + GROUP, N)):
-                if level[n] == inf or not reaches(V[n], I[n], a[n], level[n], r, e_adapt):
+            for m in range(GROUP * g, min(GROUP * (g + 1), N)):
+                if hot[m] == 0 or not reaches(
+                    V[m], I[m], a[m], level[m], interval[KEEP], interval[CAP], interval[E_ADAPT]
+                ):
+                    continue
+                n = first + m
+                end = min(t_next, ends[n])
+                if t >= end:  # the last arrivals, after the end on this neuron's clock
+                    level[m] = inf
                     continue
                 before = own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE]
                 found = advance(
-                    t, t_next, V[n], I[n], a[n], *before, neurons.parameters[n], neurons.subtract, neurons.spiking,
-                    want_peak, rows[n], 0, spikes[n], budget,
+                    t, end, V[m], I[m], a[m], *before, neurons.parameters[n], phi_max, neurons.subtract,
+                    neurons.spiking, want_peak, rows[n], 0, spikes[n], budget,
                 )  # fmt: skip
-                status, v, i, adaptation = found[:4]
-                own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE], spikes[n] = found[4:]
+                status, V_next[m], i, a_next[m], release, peak, peak_time, peak_slope, spikes[n] = found
+                own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = (
+                    release, peak, peak_time, peak_slope,
+                )  # fmt: skip
                 if status in (BUFFER_FULL, BUDGET_EXCEEDED):
                     return status, n
-                level[n] = inf if status == FINISHED else watch_level(n, neurons, want_peak, own, t_next)
-                after[number, 0], after[number, 1], after[number, 2] = v, i, adaptation
-                watched[number] = n
-                number += 1
-        update(V, I, a, e_mem, e_syn, phi_s, e_adapt, weight)
-        for m in range(number):
-            n = int(watched[m])
-            V[n], I[n], a[n] = after[m, 0], after[m, 1] + weight[n], after[m, 2]
+                I_next[m] = i + weight[m]
+                if status == FINISHED or end == ends[n]:
+                    level[m] = inf
+                else:
+                    level[m] = watch_level(t_next, release, neurons.parameters[n, THRESHOLD], peak, want_peak)
+        V, I, a, V_next, I_next, a_next = V_next, I_next, a_next, V, I, a
         t = t_next
     return DONE, 0
 
 
 @kernel
-def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As forward.lif_forward, for Synapses.delay of shape (1, 1) or (1, M) and time constants shared by all neurons.
+def sweep_sample(
+    count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, state, hot, own, spikes, rows, budget
+):
+    """All neurons through one sample, tile by tile; as sweep_tile, weights (tiles, M + 1, width)."""
+    for tile in range(weights.shape[0]):
+        status, n = sweep_tile(
+            count, arrival, unit, table, weights[tile], tile, neurons, ends, want_peak, adaptive, state, hot, own,
+            spikes, rows, budget,
+        )  # fmt: skip
+        if status != DONE:
+            return status, n
+    return DONE, 0
 
-    weights (M + 1, padded N): `by_input` of the weights. `cursor` always stands at the start of a sample.
+
+@kernel
+def sample_ends(synapses, duration, ends):
+    """When a sample ends on each neuron's clock: earlier by its dendritic delay."""
+    for n in range(ends.size):
+        ends[n] = duration - (synapses.delay[n, 0] if synapses.delay.shape[0] > 1 else 0.0)
+
+
+@kernel
+def local_arrivals(events, b, synapses, duration, arrival, source, unit, arrival_copy, source_copy, bins):
+    """Fill arrival, source and unit with the arrivals of sample b on the clocks of the neurons; returns how many."""
+    if synapses.delay.shape[0] > 1:  # dendritic
+        first, count = events.offsets[b], events.offsets[b + 1] - events.offsets[b]
+        for k in range(count):
+            arrival[k], source[k] = events.times[first + k], first + k
+    else:
+        count = ordered_arrivals(
+            events, b, synapses.delay[0], duration, arrival, source, arrival_copy, source_copy, bins
+        )
+    for k in range(count):
+        unit[k] = events.units[source[k]]
+    return count
+
+
+@kernel
+def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, filled, peaks, budget):
+    """As forward.lif_forward, for delays of shape (1, 1), (1, M) or (N, 1) and time constants shared by all neurons.
+
+    weights (tiles, M + 1, width): `by_input` of the weights. `cursor` always stands at the start of a sample. With
+    dendritic delays the times in `buffer` and `peaks` are those on the neurons' own clocks.
     """
     N = neurons.parameters.shape[0]
     want_peak = peaks.value.size > 0
+    adaptive = neurons.parameters[:, JUMP].any()
     longest = 0
     for b in range(cursor // N, last):
         longest = max(longest, events.offsets[b + 1] - events.offsets[b])
     arrival, arrival_copy, unit = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    bins = np.empty(longest + 1, np.int64)
-    state, own, spikes = np.empty((5, weights.shape[1])), np.empty((N, 4)), np.empty(N, np.int64)
+    bins, table, ends = np.empty(longest + 1, np.int64), np.empty((longest + 1, 6)), np.empty(N)
+    state, hot = np.empty((7, weights.shape[2])), np.empty(weights.shape[2], np.uint8)
+    own, spikes = np.empty((N, 4)), np.empty(N, np.int64)
     rows = np.empty((N, FIRST_ROOM, NUM_COLUMNS))
+    sample_ends(synapses, neurons.duration, ends)
     for b in range(cursor // N, last):
-        count = ordered_arrivals(
-            events, b, synapses.delay[0], neurons.duration, arrival, source, arrival_copy, source_copy, bins
+        count = local_arrivals(
+            events, b, synapses, neurons.duration, arrival, source, unit, arrival_copy, source_copy, bins
         )
-        for k in range(count):
-            unit[k] = events.units[source[k]]
+        intervals(count, arrival, neurons.duration, neurons.parameters[0], adaptive, table)
         while True:
             status, n = sweep_sample(
-                count, arrival, unit, weights, neurons, want_peak, state, own, spikes, rows, budget
-            )
+                count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, state, hot, own, spikes,
+                rows, budget,
+            )  # fmt: skip
             if status != BUFFER_FULL:
                 break
             rows = np.empty((N, 4 * rows.shape[1], NUM_COLUMNS))
@@ -159,10 +259,18 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
     return DONE, last * N, filled
 
 
-@kernel
 def by_input(weight):
-    """(N, M) -> (M + 1, N padded to whole groups): one row an input, and one of zeros for the end of a sample."""
+    """(N, M) -> (tiles, M + 1, width): the neurons in tiles, one row an input, and one of zeros for a sample's end."""
     N, M = weight.shape
-    rows = np.zeros((M + 1, (N + GROUP - 1) // GROUP * GROUP))
-    rows[:M, :N] = weight.T
-    return rows
+    width = min(TILE, (N + GROUP - 1) // GROUP * GROUP)
+    tiles = np.zeros(((N + width - 1) // width, M + 1, width))
+    for tile, rows in enumerate(tiles):
+        part = weight[tile * width : (tile + 1) * width]
+        rows[:M, : part.shape[0]] = part.T
+    return tiles
+
+
+def by_neuron(tiles, N):
+    """(tiles, M + 1, width) -> (N, M): the inverse of `by_input`."""
+    _, rows, width = tiles.shape
+    return np.concatenate([tile[: rows - 1].T for tile in tiles])[:N]

@@ -4,13 +4,15 @@
 input events carries it to the arrivals; where a new segment begins, the neuron's adjoint is set anew.
 """
 
+from math import inf
+
 import numpy as np
 
-from .arrivals import ordered_arrivals
 from .backward import END, P_I, P_I_RELEASE, P_V, adjoint
 from .flow import flow
 from .jit import kernel
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
+from .sweep import E_MEM, E_SYN, PHI, intervals, local_arrivals, sample_ends
 
 
 @kernel
@@ -81,76 +83,84 @@ def sweep_backward(
     """As backward.lif_backward for what sweep_forward can do, without the gradients of tau_mem and tau_syn.
 
     weights as for sweep_forward; gradients.weight has the same shape here. want_times: whether gradients of event times
-    and of axonal delays are wanted.
+    and of delays are wanted.
     """
-    N, width = neurons.parameters.shape[0], weights.shape[1]
+    N, (tiles, inputs, width) = neurons.parameters.shape[0], weights.shape
     tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
     with_peak = grad_peak.size > 0
+    dendritic = synapses.delay.shape[0] > 1
     source_stride = 1 if synapses.delay.shape[1] > 1 else 0
     longest, most, longest_train = 0, 0, 0
     for b in range(first, last):
         longest = max(longest, events.offsets[b + 1] - events.offsets[b])
         most = max(most, buffer.counts[b].sum())
         longest_train = max(longest_train, buffer.counts[b].max())
-    arrival, arrival_copy = np.empty(longest), np.empty(longest)
+    arrival, arrival_copy, unit = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins, starts = np.empty(longest + 1, np.int64), np.empty(longest + 2, np.int64)
+    table, ends = np.empty((longest + 1, 6)), np.empty(N)
     segments = np.empty((longest_train + 1, 4))
     capacity = 2 * (most + N)
     owner, before, order = np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     values, kept = np.empty((capacity, 3)), np.empty(capacity)
     p = np.empty(2 * width)
     flat_weights, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
+    sample_ends(synapses, neurons.duration, ends)
     row = row_offset
     for b in range(first, last):
-        count = ordered_arrivals(
-            events, b, synapses.delay[0], neurons.duration, arrival, source, arrival_copy, source_copy, bins
+        count = local_arrivals(
+            events, b, synapses, neurons.duration, arrival, source, unit, arrival_copy, source_copy, bins
         )
-        number = 0
-        for n in range(N):
-            spikes = buffer.counts[b, n]
-            rows = buffer.rows[row : row + spikes]
-            g_rows = grad_rows[row : row + spikes]
-            row += spikes
-            G_peak, peak_time, peak_slope = 0.0, 0.0, 0.0
-            if with_peak:
-                G_peak, peak_time, peak_slope = grad_peak[b, n], peaks.time[b, n], peaks.slope[b, n]
-            if spikes == 0 and G_peak == 0.0:
+        intervals(count, arrival, neurons.duration, neurons.parameters[0], False, table)
+        for tile in range(tiles):
+            number = 0
+            for n in range(tile * width, min((tile + 1) * width, N)):
+                spikes = buffer.counts[b, n]
+                rows = buffer.rows[row : row + spikes]
+                g_rows = grad_rows[row : row + spikes]
+                row += spikes
+                G_peak, peak_time, peak_slope = 0.0, 0.0, 0.0
+                if with_peak:
+                    G_peak, peak_time, peak_slope = grad_peak[b, n], peaks.time[b, n], peaks.slope[b, n]
+                if spikes == 0 and G_peak == 0.0:
+                    continue
+                neuron = neurons.parameters[n]
+                last_counts = adjoint(
+                    neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, False, segments,
+                    gradients.parameters[n],
+                )  # fmt: skip
+                number = boundaries(
+                    n - tile * width, rows, segments, last_counts, neuron[REFRACTORY], arrival[:count], number, owner,
+                    values, before,
+                )  # fmt: skip
+                if dendritic:  # the neuron's clock moves with its delay, and what it shows moves along
+                    gradients.delay[n, 0] += g_rows.sum()
+                    if last_counts and peak_time == ends[n]:
+                        gradients.delay[n, 0] -= G_peak * peak_slope
+                last_release = rows[spikes - 1, TIME] + neuron[REFRACTORY] if spikes > 0 else -inf
+                if want_times and last_counts and peak_time > last_release:
+                    k = np.searchsorted(arrival[:count], peak_time)
+                    if k < count and arrival[k] == peak_time:  # a peak that is a kink moves with the arrival there
+                        gradients.times[source[k]] += G_peak * peak_slope
+                        if not dendritic:
+                            gradients.delay[0, unit[k] * source_stride] += G_peak * peak_slope
+            if number == 0:
                 continue
-            neuron = neurons.parameters[n]
-            last_counts = adjoint(
-                neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, False, segments,
-                gradients.parameters[n],
-            )  # fmt: skip
-            number = boundaries(
-                n, rows, segments, last_counts, neuron[REFRACTORY], arrival[:count], number, owner, values, before
-            )
-            if want_times and last_counts and (spikes == 0 or peak_time > rows[spikes - 1, TIME] + neuron[REFRACTORY]):
-                k = np.searchsorted(arrival[:count], peak_time)
-                if k < count and arrival[k] == peak_time:  # a peak that is a kink moves with the arrival there
-                    gradients.times[source[k]] += G_peak * peak_slope
-                    gradients.delay[0, events.units[source[k]] * source_stride] += G_peak * peak_slope
-        if number == 0:
-            continue
-        by_arrival(number, before, count, starts, order)
-        p[:] = 0.0
-        t_next = 0.0
-        for k in range(count - 1, -1, -1):
-            t, i = arrival[k], events.units[source[k]]
-            column = i * width
-            for m in range(starts[k + 1], starts[k + 2]):
-                kept[m] = grad_weight[column + owner[order[m]]]
-            s = t_next - t if k < count - 1 else 0.0
-            e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-            carry(p, width, e_mem, e_syn, phi_s, grad_weight, column)
-            for m in range(starts[k + 1], starts[k + 2]):
-                n = owner[order[m]]
-                time, p_V, p_I = values[order[m]]
-                e_mem, e_syn, phi_s = flow(time - t, tau_mem, tau_syn)
-                p[n], p[width + n] = p_V * e_mem, p_I * e_syn + p_V * phi_s
-                grad_weight[column + n] = kept[m] + p[width + n]
-            if want_times:
-                grad_t = time_gradient(p, width, flat_weights, column, tau_mem, tau_syn)
-                gradients.times[source[k]] += grad_t
-                gradients.delay[0, i * source_stride] += grad_t
-            t_next = t
+            by_arrival(number, before, count, starts, order)
+            p[:] = 0.0
+            for k in range(count - 1, -1, -1):
+                column = (tile * inputs + unit[k]) * width
+                for m in range(starts[k + 1], starts[k + 2]):
+                    kept[m] = grad_weight[column + owner[order[m]]]
+                carry(p, width, table[k + 1, E_MEM], table[k + 1, E_SYN], table[k + 1, PHI], grad_weight, column)
+                for m in range(starts[k + 1], starts[k + 2]):
+                    n = owner[order[m]]
+                    time, p_V, p_I = values[order[m]]
+                    e_mem, e_syn, phi_s = flow(time - arrival[k], tau_mem, tau_syn)
+                    p[n], p[width + n] = p_V * e_mem, p_I * e_syn + p_V * phi_s
+                    grad_weight[column + n] = kept[m] + p[width + n]
+                if want_times:
+                    grad_t = time_gradient(p, width, flat_weights, column, tau_mem, tau_syn)
+                    gradients.times[source[k]] += grad_t
+                    if not dendritic:
+                        gradients.delay[0, unit[k] * source_stride] += grad_t

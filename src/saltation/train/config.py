@@ -105,6 +105,7 @@ class TrainConfig:
     step_epochs: int = 20
     clip_norm: float = 1.0  # bound of the norm of the whole gradient; 0: none
     jitter: float = 0.0  # standard deviation of random shifts of input spikes in training, in time units
+    drop: float = 0.0  # fraction of input spikes left out in training, drawn anew every time
     bump: BumpConfig = field(default_factory=BumpConfig)
     peak_hinge: float = 0.0  # weight of the hinge that pulls silent neurons towards their threshold
     peak_margin: float = 0.0
@@ -153,6 +154,7 @@ NOT_NEGATIVE = (
     "train.weight_decay",
     "train.clip_norm",
     "train.jitter",
+    "train.drop",
     "train.peak_hinge",
     "train.bump.amount",
 )

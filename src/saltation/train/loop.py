@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from saltation import plot
-from saltation.data.augment import jitter
+from saltation.data.augment import drop, jitter
 from saltation.data.events import EventDataset
 from saltation.layer import Sequential
 from saltation.train.checkpoint import (
@@ -49,7 +49,7 @@ class State:
 
     model: Sequential
     optimizer: torch.optim.Optimizer
-    generator: torch.Generator  # order of samples, jitter
+    generator: torch.Generator  # order of samples, augmentation
     epoch: int = 0  # finished epochs
     best_accuracy: float = -1.0
     best_loss: float = math.inf
@@ -142,6 +142,8 @@ def train_epoch(
         factor = set_learning_rates(state.optimizer, settings, state.epoch * steps_per_epoch + i, steps_per_epoch)
         if settings.jitter > 0:
             spikes = jitter(spikes, settings.jitter, state.generator)
+        if settings.drop > 0:
+            spikes = drop(spikes, settings.drop, state.generator)
         results = state.model.run(spikes, peak=objective.needs_peak)
         loss, predictions = objective(results, labels)
         total = loss + objective.penalty(results)
