@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.train.recipes import parse_overrides
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -61,7 +63,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, as in train")
     arguments = parser.parse_args()
-    overrides = dict(item.split("=", 1) for item in arguments.set)
+    overrides = parse_overrides([f"--{item}" for item in arguments.set])
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         futures = {
             recipe: [pool.submit(run, recipe, seed, overrides) for seed in range(arguments.seeds)]

@@ -24,7 +24,7 @@ from .kernels.sweep_backward import sweep_backward
 MAX_BLOCKS = 8
 SYNAPTIC_EVENTS_PER_BLOCK = 50_000  # less work than this is not worth another block
 DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
-FIRST_ROWS_PER_NEURON = 16  # a guess; the buffer grows
+FIRST_ROWS_PER_NEURON = 64  # a guess; the buffer grows, and what is not written costs nothing
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 

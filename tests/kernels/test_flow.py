@@ -5,7 +5,7 @@ import pytest
 from mpmath import mp
 
 from saltation.kernels import reference
-from saltation.kernels.flow import phi, phi_gradient
+from saltation.kernels.flow import flow, phi, phi_gradient
 from saltation.kernels.readout import VALUE, WINDOW, response
 
 pytestmark = pytest.mark.nojit
@@ -26,6 +26,15 @@ def test_phi(ratio):
         exact = float(exact_phi(s, 1.3, 1.3 / ratio))
         assert phi(s, 1.3, 1.3 / ratio) == pytest.approx(exact, rel=5e-14)
         assert reference.phi(s, 1.3, 1.3 / ratio) == pytest.approx(exact, rel=5e-14)
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_flow(ratio):
+    mp.dps = 60
+    tau_mem, tau_syn = 1.3, 1.3 / ratio
+    for s in [*TIMES, 0.0624 * min(tau_mem, tau_syn), 0.0626 * min(tau_mem, tau_syn)]:  # where the formula changes
+        exact = mp.exp(-mp.mpf(s) / tau_mem), mp.exp(-mp.mpf(s) / tau_syn), exact_phi(s, tau_mem, tau_syn)
+        assert flow(s, tau_mem, tau_syn) == pytest.approx([float(value) for value in exact], rel=5e-14)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)

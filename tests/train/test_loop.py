@@ -97,6 +97,29 @@ def test_interrupted_and_resumed_is_bit_identical(tiny, tmp_path, monkeypatch, s
     assert without_clock(tmp_path / "whole") == without_clock(tmp_path / "parts")
 
 
+def test_the_best_of_several_starts_goes_on(tiny, tmp_path, monkeypatch):
+    config = tiny(train__epochs=3, train__starts=3, train__start_epochs=1)
+    result = train(config, out=tmp_path / "whole", quiet=True)
+    firsts = [without_clock(tmp_path / "whole" / "starts" / str(k))[0] for k in range(3)]
+    assert len({line["loss"] for line in firsts}) == 3
+    best = max(range(3), key=lambda k: (firsts[k]["validation_accuracy"], -firsts[k]["validation_loss"]))
+    lines = without_clock(tmp_path / "whole")
+    assert result["start"] == best and lines[0] == firsts[best] and [line["epoch"] for line in lines] == [1, 2, 3]
+    single = train(tiny(train__epochs=3), out=tmp_path / "single", quiet=True)
+    assert single["start"] == 0 and without_clock(tmp_path / "single")[0] == firsts[0]
+
+    seen = []
+    monkeypatch.setattr(loop.Progress, "batch", lambda self, samples: seen.append(1) or 1 / (len(seen) != 5))
+    with pytest.raises(ZeroDivisionError):  # in the second start
+        train(config, out=tmp_path / "parts", quiet=True)
+    monkeypatch.undo()
+    train(resume=tmp_path / "parts", quiet=True)
+    same_checkpoint(tmp_path / "whole" / "last.safetensors", tmp_path / "parts" / "last.safetensors")
+    assert without_clock(tmp_path / "parts") == lines
+    with pytest.raises(ValueError, match="train.start_epochs is 4; it must not exceed train.epochs, 3"):
+        train(tiny(train__epochs=3, train__starts=2, train__start_epochs=4), out=tmp_path / "bad", quiet=True)
+
+
 def test_resuming_a_finished_run_repeats_its_result(tiny, tmp_path):
     first = train(tiny(), out=tmp_path / "a", quiet=True)
     assert train(resume=tmp_path / "a", quiet=True) == first

@@ -155,6 +155,8 @@ def closed_form_top(s, V, I, tau_mem, tau_syn):
     """
     delta = 1.0 / tau_mem - 1.0 / tau_syn
     lead = tau_syn * (1.0 - V / I)
+    if s * (1.0 + max(delta * lead, 0.0)) < lead:
+        return s  # log(1 + z) >= z/(1 + z): the maximum comes later, no need to know when
     x = lead
     if delta != 0.0 and delta * lead > -1.0:
         x = log1p(delta * lead) / delta

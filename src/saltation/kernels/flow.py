@@ -24,18 +24,39 @@ def phi(s, tau_mem, tau_syn):
     return slow * (-expm1(-d) / d)
 
 
+# Below this the polynomials of `flow` are right to the last bit: the first term left out is below 1e-16.
+SMALL = 0.0625
+
+
 @kernel
 def flow(s, tau_mem, tau_syn):
-    """e^{-s/tau_mem}, e^{-s/tau_syn} and phi(s), from two transcendental functions where they are close."""
+    """e^{-s/tau_mem}, e^{-s/tau_syn} and phi(s), from two transcendental functions where they are close.
+
+    Short intervals, the most frequent ones, need none: with slow = e^{-min} and h = (1 - e^{-d})/d as polynomials.
+    """
     x = s / tau_mem
     y = s / tau_syn
     d = abs(x - y)
-    slow = exp(-min(x, y))
-    if d == 0.0:
-        return slow, slow, x * slow
-    m = expm1(-d)
-    value = x * slow * (-m / d)
-    fast = slow * (1.0 + m) if d < 1.0 else exp(-max(x, y))  # 1 + m would lose digits of a small e^{-d}
+    z = min(x, y)
+    if max(x, y) < SMALL:
+        z_2, d_2 = z * z, d * d
+        slow = (
+            (1.0 - z + z_2 * (1 / 2 - 1 / 6 * z))
+            + z_2 * z_2 * ((1 / 24 - 1 / 120 * z) + z_2 * (1 / 720 - 1 / 5040 * z) + 1 / 40320 * z_2 * z_2)
+        )  # fmt: skip
+        h = (
+            (1.0 - 1 / 2 * d + d_2 * (1 / 6 - 1 / 24 * d))
+            + d_2 * d_2 * ((1 / 120 - 1 / 720 * d) + d_2 * (1 / 5040 - 1 / 40320 * d) + 1 / 362880 * d_2 * d_2)
+        )  # fmt: skip
+        fast = slow * (1.0 - d * h)
+        value = x * slow * h
+    else:
+        slow = exp(-z)
+        if d == 0.0:
+            return slow, slow, x * slow
+        m = expm1(-d)
+        value = x * slow * (-m / d)
+        fast = slow * (1.0 + m) if d < 1.0 else exp(-max(x, y))  # 1 + m would lose digits of a small e^{-d}
     if x < y:
         return slow, fast, value
     return fast, slow, value

@@ -37,7 +37,7 @@ TILE = 128
 E_MEM, E_SYN, PHI, E_ADAPT, KEEP, CAP = range(6)
 # What only the scalar path needs, per neuron
 RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
-FIRST_ROOM = 8  # spikes of a neuron in a sample for which there is room at first
+FIRST_ROOM = 32  # spikes of a neuron in a sample for which there is room at first
 
 
 @kernel

@@ -95,6 +95,8 @@ class TrainConfig:
     """How the network is trained."""
 
     epochs: int = 100
+    starts: int = 1  # small networks: so many are started, and the one that validates best goes on
+    start_epochs: int = 30  # after so many epochs, which count among `epochs`
     batch_size: int = 128
     optimizer: str = "adam"  # adam, adamw
     lr: LearningRates = field(default_factory=LearningRates)
@@ -137,6 +139,8 @@ LAYER_CHOICES = {
 }
 POSITIVE = (
     "train.epochs",
+    "train.starts",
+    "train.start_epochs",
     "train.batch_size",
     "train.step_epochs",
     "train.gamma",

@@ -55,6 +55,7 @@ class State:
     best_loss: float = math.inf
     best_epoch: int = 0
     seconds: float = 0.0
+    start: int = 0  # which of the starts this is
 
 
 def train(
@@ -69,6 +70,9 @@ def train(
     out     the run folder; default: runs/<name>-<time>
     quiet   print nothing
     resume  an existing run folder to continue; the outcome is the same, bit for bit, as without the interruption
+
+    With `train.starts` > 1 several networks are trained for `train.start_epochs`, each in a folder of its own under
+    starts/, and the one that validates best goes on.
 
     Returns test_accuracy, validation_accuracy, best_epoch, parameters, seconds, run and more. The test accuracy is that
     of the epoch with the best validation accuracy (the lower validation loss among equals).
@@ -86,17 +90,19 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     try:
+        train_data = dataset.subset("train")
         if resume is None:
-            state = new_state(config, dataset.subset("train"))
+            state = new_state(config, train_data)
             run = new_run(config, out)
-            write_checkpoint(run.checkpoint("initial"), prefixed("model", state.model.state_dict()), {})
-            save_state(run, state)
-            history: list[dict[str, Any]] = []
+            begin(run, state)
         else:
-            state = restore_state(run, config, dataset.subset("train"))
-            history = run.truncate_metrics(state.epoch)
+            state = restore_state(run, config, train_data)
         try:
-            train_epochs(config, dataset, state, run, history, quiet)
+            if state.epoch == 0 and config.train.starts > 1:
+                seconds = choose_start(config, dataset, run, quiet)
+                state = restore_state(run, config, train_data)
+                state.seconds = seconds
+            history = train_epochs(config, dataset, state, run, config.train.epochs, quiet)
         except KeyboardInterrupt:
             raise Interrupted(run, state.epoch) from None
         return finish(config, dataset, state, run, history, quiet)
@@ -104,15 +110,37 @@ def train(
         torch.set_num_threads(threads)
 
 
+def choose_start(config: Config, dataset: EventDataset, run: RunFolder, quiet: bool) -> float:
+    """Train every start for `start_epochs` and make the one that validates best the run (lower loss among equals).
+
+    Returns the seconds all of them took.
+    """
+    train_data = dataset.subset("train")
+    states: list[State] = []
+    for start in range(config.train.starts):
+        candidate = run.start(start)
+        if candidate.checkpoint("last").exists():
+            state = restore_state(candidate, config, train_data)
+        else:
+            state = new_state(config, train_data, start)
+            begin(candidate, state)
+        train_epochs(config, dataset, state, candidate, config.train.start_epochs, quiet)
+        states.append(state)
+    best = max(states, key=lambda state: (state.best_accuracy, -state.best_loss))
+    run.take_over(run.start(best.start))
+    return sum(state.seconds for state in states)
+
+
 def train_epochs(
-    config: Config, dataset: EventDataset, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
-) -> None:
-    """All epochs that are left: train, validate, record, save."""
+    config: Config, dataset: EventDataset, state: State, run: RunFolder, until: int, quiet: bool
+) -> list[dict[str, Any]]:
+    """All epochs that are left up to `until`: train, validate, record, save. Returns the metrics of all epochs."""
+    history = run.truncate_metrics(state.epoch)
     train_data, validation_data = dataset.subset("train"), dataset.subset("validation")
     objective = Objective(config)
-    with Progress(config.train.epochs, state.epoch, len(train_data), quiet) as progress:
+    with Progress(until, state.epoch, len(train_data), quiet) as progress:
         progress.start(f"{config.name}: {dataset!r}\nrun folder {run.path}")
-        while state.epoch < config.train.epochs:
+        while state.epoch < until:
             start = time.perf_counter()
             metrics = train_epoch(config, objective, train_data, state, progress)
             validation = evaluate(state.model, objective, validation_data, config.train.batch_size)
@@ -126,6 +154,7 @@ def train_epochs(
             state.seconds += seconds
             save_state(run, state)
             progress.epoch(line)
+    return history
 
 
 def train_epoch(
@@ -179,6 +208,7 @@ def finish(
         "validation_accuracy": state.best_accuracy,
         **{f"test_{key}": value for key, value in test.items()},
         "seconds": state.seconds,
+        "start": state.start,
         "run": str(run.path),
     }
     result.setdefault("test_accuracy", None)
@@ -202,14 +232,21 @@ def summary(result: dict[str, Any]) -> str:
     )
 
 
-def new_state(config: Config, train_data: EventDataset) -> State:
+def new_state(config: Config, train_data: EventDataset, start: int = 0) -> State:
     """A network and optimizer at the start. Initialisation and training draw from generators of their own."""
+    entropy = [config.seed, start] if start else config.seed
     initialisation, training = (
         torch.Generator().manual_seed(int(stream.generate_state(1, np.uint64)[0]) >> 1)
-        for stream in np.random.SeedSequence(config.seed).spawn(2)
+        for stream in np.random.SeedSequence(entropy).spawn(2)
     )
     model = build_model(config.model, train_data, initialisation)
-    return State(model, make_optimizer(model, config.train), training)
+    return State(model, make_optimizer(model, config.train), training, start=start)
+
+
+def begin(run: RunFolder, state: State) -> None:
+    """Write the checkpoints of a run that has not trained yet."""
+    write_checkpoint(run.checkpoint("initial"), prefixed("model", state.model.state_dict()), {})
+    save_state(run, state)
 
 
 def keep_best(run: RunFolder, state: State, validation: dict[str, Any]) -> None:
@@ -232,6 +269,7 @@ def save_state(run: RunFolder, state: State) -> None:
         "best_loss": state.best_loss,
         "best_epoch": state.best_epoch,
         "seconds": state.seconds,
+        "start": state.start,
     }
     write_checkpoint(run.checkpoint("last"), tensors, record)
 

@@ -97,6 +97,10 @@ def check_config(config: Config) -> None:
     for key in NOT_NEGATIVE:
         if not OmegaConf.select(tree, key) >= 0:
             raise ValueError(f"{key} is {OmegaConf.select(tree, key)}; it must be >= 0")
+    if config.train.starts > 1 and config.train.start_epochs > config.train.epochs:
+        raise ValueError(
+            f"train.start_epochs is {config.train.start_epochs}; it must not exceed train.epochs, {config.train.epochs}"
+        )
     layers = config.model.layers
     if not layers:
         raise ValueError("model.layers is empty; a recipe needs at least one layer, for example - {size: 30}")

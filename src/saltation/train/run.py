@@ -6,10 +6,12 @@ initial.safetensors    parameters before training
 last.safetensors       everything needed to continue: parameters, optimizer, random generator, epoch, best so far
 best.safetensors       parameters of the epoch with the best validation accuracy
 result.json, *.png     written at the end
+starts/                with train.starts > 1: what each start left behind, in the same files
 """
 
 import json
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,19 @@ class RunFolder:
     def checkpoint(self, which: str) -> Path:
         """The checkpoint `initial`, `last` or `best`."""
         return self.path / f"{which}.safetensors"
+
+    def start(self, number: int) -> "RunFolder":
+        """The folder of one of several starts; made if it is missing."""
+        path = self.path / "starts" / str(number)
+        path.mkdir(parents=True, exist_ok=True)
+        return RunFolder(path)
+
+    def take_over(self, other: "RunFolder") -> None:
+        """Copy the checkpoints and metrics of `other`; `last`, which says that all is there, comes last."""
+        for source in (other.metrics, *(other.checkpoint(which) for which in ("initial", "best", "last"))):
+            partial = self.path / f"{source.name}.partial"
+            shutil.copyfile(source, partial)
+            os.replace(partial, self.path / source.name)
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add the line of an epoch."""
