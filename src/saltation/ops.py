@@ -138,14 +138,16 @@ def _sum_gradients(
     synapses: layout.Synapses,
     neurons: layout.Neurons,
     run: Callable[[int, int, layout.Gradients], None],
-    by_input_weights: np.ndarray | None = None,
+    weights: np.ndarray,
 ) -> layout.Gradients:
-    """Add up, in block order, what run(first, last, gradients) writes for each block of samples."""
+    """Add up, in block order, what run(first, last, gradients) writes for each block of samples.
+
+    weights: of the shape and order in which `run` writes their gradients.
+    """
     times = np.zeros_like(events.times)  # every block has its own samples
-    weight = synapses.weight if by_input_weights is None else by_input_weights
 
     def zeros() -> layout.Gradients:
-        arrays = (weight, synapses.delay, neurons.parameters)
+        arrays = (weights, synapses.delay, neurons.parameters)
         return layout.Gradients(times, *(np.zeros_like(array) for array in arrays))
 
     def block(first: int, last: int) -> layout.Gradients:
@@ -158,9 +160,7 @@ def _sum_gradients(
     for part in others:
         for sum_, partial in zip(total[1:], part[1:], strict=True):
             sum_ += partial
-    if by_input_weights is None:
-        return total
-    return total._replace(weight=by_neuron(total.weight, N))
+    return total
 
 
 class _LIF(torch.autograd.Function):
@@ -183,16 +183,13 @@ class _LIF(torch.autograd.Function):
         rows = np.concatenate([*in_blocks(events, N, block), np.empty((0, layout.NUM_COLUMNS))])
         bounds = np.concatenate([[0], counts.sum(1).cumsum()])
         S = rows.shape[0]
-        out_times, out_units, order = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64)
-        if weights is None or synapses.delay.shape[0] == 1:
-            emitted = rows[:, layout.TIME].copy()
-        else:  # the neurons' clocks are late by the dendritic delays
-            emitted = rows[:, layout.TIME] + np.repeat(np.tile(synapses.delay[:, 0], B), counts.ravel())
-        merge_spikes(counts, emitted, out_times, out_units, order)
+        out_times, out_units, order, slopes = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64), np.empty(S)
+        # event-major neurons with dendritic delays keep clocks of their own
+        late = synapses.delay[:, 0] if weights is not None and synapses.delay.shape[0] > 1 else np.zeros(N)
+        merge_spikes(counts, rows, np.ascontiguousarray(late), packed.parameters, out_times, out_units, order, slopes)
         ctx.save_for_backward(*tensors)
         ctx.kept = rows, counts, peaks, bounds, order
         ctx.setting = setting
-        slopes = _slopes(rows[order], out_units, packed.parameters)
         results = [torch.from_numpy(array) for array in (out_times, out_units, bounds, peaks.value, slopes)]
         ctx.mark_non_differentiable(results[1], results[2], results[4])
         return tuple(results)
@@ -221,16 +218,10 @@ class _LIF(torch.autograd.Function):
             else:
                 sweep_backward(events, synapses, weights, *rest, want_times or want_delay, gradients)
 
-        total = _sum_gradients(events, synapses, packed, run, weights)
+        total = _sum_gradients(events, synapses, packed, run, synapses.weight if weights is None else weights)
+        if weights is not None:
+            total = total._replace(weight=by_neuron(total.weight, synapses.weight.shape[0]))
         return (None, *(torch.from_numpy(array) for array in total), None, None)
-
-
-def _slopes(rows: np.ndarray, units: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-    """tau_mem d(V - theta)/dt / threshold at every spike: small where it grazed the threshold."""
-    of = parameters[units]
-    V = of[:, layout.THRESHOLD] + rows[:, layout.ADAPTATION]
-    slope = rows[:, layout.CURRENT] - V + rows[:, layout.ADAPTATION] * of[:, layout.TAU_MEM] / of[:, layout.TAU_ADAPT]
-    return slope / of[:, layout.THRESHOLD]
 
 
 class _Readout(torch.autograd.Function):
@@ -240,28 +231,33 @@ class _Readout(torch.autograd.Function):
     def forward(ctx: Any, setting: Setting, mode: int, points: np.ndarray, *tensors: Tensor) -> Tensor:
         """Evaluate the functionals `points` (Q,)."""
         events, synapses, packed = _arrays(Arguments(*tensors), setting)
-        out = np.zeros((events.offsets.size - 1, synapses.weight.shape[0], points.size))
-        in_blocks(
-            events,
-            out.shape[1],
-            lambda first, last: readout_forward(mode, events, synapses, packed, first, last, points, out),
-        )
+        weights = np.ascontiguousarray(synapses.weight.T)
+        out = np.zeros((events.offsets.size - 1, points.size, weights.shape[1]))
+
+        def run(first: int, last: int) -> None:
+            readout_forward(mode, events, synapses, weights, packed, first, last, points, out)
+
+        in_blocks(events, weights.shape[1], run)
         ctx.save_for_backward(*tensors)
         ctx.setting, ctx.mode, ctx.points = setting, mode, points
-        return torch.from_numpy(out)
+        return torch.from_numpy(out).transpose(1, 2)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of times, weight, delay and neurons."""
         events, synapses, packed = _arrays(Arguments(*ctx.saved_tensors), ctx.setting)
-        G = np.ascontiguousarray(grad_out.numpy())
+        weights = np.ascontiguousarray(synapses.weight.T)
+        G = grad_out.transpose(1, 2).contiguous().numpy()
+        with_taus = ctx.needs_input_grad[6]
 
         def run(first: int, last: int, gradients: layout.Gradients) -> None:
-            readout_backward(ctx.mode, events, synapses, packed, first, last, ctx.points, G, gradients)
+            rest = packed, first, last, ctx.points, G, with_taus
+            readout_backward(ctx.mode, events, synapses, weights, *rest, gradients)
 
-        total = _sum_gradients(events, synapses, packed, run)
-        return (None, None, None, *(torch.from_numpy(array) for array in total), None, None)
+        total = _sum_gradients(events, synapses, packed, run, weights)
+        gradients = total._replace(weight=np.ascontiguousarray(total.weight.T))
+        return (None, None, None, *(torch.from_numpy(array) for array in gradients), None, None)
 
 
 def lif(arguments: Arguments, setting: Setting) -> tuple[Tensor, ...]:

@@ -62,4 +62,6 @@ def test_no_overflow_and_no_nan():
 @pytest.mark.parametrize("ratio", [0.3, 1.0, 1 + 1e-7, 4.0])
 def test_response_of_the_readout(mode, q, ratio):
     exact = reference.response(mode, 0.7, q, 6.0, 1.3, 1.3 / ratio)
-    assert response(mode, 0.7, q, 6.0, 1.3, 1.3 / ratio) == pytest.approx(exact, rel=1e-9, abs=1e-12)
+    assert response(mode, 0.7, q, 6.0, 1.3, 1.3 / ratio, True) == pytest.approx(exact, rel=1e-9, abs=1e-12)
+    without_taus = (*exact[:2], 0.0, 0.0)
+    assert response(mode, 0.7, q, 6.0, 1.3, 1.3 / ratio, False) == pytest.approx(without_taus, rel=1e-9, abs=1e-12)

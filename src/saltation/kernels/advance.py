@@ -27,14 +27,15 @@ from .layout import (
 @kernel
 def advance(
     t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking, want_peak,
-    rows, first_row, spikes, budget,
+    rows, last_row, next_row, spikes, budget,
 ):  # fmt: skip
     """From the state (V, I, a) at t to that just before t_next.
 
     V is held until `release`; peak, peak_time and peak_slope are the highest V - theta so far; neuron (7,) the
     parameters, phi_max = crossing.largest_phi of them.
-    The neuron has `spikes` rows from rows[first_row] on; new ones are appended. Returns (status, V, I, a,
-    release, peak, peak_time, peak_slope, spikes); status FINISHED: nothing more can happen to this neuron.
+    The neuron has spiked `spikes` times, the row of the last spike is rows[last_row]; new rows go
+    to rows[next_row:]. Returns (status, V, I, a, release, peak, peak_time, peak_slope, spikes); status FINISHED:
+    nothing more can happen to this neuron.
     """
     tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
     threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
@@ -49,7 +50,7 @@ def advance(
             if release > t_next:
                 break
             t = release
-            rows[first_row + spikes - 1, RELEASE_CURRENT] = I
+            rows[last_row, RELEASE_CURRENT] = I
         s = t_next - t
         x = -1.0
         if spiking and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, threshold):
@@ -68,15 +69,15 @@ def advance(
         if spikes == budget:
             status = BUDGET_EXCEEDED
             break
-        if first_row + spikes == rows.shape[0]:
+        if next_row == rows.shape[0]:
             status = BUFFER_FULL
             break
         t = min(t + x, t_next)
         I *= exp(-x / tau_syn)
         a *= exp(-x / tau_adapt)
-        row = rows[first_row + spikes]
+        row = rows[next_row]
         row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = t, I, a, I
-        spikes += 1
+        last_row, next_row, spikes = next_row, next_row + 1, spikes + 1
         if refractory == inf and not want_peak:
             status = FINISHED
             break

@@ -1,8 +1,9 @@
-"""When each input spike reaches a neuron, in order (README.md, section 4)."""
+"""The order of events: of arrivals at a neuron, and of the spikes that leave a layer (README.md, section 4)."""
 
 import numpy as np
 
 from .jit import kernel
+from .layout import ADAPTATION, CURRENT, TAU_ADAPT, TAU_MEM, THRESHOLD, TIME
 
 # Above this many arrivals in one time bin insertion sort would be slow; a merge sort takes over.
 CROWDED = 64
@@ -90,22 +91,57 @@ def ordered_arrivals(events, b, delay_row, duration, arrival, source, arrival_co
 
 
 @kernel
-def merge_spikes(counts, emitted, times, units, order):
+def spike_slope(neuron, row):
+    """d(V - theta)/dt just before an own spike: (I - V)/tau_mem + a/tau_adapt with V = threshold + a."""
+    V = neuron[THRESHOLD] + row[ADAPTATION]
+    return (row[CURRENT] - V) / neuron[TAU_MEM] + row[ADAPTATION] / neuron[TAU_ADAPT]
+
+
+@kernel
+def index_arrivals(count, arrival, duration, index):
+    """For `locate`: index[b] = the first arrival in time bin b or later, of `count` bins and one more."""
+    scale = count / duration
+    b = 0
+    for k in range(count):
+        while b <= min(int(arrival[k] * scale), count):
+            index[b] = k
+            b += 1
+    index[b : count + 1] = count
+
+
+@kernel
+def locate(time, count, arrival, duration, index):
+    """How many of the sorted arrivals come before `time`; as numpy.searchsorted, but by the bin of the time."""
+    k = index[min(int(time * (count / duration)), count)]
+    while k < count and arrival[k] < time:
+        k += 1
+    return k
+
+
+@kernel
+def merge_spikes(counts, rows, shift, parameters, times, units, order, slopes):
     """Put the spikes of each sample, stored neuron by neuron, in the order of time.
 
-    counts (B, N), emitted (S,) times by neuron -> times (S,), units (S,), order (S,): the row that each spike came
-    from. Equal times are ordered by neuron.
+    counts (B, N), rows (S, columns), shift (N,) what the clock of each neuron is late by -> times (S,), units (S,),
+    order (S,): the row that each spike came from, slopes (S,): tau_mem d(V - theta)/dt / threshold at each spike, small
+    where it grazed the threshold. Equal times are ordered by neuron.
     """
-    row = 0
-    for b in range(counts.shape[0]):
-        start = row
-        for j in range(counts.shape[1]):
+    B, N = counts.shape
+    longest = 0
+    for b in range(B):
+        longest = max(longest, counts[b].sum())
+    copy, order_copy, bins = np.empty(longest), np.empty(longest, np.int64), np.empty(longest + 1, np.int64)
+    owner = np.empty(longest, np.int64)
+    start = 0
+    for b in range(B):
+        row = start
+        for j in range(N):
             for _ in range(counts[b, j]):
-                units[row] = j
+                times[row], order[row], owner[row - start] = rows[row, TIME] + shift[j], row, j
                 row += 1
-        sequence = np.argsort(emitted[start:row], kind="mergesort")
-        owner = units[start:row].copy()
-        for k in range(sequence.size):
-            order[start + k] = start + sequence[k]
-            times[start + k] = emitted[start + sequence[k]]
-            units[start + k] = owner[sequence[k]]
+        sort_arrivals(row - start, times[start:row], order[start:row], copy, order_copy, bins)
+        for k in range(start, row):
+            j = owner[order[k] - start]
+            units[k] = j
+            slopes[k] = spike_slope(parameters[j], rows[order[k]]) * parameters[j, TAU_MEM] / parameters[j, THRESHOLD]
+        start = row

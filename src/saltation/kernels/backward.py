@@ -8,6 +8,7 @@ from math import exp
 
 import numpy as np
 
+from .arrivals import spike_slope
 from .crossing import EPS
 from .flow import flow, phi_gradient
 from .jit import kernel
@@ -27,13 +28,6 @@ from .layout import (
 
 # Columns of the segment table. Segment n lies between own spike n - 1 (or the start) and own spike n (or the peak).
 END, P_V, P_I, P_I_RELEASE = range(4)
-
-
-@kernel
-def spike_slope(neuron, row):
-    """d(V - theta)/dt just before an own spike: (I - V)/tau_mem + a/tau_adapt with V = threshold + a."""
-    V = neuron[THRESHOLD] + row[ADAPTATION]
-    return (row[CURRENT] - V) / neuron[TAU_MEM] + row[ADAPTATION] / neuron[TAU_ADAPT]
 
 
 @kernel
@@ -84,13 +78,15 @@ def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak,
         else:
             s = end - T
         # ... and through the refractory period, in which V is held, to the spike
-        e_syn = exp(-s / tau_syn)
-        grad[TAU_SYN] += p_I * I * e_syn * s / (tau_syn * tau_syn)
-        p_I *= e_syn
-        s = end - T
-        e_adapt = exp(-s / tau_adapt)
-        grad[TAU_ADAPT] += p_a * a_plus * e_adapt * s / (tau_adapt * tau_adapt)
-        p_a *= e_adapt
+        if s > 0.0:
+            e_syn = exp(-s / tau_syn)
+            grad[TAU_SYN] += p_I * I * e_syn * s / (tau_syn * tau_syn)
+            p_I *= e_syn
+        if p_a != 0.0:
+            s = end - T
+            e_adapt = exp(-s / tau_adapt)
+            grad[TAU_ADAPT] += p_a * a_plus * e_adapt * s / (tau_adapt * tau_adapt)
+            p_a *= e_adapt
         # the jump: S^T p - G grad_g / slope
         grad[JUMP] += p_a
         if subtract:

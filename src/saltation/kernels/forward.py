@@ -40,7 +40,7 @@ def walk(count, arrival, current, neuron, phi_max, subtract, spiking, duration, 
         else:
             status, V, I, a, release, peak, peak_time, peak_slope, spikes = advance(
                 t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking,
-                want_peak,                 rows, first_row, spikes, budget,
+                want_peak,                 rows, first_row + spikes - 1, first_row + spikes, spikes, budget,
             )  # fmt: skip
             if status == FINISHED:
                 break

@@ -25,12 +25,17 @@ def _cache_dir() -> Path:
 CACHE_DIR = _cache_dir()
 
 
-def kernel(function):
+def kernel(function, fastmath=False):
     """Compile `function` lazily: no Python objects, the GIL released, IEEE arithmetic (no fastmath), cached on disk."""
     config: Any = numba_config  # its settings are made at run time
     users_choice = config.CACHE_DIR
     config.CACHE_DIR = str(CACHE_DIR)  # read when the dispatcher is made, so the user's own functions are not affected
     try:
-        return numba.njit(function, nogil=True, cache=True, error_model="numpy")
+        return numba.njit(function, nogil=True, cache=True, error_model="numpy", fastmath=fastmath)
     finally:
         config.CACHE_DIR = users_choice
+
+
+def sum_kernel(function):
+    """As `kernel`, but sums may be taken in another order, so that they vectorise; it is still always the same one."""
+    return kernel(function, fastmath={"reassoc"})

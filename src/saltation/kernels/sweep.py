@@ -29,57 +29,84 @@ from .layout import (
     THRESHOLD,
 )
 
-# Neurons are padded to whole groups: the flags of one group make one 64-bit word.
-GROUP = 8
-# So many neurons go through a sample together: their weights, one row an input, should fit into the cache.
+# So many neurons go through a sample together, padded where there are fewer. A constant, so that the compiler knows
+# that no two rows of the state overlap; small enough for the weights of a tile, one row an input, to stay in the cache.
 TILE = 128
+# The flags of one group make one 64-bit word.
+GROUP = 8
+# The state of a tile: V, I, a; the same after an interval (the two change places with every interval); and levels.
+STATE_A, STATE_B, LEVEL, STATE_SIZE = 0, 3 * TILE, 6 * TILE, 7 * TILE
 # Columns of the table of intervals
 E_MEM, E_SYN, PHI, E_ADAPT, KEEP, CAP = range(6)
 # What only the scalar path needs, per neuron
 RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
-FIRST_ROOM = 32  # spikes of a neuron in a sample for which there is room at first
+FIRST_ROOM = 64  # spikes of a neuron in a sample for which there is room at first, on average
+
+
+def _passes(before, after):
+    """pass_plain and pass_adaptive for the state at offset `before` and the new one at offset `after`."""
+    V, I, a = before, before + TILE, before + 2 * TILE
+    V_next, I_next, a_next = after, after + TILE, after + 2 * TILE
+
+    @kernel
+    def pass_plain(x, weight, hot, interval):
+        """The free flow of all neurons over an interval of length s, then the arrival of weight (TILE,).
+
+        x (STATE_SIZE,). hot[n]: V of neuron n may have reached its level within the interval; returns whether any has.
+        No branches, so that it vectorises.
+        Without adaptation V has one maximum at most. If V falls at the end of the interval, V > I there, the maximum
+        lies inside, where V = I > 0, and from there V decays at most by e^{-s/tau_mem}: if it reached the level, V grow
+        is above it at the end, with grow = e^{s/tau_mem}. If V still rises, its value at the end is the highest.
+        """
+        e_mem, e_syn, phi_s = interval[E_MEM], interval[E_SYN], interval[PHI]
+        grow = (1.0 + ROUNDING) / e_mem if e_mem > 0.0 else inf
+        any_hot = False
+        for n in range(TILE):
+            v, i = x[V + n] * e_mem + x[I + n] * phi_s, x[I + n] * e_syn
+            x[V_next + n] = v
+            x[I_next + n] = i + weight[n]
+            reached = v * (grow if i < v else 1.0 + ROUNDING) > x[LEVEL + n]
+            hot[n] = reached
+            any_hot |= reached
+        return any_hot
+
+    @kernel
+    def pass_adaptive(x, weight, hot, interval):
+        """As pass_plain, with adaptation: V - a may have reached the level.
+
+        At such an instant V >= L = level + min(a, a_next); from there V decays at most by e^{-s/tau_mem} (not at all
+        below 0), and a negative current pulls it down by at most -I cap, cap >= phi.
+        """
+        e_mem, e_syn, phi_s, e_adapt = interval[E_MEM], interval[E_SYN], interval[PHI], interval[E_ADAPT]
+        cap = interval[CAP]
+        any_hot = False
+        for n in range(TILE):
+            v, i, a_before = x[V + n], x[I + n], x[a + n]
+            v_after, a_after = v * e_mem + i * phi_s, a_before * e_adapt
+            x[V_next + n] = v_after
+            x[I_next + n] = i * e_syn + weight[n]
+            x[a_next + n] = a_after
+            L = x[LEVEL + n] + (a_after if a_after < a_before else a_before)
+            decayed = L * e_mem if L > 0.0 else L
+            pull = -i * cap if i < 0.0 else 0.0
+            reached = v_after + pull + ROUNDING * (abs(v) + abs(i) * cap + abs(a_before)) >= decayed
+            hot[n] = reached
+            any_hot |= reached
+        return any_hot
+
+    return pass_plain, pass_adaptive
+
+
+plain_A_to_B, adaptive_A_to_B = _passes(STATE_A, STATE_B)
+plain_B_to_A, adaptive_B_to_A = _passes(STATE_B, STATE_A)
 
 
 @kernel
-def pass_plain(V, I, V_next, I_next, weight, level, hot, interval):
-    """The free flow of all neurons over an interval of length s, then the arrival of weight (width,).
-
-    hot[n]: V of neuron n may have reached its level within the interval. No branches, so that it vectorises.
-    Without adaptation a maximum of V inside the interval has V = I > 0, and from there V decays at most by
-    e^{-s/tau_mem}: if it reached the level, V_next grow > level with grow = e^{s/tau_mem} (and a few roundings).
-    """
-    e_mem, e_syn, phi_s = interval[E_MEM], interval[E_SYN], interval[PHI]
-    grow = (1.0 + ROUNDING) / e_mem if e_mem > 0.0 else inf
-    for n in range(V.size):
-        v = V[n] * e_mem + I[n] * phi_s
-        V_next[n] = v
-        I_next[n] = I[n] * e_syn + weight[n]
-        hot[n] = v * grow > level[n]
-
-
-@kernel
-def pass_adaptive(V, I, a, V_next, I_next, a_next, weight, level, hot, interval):
-    """As pass_plain, with adaptation: V - a may have reached the level.
-
-    At such an instant V >= L = level + min(a, a_next); from there V decays at most by e^{-s/tau_mem} (not at all below
-    0), and a negative current pulls it down by at most -I cap, cap >= phi.
-    """
-    e_mem, e_syn, phi_s, e_adapt, cap = (
-        interval[E_MEM],
-        interval[E_SYN],
-        interval[PHI],
-        interval[E_ADAPT],
-        interval[CAP],
-    )
-    for n in range(V.size):
-        v, i = V[n], I[n]
-        V_next[n] = v * e_mem + i * phi_s
-        I_next[n] = i * e_syn + weight[n]
-        a_next[n] = a[n] * e_adapt
-        L = level[n] + (a_next[n] if a_next[n] < a[n] else a[n])
-        decayed = L * e_mem if L > 0.0 else L
-        pull = -i * cap if i < 0.0 else 0.0
-        hot[n] = V_next[n] + pull + ROUNDING * (abs(v) + abs(i) * cap + abs(a[n])) >= decayed
+def aligned(size):
+    """An array of `size` float64 that starts at a cache line."""
+    buffer = np.empty(size + 8)
+    skip = -(buffer.ctypes.data // 8) % 8
+    return buffer[skip : skip + size]
 
 
 @kernel
@@ -109,84 +136,109 @@ def intervals(count, arrival, duration, neuron, adaptive, table):
 
 @kernel
 def sweep_tile(
-    count, arrival, unit, table, weights, tile, neurons, ends, want_peak, adaptive, state, hot, own, spikes, rows,
-    budget,
+    count, arrival, unit, table, weights, first, neurons, ends, want_peak, adaptive, x, hot, own, spikes, log, author,
+    length, budget,
 ):  # fmt: skip
-    """The neurons of one tile through one sample; returns (status, neuron).
+    """The neurons of one tile, from `first` on, through one sample; returns (status, neuron, length).
 
-    arrival (count,) sorted times, unit (count,) their inputs, table: their `intervals`, weights (M + 1, width) the rows
+    arrival (count,) sorted times, unit (count,) their inputs, table: their `intervals`, weights (M + 1, TILE) the rows
     of the tile, the last of zeros. ends (N,): when the sample ends on each neuron's clock. adaptive: whether a can
-    differ from 0. state (7, width), hot (width,): scratch. own (N, 4), spikes (N,) and rows (N, room, columns) are
-    filled. With BUFFER_FULL there was not enough room: call again with more.
+    differ from 0. x (STATE_SIZE,), hot (TILE,): scratch. own (N, 4) and spikes (N,) are filled; rows of spikes are
+    appended to log (room, columns), author (room,) says whose they are, `length` of them are there.
     """
-    first, width = tile * weights.shape[1], weights.shape[1]
-    N = min(width, neurons.parameters.shape[0] - first)
+    N = min(TILE, neurons.parameters.shape[0] - first)
     phi_max = largest_phi(neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN])
-    V, I, a, V_next, I_next, a_next, level = state[0], state[1], state[2], state[3], state[4], state[5], state[6]
     words = hot.view(np.uint64)
-    state[:6], level[:] = 0.0, inf
+    last_row = np.zeros(N, np.int64)
+    x[:LEVEL], x[LEVEL:] = 0.0, inf
     for m in range(N):
         n = first + m
         threshold = neurons.parameters[n, THRESHOLD]
         spikes[n] = 0
         own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = 0.0, -threshold, 0.0, 0.0
-        level[m] = watch_level(0.0, 0.0, threshold, -threshold, want_peak)
+        x[LEVEL + m] = watch_level(0.0, 0.0, threshold, -threshold, want_peak)
     t = 0.0
     for k in range(count + 1):
         t_next = arrival[k] if k < count else neurons.duration
         weight = weights[unit[k] if k < count else weights.shape[0] - 1]
         interval = table[k]
+        before, after = (STATE_A, STATE_B) if k % 2 == 0 else (STATE_B, STATE_A)
         if adaptive:
-            pass_adaptive(V, I, a, V_next, I_next, a_next, weight, level, hot, interval)
+            if k % 2 == 0:
+                any_hot = adaptive_A_to_B(x, weight, hot, interval)
+            else:
+                any_hot = adaptive_B_to_A(x, weight, hot, interval)
+        elif k % 2 == 0:
+            any_hot = plain_A_to_B(x, weight, hot, interval)
         else:
-            pass_plain(V, I, V_next, I_next, weight, level, hot, interval)
-        for g in range(words.size):
+            any_hot = plain_B_to_A(x, weight, hot, interval)
+        for g in range(words.size if any_hot else 0):
             if words[g] == 0:
                 continue
             for m in range(GROUP * g, min(GROUP * (g + 1), N)):
-                if hot[m] == 0 or not reaches(
-                    V[m], I[m], a[m], level[m], interval[KEEP], interval[CAP], interval[E_ADAPT]
-                ):
+                V, I, a = x[before + m], x[before + TILE + m], x[before + 2 * TILE + m]
+                if hot[m] == 0 or not reaches(V, I, a, x[LEVEL + m], interval[KEEP], interval[CAP], interval[E_ADAPT]):
                     continue
                 n = first + m
                 end = min(t_next, ends[n])
                 if t >= end:  # the last arrivals, after the end on this neuron's clock
-                    level[m] = inf
+                    x[LEVEL + m] = inf
                     continue
-                before = own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE]
-                found = advance(
-                    t, end, V[m], I[m], a[m], *before, neurons.parameters[n], phi_max, neurons.subtract,
-                    neurons.spiking, want_peak, rows[n], 0, spikes[n], budget,
+                status, V, I, a, release, peak, peak_time, peak_slope, number = advance(
+                    t, end, V, I, a, own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE],
+                    neurons.parameters[n], phi_max, neurons.subtract, neurons.spiking, want_peak, log, last_row[m],
+                    length, spikes[n], budget,
                 )  # fmt: skip
-                status, V_next[m], i, a_next[m], release, peak, peak_time, peak_slope, spikes[n] = found
+                if status in (BUFFER_FULL, BUDGET_EXCEEDED):
+                    return status, n, length
+                x[after + m], x[after + TILE + m], x[after + 2 * TILE + m] = V, I + weight[m], a
                 own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = (
                     release, peak, peak_time, peak_slope,
                 )  # fmt: skip
-                if status in (BUFFER_FULL, BUDGET_EXCEEDED):
-                    return status, n
-                I_next[m] = i + weight[m]
+                for _ in range(number - spikes[n]):
+                    author[length], last_row[m] = n, length
+                    length += 1
+                spikes[n] = number
                 if status == FINISHED or end == ends[n]:
-                    level[m] = inf
+                    x[LEVEL + m] = inf
                 else:
-                    level[m] = watch_level(t_next, release, neurons.parameters[n, THRESHOLD], peak, want_peak)
-        V, I, a, V_next, I_next, a_next = V_next, I_next, a_next, V, I, a
+                    x[LEVEL + m] = watch_level(t_next, release, neurons.parameters[n, THRESHOLD], peak, want_peak)
         t = t_next
-    return DONE, 0
+    return DONE, 0, length
 
 
 @kernel
 def sweep_sample(
-    count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, state, hot, own, spikes, rows, budget
-):
-    """All neurons through one sample, tile by tile; as sweep_tile, weights (tiles, M + 1, width)."""
+    count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, x, hot, own, spikes, log, author,
+    budget,
+):  # fmt: skip
+    """All neurons through one sample, tile by tile; as sweep_tile, weights (tiles, M + 1, TILE).
+
+    With BUFFER_FULL there was not enough room in the log: call again with more.
+    """
+    length = 0
     for tile in range(weights.shape[0]):
-        status, n = sweep_tile(
-            count, arrival, unit, table, weights[tile], tile, neurons, ends, want_peak, adaptive, state, hot, own,
-            spikes, rows, budget,
+        status, n, length = sweep_tile(
+            count, arrival, unit, table, weights[tile], tile * TILE, neurons, ends, want_peak, adaptive,
+            x, hot, own, spikes, log, author, length, budget,
         )  # fmt: skip
         if status != DONE:
-            return status, n
-    return DONE, 0
+            return status, n, length
+    return DONE, 0, length
+
+
+@kernel
+def by_author(log, author, length, spikes, place, rows):
+    """Put the `length` rows of the log into `rows`, neuron by neuron; place (N,) is scratch."""
+    total = 0
+    for n in range(spikes.size):
+        place[n] = total
+        total += spikes[n]
+    for k in range(length):
+        n = author[k]
+        for column in range(NUM_COLUMNS):
+            rows[place[n], column] = log[k, column]
+        place[n] += 1
 
 
 @kernel
@@ -216,7 +268,7 @@ def local_arrivals(events, b, synapses, duration, arrival, source, unit, arrival
 def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, filled, peaks, budget):
     """As forward.lif_forward, for delays of shape (1, 1), (1, M) or (N, 1) and time constants shared by all neurons.
 
-    weights (tiles, M + 1, width): `by_input` of the weights. `cursor` always stands at the start of a sample. With
+    weights (tiles, M + 1, TILE): `by_input` of the weights. `cursor` always stands at the start of a sample. With
     dendritic delays the times in `buffer` and `peaks` are those on the neurons' own clocks.
     """
     N = neurons.parameters.shape[0]
@@ -228,9 +280,9 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
     arrival, arrival_copy, unit = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins, table, ends = np.empty(longest + 1, np.int64), np.empty((longest + 1, 6)), np.empty(N)
-    state, hot = np.empty((7, weights.shape[2])), np.empty(weights.shape[2], np.uint8)
-    own, spikes = np.empty((N, 4)), np.empty(N, np.int64)
-    rows = np.empty((N, FIRST_ROOM, NUM_COLUMNS))
+    x, hot = aligned(STATE_SIZE), np.empty(TILE, np.uint8)
+    own, spikes, place = np.empty((N, 4)), np.empty(N, np.int64), np.empty(N, np.int64)
+    log, author = np.empty((N * FIRST_ROOM, NUM_COLUMNS)), np.empty(N * FIRST_ROOM, np.int64)
     sample_ends(synapses, neurons.duration, ends)
     for b in range(cursor // N, last):
         count = local_arrivals(
@@ -238,39 +290,38 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
         )
         intervals(count, arrival, neurons.duration, neurons.parameters[0], adaptive, table)
         while True:
-            status, n = sweep_sample(
-                count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, state, hot, own, spikes,
-                rows, budget,
+            status, n, length = sweep_sample(
+                count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, x, hot, own, spikes, log,
+                author, budget,
             )  # fmt: skip
             if status != BUFFER_FULL:
                 break
-            rows = np.empty((N, 4 * rows.shape[1], NUM_COLUMNS))
+            log, author = np.empty((4 * log.shape[0], NUM_COLUMNS)), np.empty(4 * log.shape[0], np.int64)
         if status == BUDGET_EXCEEDED:
             return status, b * N + n, filled
-        if filled + spikes.sum() > buffer.rows.shape[0]:
+        if filled + length > buffer.rows.shape[0]:
             return BUFFER_FULL, b * N, filled
-        for n in range(N):
-            buffer.counts[b, n] = spikes[n]
-            buffer.rows[filled : filled + spikes[n]] = rows[n, : spikes[n]]
-            filled += spikes[n]
-            if want_peak:
-                peaks.value[b, n], peaks.time[b, n] = own[n, PEAK], own[n, PEAK_TIME]
-                peaks.slope[b, n] = own[n, PEAK_SLOPE]
+        by_author(log, author, length, spikes, place, buffer.rows[filled:])
+        filled += length
+        buffer.counts[b] = spikes
+        if want_peak:
+            peaks.value[b], peaks.time[b], peaks.slope[b] = own[:, PEAK], own[:, PEAK_TIME], own[:, PEAK_SLOPE]
     return DONE, last * N, filled
 
 
 def by_input(weight):
-    """(N, M) -> (tiles, M + 1, width): the neurons in tiles, one row an input, and one of zeros for a sample's end."""
+    """(N, M) -> (tiles, M + 1, TILE): the neurons in tiles, one row an input, and one of zeros for a sample's end."""
     N, M = weight.shape
-    width = min(TILE, (N + GROUP - 1) // GROUP * GROUP)
-    tiles = np.zeros(((N + width - 1) // width, M + 1, width))
+    shape = ((N + TILE - 1) // TILE, M + 1, TILE)
+    tiles = aligned(shape[0] * shape[1] * shape[2]).reshape(shape)
+    tiles[:, M] = 0.0
     for tile, rows in enumerate(tiles):
-        part = weight[tile * width : (tile + 1) * width]
+        part = weight[tile * TILE : (tile + 1) * TILE]
         rows[:M, : part.shape[0]] = part.T
+        rows[:M, part.shape[0] :] = 0.0
     return tiles
 
 
 def by_neuron(tiles, N):
-    """(tiles, M + 1, width) -> (N, M): the inverse of `by_input`."""
-    _, rows, width = tiles.shape
-    return np.concatenate([tile[: rows - 1].T for tile in tiles])[:N]
+    """(tiles, M + 1, TILE) -> (N, M): the inverse of `by_input`."""
+    return np.concatenate([tile[:-1].T for tile in tiles])[:N]
