@@ -16,6 +16,9 @@ from torch import Tensor
 from .kernels import layout
 from .kernels.arrivals import merge_spikes
 from .kernels.backward import lif_backward
+from .kernels.binned import binned_forward
+from .kernels.binned_backward import binned_backward
+from .kernels.bins import Delays, Grid, make_grid, split_delays
 from .kernels.forward import lif_forward
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
 from .kernels.sweep import by_input, by_neuron, sweep_forward
@@ -96,19 +99,33 @@ def _arrays(arguments: Arguments, setting: Setting) -> tuple[layout.Events, layo
     return layout.Events(times, units, offsets), layout.Synapses(weight, delay), packed
 
 
-def _by_input(synapses: layout.Synapses, neurons: layout.Neurons) -> np.ndarray | None:
-    """The weights as the event-major kernels take them; None where only the neuron-major ones can do it."""
+class Plan(NamedTuple):
+    """Which kernels simulate a layer (README.md in kernels/, section 4), and what they need besides its arguments.
+
+    tiles: event-major, the weights by input. grid and delays: neuron-major in bins. Neither: neuron-major.
+    """
+
+    tiles: np.ndarray | None = None
+    grid: Grid | None = None
+    delays: Delays | None = None
+
+
+def _plan(events: layout.Events, synapses: layout.Synapses, neurons: layout.Neurons, want_peak: bool) -> Plan:
+    """The fastest kernels that can do it."""
     taus = neurons.parameters[:, : layout.TAU_ADAPT + 1]
-    if min(synapses.delay.shape) > 1 or (taus != taus[0]).any():
-        return None
-    return by_input(synapses.weight)
+    if (taus != taus[0]).any():
+        return Plan()
+    if min(synapses.delay.shape) == 1:
+        return Plan(tiles=by_input(synapses.weight))
+    grid = None if want_peak else make_grid(events, neurons.duration, taus[0, layout.TAU_MEM], taus[0, layout.TAU_SYN])
+    return Plan() if grid is None else Plan(grid=grid, delays=split_delays(synapses.delay, grid))
 
 
 def _simulate_block(
     events: layout.Events,
     synapses: layout.Synapses,
     neurons: layout.Neurons,
-    by_input_weights: np.ndarray | None,
+    plan: Plan,
     counts: np.ndarray,
     peaks: layout.Peaks,
     budget: int,
@@ -122,10 +139,12 @@ def _simulate_block(
     while True:
         buffer = layout.SpikeBuffer(rows, counts)
         rest = neurons, cursor, last, buffer, filled, peaks, budget
-        if by_input_weights is None:
-            status, cursor, filled = lif_forward(events, synapses, *rest)
+        if plan.tiles is not None:
+            status, cursor, filled = sweep_forward(events, synapses, plan.tiles, *rest)
+        elif plan.grid is not None:
+            status, cursor, filled = binned_forward(events, synapses, plan.grid, plan.delays, *rest)
         else:
-            status, cursor, filled = sweep_forward(events, synapses, by_input_weights, *rest)
+            status, cursor, filled = lif_forward(events, synapses, *rest)
         if status == layout.DONE:
             return rows[:filled]
         if status == layout.BUDGET_EXCEEDED:
@@ -175,17 +194,17 @@ class _LIF(torch.autograd.Function):
         peak_shape = (B, N) if setting.want_peak else (0, 0)
         peaks = layout.Peaks(*(np.zeros(peak_shape) for _ in range(3)))
 
-        weights = _by_input(synapses, packed)
+        plan = _plan(events, synapses, packed, setting.want_peak)
 
         def block(first: int, last: int) -> np.ndarray:
-            return _simulate_block(events, synapses, packed, weights, counts, peaks, setting.budget, first, last)
+            return _simulate_block(events, synapses, packed, plan, counts, peaks, setting.budget, first, last)
 
         rows = np.concatenate([*in_blocks(events, N, block), np.empty((0, layout.NUM_COLUMNS))])
         bounds = np.concatenate([[0], counts.sum(1).cumsum()])
         S = rows.shape[0]
         out_times, out_units, order, slopes = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64), np.empty(S)
         # event-major neurons with dendritic delays keep clocks of their own
-        late = synapses.delay[:, 0] if weights is not None and synapses.delay.shape[0] > 1 else np.zeros(N)
+        late = synapses.delay[:, 0] if plan.tiles is not None and synapses.delay.shape[0] > 1 else np.zeros(N)
         merge_spikes(counts, rows, np.ascontiguousarray(late), packed.parameters, out_times, out_units, order, slopes)
         ctx.save_for_backward(*tensors)
         ctx.kept = rows, counts, peaks, bounds, order
@@ -209,17 +228,21 @@ class _LIF(torch.autograd.Function):
 
         _, want_times, _, want_delay, want_neurons, *_ = ctx.needs_input_grad
         with_taus = ctx.setting.with_taus and want_neurons
-        weights = None if with_taus else _by_input(synapses, packed)
+        plan = Plan() if with_taus else _plan(events, synapses, packed, ctx.setting.want_peak)
 
         def run(first: int, last: int, gradients: layout.Gradients) -> None:
-            rest = (packed, first, last, buffer, bounds[first], grad_rows, peaks, G_peak, ctx.setting.min_slope)
-            if weights is None:
-                lif_backward(events, synapses, *rest, with_taus, gradients)
+            span = packed, first, last, buffer, bounds[first], grad_rows
+            min_slope = ctx.setting.min_slope
+            if plan.tiles is not None:
+                tiles, want = plan.tiles, want_times or want_delay
+                sweep_backward(events, synapses, tiles, *span, peaks, G_peak, min_slope, want, gradients)
+            elif plan.grid is not None:
+                binned_backward(events, synapses, plan.grid, plan.delays, *span, min_slope, want_times, gradients)
             else:
-                sweep_backward(events, synapses, weights, *rest, want_times or want_delay, gradients)
+                lif_backward(events, synapses, *span, peaks, G_peak, min_slope, with_taus, gradients)
 
-        total = _sum_gradients(events, synapses, packed, run, synapses.weight if weights is None else weights)
-        if weights is not None:
+        total = _sum_gradients(events, synapses, packed, run, synapses.weight if plan.tiles is None else plan.tiles)
+        if plan.tiles is not None:
             total = total._replace(weight=by_neuron(total.weight, synapses.weight.shape[0]))
         return (None, *(torch.from_numpy(array) for array in total), None, None)
 

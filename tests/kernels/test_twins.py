@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from saltation.kernels import backward, forward, reference, sweep, sweep_backward
+from saltation.kernels import backward, binned, binned_backward, bins, forward, reference, sweep, sweep_backward
 from saltation.kernels import layout as L
 
 BUDGET = 500
@@ -156,6 +156,95 @@ def test_event_major_resumes_at_a_sample():
     assert sweep.sweep_forward(events, synapses, weights, neurons, cursor, 3, rest, filled, none, BUDGET) == whole
     np.testing.assert_array_equal(rest.rows[: whole[2]], large.rows[: whole[2]])
     np.testing.assert_array_equal(rest.counts, large.counts)
+
+
+def crowded(seed, subtract, refractory, jump, ratio):
+    """Many arrivals with delays of their own at neurons that share tau_mem and tau_syn; some weights are negative."""
+    rng = np.random.default_rng(seed)
+    N, M, counts = 6, 20, [300, 0, 200]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    times = np.concatenate([np.sort(rng.uniform(0, 30, count)) for count in counts])
+    times[offsets[1] - 1] = 30.0  # at the very end of the sample
+    events = L.Events(times, rng.integers(0, M - 1, times.size), offsets)  # the last input is silent
+    delays = rng.uniform(0, 5, (N, M)) * rng.integers(0, 2, (N, M))
+    delays[0, :3] = 1e-300, 40.0, 30.0  # as good as none; behind the end of the sample
+    columns = [
+        np.full(N, 2.0), np.full(N, 2.0 / ratio), np.full(N, 3.0), rng.uniform(0.3, 0.6, N),
+        jump * rng.uniform(0.5, 1, N), rng.uniform(-0.3, 0.2, N), np.full(N, refractory),
+    ]  # fmt: skip
+    synapses = L.Synapses(rng.normal(0.15, 0.4, (N, M)), delays)
+    return events, synapses, L.Neurons(np.stack(columns, 1), subtract, True, 30.0)
+
+
+BINNED_CASES = list(itertools.product([False, True], [0.0, 0.05, 2.3, np.inf], [0.0, 0.4, -0.1], [0.3, 4.0]))
+
+
+@pytest.mark.parametrize("case", range(len(BINNED_CASES)))
+def test_binned_equals_sorted(case):
+    events, synapses, neurons = crowded(case, *BINNED_CASES[case])
+    grid = bins.make_grid(events, neurons.duration, *neurons.parameters[0, :2])
+    delays = bins.split_delays(synapses.delay, grid)
+    B, N = 3, 6
+    none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
+    found = []
+    for kernel, arguments in [
+        (forward.lif_forward, (events, synapses, neurons)),
+        (binned.binned_forward, (events, synapses, grid, delays, neurons)),
+    ]:
+        buffer = L.SpikeBuffer(np.zeros((10_000, L.NUM_COLUMNS)), np.zeros((B, N), np.int64))
+        found.append((kernel(*arguments, 0, B, buffer, 0, none, BUDGET), buffer))
+    (status, buffer), (status_binned, ours) = found
+    assert status == status_binned
+    if status[0] == L.BUDGET_EXCEEDED:
+        return
+    S = status[2]
+    assert S >= 6
+    np.testing.assert_array_equal(buffer.counts, ours.counts)
+    np.testing.assert_allclose(buffer.rows[:S], ours.rows[:S], rtol=1e-12, atol=1e-12)
+    grad_rows = np.random.default_rng(case).normal(size=S)
+    arrays = events.times, synapses.weight, synapses.delay, neurons.parameters
+    sorted_, binned_ = (L.Gradients(*map(np.zeros_like, arrays)) for _ in range(2))
+    no_grad = np.zeros((0, 0))
+    backward.lif_backward(
+        events, synapses, neurons, 0, B, buffer, 0, grad_rows, none, no_grad, 0.0, False, sorted_
+    )  # fmt: skip
+    binned_backward.binned_backward(
+        events, synapses, grid, delays, neurons, 0, B, buffer, 0, grad_rows, 0.0, True, binned_
+    )  # fmt: skip
+    trained = [L.TAU_ADAPT, L.THRESHOLD, L.JUMP, L.V_RESET, L.REFRACTORY]
+    for name, left, right in zip(L.Gradients._fields, binned_, sorted_, strict=True):
+        if name == "parameters":
+            left, right = left[:, trained], right[:, trained]
+        scale = np.abs(right).max() + 1e-3
+        np.testing.assert_allclose(left / scale, right / scale, atol=1e-9, err_msg=name)
+
+
+def test_binned_resumes_after_a_full_buffer():
+    events, synapses, neurons = crowded(0, False, 0.0, 0.4, 4.0)
+    grid = bins.make_grid(events, neurons.duration, *neurons.parameters[0, :2])
+    head = events, synapses, grid, bins.split_delays(synapses.delay, grid), neurons
+    none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
+    large = L.SpikeBuffer(np.zeros((5000, L.NUM_COLUMNS)), np.zeros((3, 6), np.int64))
+    whole = binned.binned_forward(*head, 0, 3, large, 0, none, BUDGET)
+    rows, counts = np.zeros((5, L.NUM_COLUMNS)), np.zeros((3, 6), np.int64)
+    cursor, filled, status = 0, 0, L.BUFFER_FULL
+    while status == L.BUFFER_FULL:
+        rows = np.concatenate([rows, np.zeros((5, L.NUM_COLUMNS))])
+        status, cursor, filled = binned.binned_forward(
+            *head, cursor, 3, L.SpikeBuffer(rows, counts), filled, none, BUDGET
+        )
+    assert (status, cursor, filled) == whole
+    np.testing.assert_array_equal(rows[:filled], large.rows[:filled])
+    np.testing.assert_array_equal(counts, large.counts)
+
+
+def test_where_bins_are_not_exact_or_not_worth_it():
+    events, _, neurons = crowded(0, False, 0.0, 0.0, 4.0)
+    assert bins.make_grid(events, 30.0, 2.0, 0.5) is not None
+    assert bins.make_grid(events, 30.0, 2.0, 2.01) is None  # nearly equal time constants: digits would be lost
+    assert bins.make_grid(events, 30.0, 2.0, 0.01) is None  # a factor e^{h/tau} would be too large
+    few = L.Events(events.times[:100], events.units[:100], np.array([0, 40, 70, 100]))
+    assert bins.make_grid(few, 30.0, 2.0, 0.5) is None
 
 
 def test_a_full_buffer_loses_nothing():

@@ -9,29 +9,26 @@ from .arrivals import ordered_arrivals
 from .crossing import cannot_cross, largest_phi
 from .flow import flow
 from .jit import kernel
-from .layout import DONE, FINISHED, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD
+from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD
 
 
 @kernel
-def walk(count, arrival, current, neuron, phi_max, subtract, spiking, duration, want_peak, rows, first_row, budget):
-    """One neuron through one sample.
+def walk(
+    t, t_end, V, I, a, release, peak, peak_time, peak_slope, count, arrival, current, neuron, phi_max, subtract,
+    spiking, want_peak, rows, first_row, spikes, budget,
+):  # fmt: skip
+    """One neuron from the state (V, I, a) at t through `count` arrivals to that just before t_end.
 
-    arrival (count,) sorted times before the end, current (count,) the weights that arrive then, neuron (7,) its
-    parameters, phi_max = crossing.largest_phi of them.
-    Spikes go to rows[first_row:]. Returns status, number of spikes, and the peak's value, time and slope.
+    arrival (count,) sorted times in [t, t_end], current (count,) the weights that arrive then; the rest, and what is
+    returned, as for `advance`. The rows of the neuron's spikes lie in rows[first_row:].
     """
     tau_mem, tau_syn, tau_adapt, threshold = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT], neuron[THRESHOLD]
-    t, V, I, a = 0.0, 0.0, 0.0, 0.0
-    release = 0.0  # V is held until then
-    spikes = 0
-    peak, peak_time, peak_slope = -threshold, 0.0, 0.0
+    status = DONE
     for k in range(count + 1):
-        t_next = arrival[k] if k < count else duration
+        t_next = arrival[k] if k < count else t_end
         s = t_next - t
         level = threshold + peak if want_peak else threshold
         if t >= release and cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, level):
-            if k == count:
-                break  # nobody needs the state at the end
             e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
             V = V * e_mem + I * phi_s
             I *= e_syn
@@ -40,16 +37,14 @@ def walk(count, arrival, current, neuron, phi_max, subtract, spiking, duration, 
         else:
             status, V, I, a, release, peak, peak_time, peak_slope, spikes = advance(
                 t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking,
-                want_peak,                 rows, first_row + spikes - 1, first_row + spikes, spikes, budget,
+                want_peak, rows, first_row + spikes - 1, first_row + spikes, spikes, budget,
             )  # fmt: skip
-            if status == FINISHED:
-                break
             if status != DONE:
-                return status, spikes, peak, peak_time, peak_slope
+                break
         t = t_next
         if k < count:
             I += current[k]
-    return DONE, spikes, peak, peak_time, peak_slope
+    return status, V, I, a, release, peak, peak_time, peak_slope, spikes
 
 
 @kernel
@@ -81,21 +76,12 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
             collected = b
         for k in range(count):
             current[k] = synapses.weight[j, events.units[source[k]]]
-        status, spikes, peak, peak_time, peak_slope = walk(
-            count,
-            arrival,
-            current,
-            neurons.parameters[j],
-            phi_max[j],
-            neurons.subtract,
-            neurons.spiking,
-            neurons.duration,
-            want_peak,
-            buffer.rows,
-            filled,
-            budget,
-        )
-        if status != DONE:
+        neuron = neurons.parameters[j]
+        status, _, _, _, _, peak, peak_time, peak_slope, spikes = walk(
+            0.0, neurons.duration, 0.0, 0.0, 0.0, 0.0, -neuron[THRESHOLD], 0.0, 0.0, count, arrival, current, neuron,
+            phi_max[j], neurons.subtract, neurons.spiking, want_peak, buffer.rows, filled, 0, budget,
+        )  # fmt: skip
+        if status in (BUFFER_FULL, BUDGET_EXCEEDED):
             return status, position, filled
         buffer.counts[b, j] = spikes
         filled += spikes

@@ -1,0 +1,142 @@
+"""The backward pass with synaptic delays, bin by bin: the counterpart of binned.py (README.md, sections 3 and 4).
+
+Between own spikes the adjoint does not depend on the arrivals: with p = (p_V, p_I) at the end of a bin, an arrival a
+time r before it has  p_I(r) = alpha e^{-r/tau_syn} - beta e^{-r/tau_mem},  p_V(r) = (beta/unit) e^{-r/tau_mem}  with
+beta = unit p_V, alpha = p_I + beta. The sums of both terms over the spikes of an input give the gradients of its weight
+and its delay. Bins in which a segment begins or ends are done arrival by arrival.
+"""
+
+from math import expm1, nan
+
+import numpy as np
+
+from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, arrival_gradient
+from .bins import F_MEM, F_SYN, OFFSET, Sources, group_by_source, new_sources
+from .flow import flow
+from .jit import kernel
+from .layout import REFRACTORY, TIME
+
+# Columns of the table of adjoints at the ends of bins; nan in bins in which a segment begins or ends
+ALPHA, BETA = range(2)
+
+
+@kernel
+def mark_edge(time, grid, table):
+    """A segment begins or ends at `time`: its bin is done arrival by arrival, and the next one if rounding decides."""
+    near = 1e-9 * grid.h
+    first, last = int(max(time - near, 0.0) / grid.h), int((time + near) / grid.h)
+    for c in range(first, min(last + 1, grid.number)):
+        table[c, ALPHA] = nan
+
+
+@kernel
+def fill_stretch(begin, end, p_V, p_I, grid, steps, table):
+    """The adjoint that is (p_V, p_I) at `end`, at the ends of all bins that lie within [begin, end]."""
+    e_mem, e_syn, phi_h = steps
+    c = int(end / grid.h) - 1
+    s = end - (c + 1) * grid.h
+    if s < 0.0:  # rounding
+        c -= 1
+        s = end - (c + 1) * grid.h
+    s_mem, s_syn, phi_s = flow(s, grid.tau_mem, grid.tau_syn)
+    p_V, p_I = p_V * s_mem, p_I * s_syn + p_V * phi_s
+    while c >= 0 and c * grid.h >= begin:
+        table[c, ALPHA], table[c, BETA] = p_I + grid.unit * p_V, grid.unit * p_V
+        p_V, p_I = p_V * e_mem, p_I * e_syn + p_V * phi_h
+        c -= 1
+
+
+@kernel
+def fill_table(rows, segments, refractory, grid, steps, table):
+    """The table (bins and more, 2) of one neuron from its segments."""
+    table[: grid.number] = 0.0
+    for n in range(rows.shape[0]):
+        begin = rows[n - 1, TIME] if n > 0 else 0.0
+        release = begin + refractory if n > 0 else 0.0
+        fill_stretch(release, segments[n, END], segments[n, P_V], segments[n, P_I], grid, steps, table)
+        if release > begin:
+            fill_stretch(begin, release, 0.0, segments[n, P_I_RELEASE], grid, steps, table)
+            mark_edge(release, grid, table)
+        mark_edge(segments[n, END], grid, table)
+
+
+@kernel
+def binned_backward(
+    events,
+    synapses,
+    grid,
+    delays,
+    neurons,
+    first,
+    last,
+    buffer,
+    row_offset,
+    grad_rows,
+    min_slope,
+    want_times,
+    gradients,
+):
+    """As backward.lif_backward for what binned_forward can do, without the gradients of tau_mem and tau_syn.
+
+    want_times: whether the gradients of event times are wanted.
+    """
+    N, M = synapses.weight.shape
+    tau_mem, tau_syn = grid.tau_mem, grid.tau_syn
+    longest, longest_train = 0, 0
+    for b in range(first, last):
+        longest = max(longest, events.offsets[b + 1] - events.offsets[b])
+        longest_train = max(longest_train, buffer.counts[b].max())
+    start, event, bin_, event_table = new_sources(longest, M)
+    sources = Sources(start, event, bin_, event_table)
+    segments = np.empty((longest_train + 1, 4))
+    table = np.zeros((2 * grid.number + 4, 2))  # beyond the end of the sample nothing counts
+    steps = flow(grid.h, tau_mem, tau_syn)
+    lost_mem, lost_syn = -expm1(-grid.h / tau_mem), -expm1(-grid.h / tau_syn)
+    row = row_offset
+    for b in range(first, last):
+        group_by_source(events, b, grid, sources)
+        for j in range(N):
+            spikes = buffer.counts[b, j]
+            rows = buffer.rows[row : row + spikes]
+            g_rows = grad_rows[row : row + spikes]
+            row += spikes
+            if spikes == 0:
+                continue
+            neuron = neurons.parameters[j]
+            adjoint(
+                neuron, neurons.subtract, rows, g_rows, 0.0, 0.0, 0.0, min_slope, False, segments,
+                gradients.parameters[j],
+            )  # fmt: skip
+            fill_table(rows, segments, neuron[REFRACTORY], grid, steps, table)
+            for i in range(M):
+                if sources.start[i] == sources.start[i + 1]:
+                    continue
+                w = synapses.weight[j, i]
+                first_bin, offset = delays.bin[j, i], delays.table[j, i, OFFSET]
+                f_mem, f_syn = delays.table[j, i, F_MEM], delays.table[j, i, F_SYN]
+                total_mem, total_syn, extra_w, extra_t = 0.0, 0.0, 0.0, 0.0
+                for p in range(sources.start[i], sources.start[i + 1]):
+                    event_row = sources.table[p]
+                    beyond = int(event_row[OFFSET] + offset >= grid.h)
+                    c = sources.bin[p] + first_bin + beyond
+                    alpha = table[c, ALPHA]
+                    if alpha != alpha:
+                        k = sources.event[p]
+                        t = events.times[k] + synapses.delay[j, i]
+                        if t < neurons.duration:
+                            grad_w, grad_t = arrival_gradient(
+                                t, w, neuron, rows, segments, False, False, gradients.parameters[j]
+                            )
+                            extra_w += grad_w
+                            extra_t += grad_t
+                            gradients.times[k] += grad_t
+                        continue
+                    by_syn = alpha * event_row[F_SYN] * (1.0 - beyond * lost_syn)
+                    by_mem = table[c, BETA] * event_row[F_MEM] * (1.0 - beyond * lost_mem)
+                    total_syn += by_syn
+                    total_mem += by_mem
+                    if want_times:
+                        gradients.times[sources.event[p]] += w * (f_syn * by_syn / tau_syn - f_mem * by_mem / tau_mem)
+                total_syn, total_mem = total_syn * f_syn, total_mem * f_mem
+                gradients.weight[j, i] += total_syn - total_mem + extra_w
+                gradients.delay[j, i] += w * (total_syn / tau_syn - total_mem / tau_mem) + extra_t

@@ -1,0 +1,107 @@
+"""Time bins, for many arrivals with a delay of their own at every synapse (README.md, section 4).
+
+An arrival at t = time + delay needs no exponential of its own: time = (bin) h + offset, and the delay likewise, so
+e^{-(end of bin - t)/tau} is a product of one factor of the event, one of the synapse, and one for the bin. A bin in
+which the neuron cannot spike is the sum of its arrivals, in any order.
+"""
+
+from math import exp
+from typing import NamedTuple
+
+import numpy as np
+
+from .jit import kernel
+
+# Factors are e^{offset/tau} with offset <= h, and must not overflow: h/tau is at most this.
+LONGEST = 4.0
+ARRIVALS_PER_BIN = 4
+# Fewer arrivals at a neuron are sorted faster than binned.
+FEWEST = 64
+# phi = (e^{-r/tau_syn} - e^{-r/tau_mem}) UNIT with UNIT = 1/(1 - tau_mem/tau_syn) loses digits where the time constants
+# are closer to each other than this, relative to tau_syn.
+CLOSEST = 1e-2
+
+# Columns of the tables of events and delays: offset in the bin, its factors e^{offset/tau_mem} and e^{offset/tau_syn}
+OFFSET, F_MEM, F_SYN = range(3)
+
+
+class Grid(NamedTuple):
+    """Bins of length h over the whole sample, and what every neuron shares."""
+
+    h: float
+    number: int
+    tau_mem: float
+    tau_syn: float
+    unit: float  # 1/(1 - tau_mem/tau_syn)
+
+
+class Sources(NamedTuple):
+    """One sample's input spikes, input by input: start (M + 1,), event (E,), bin (E,), table (E, 3)."""
+
+    start: np.ndarray
+    event: np.ndarray
+    bin: np.ndarray
+    table: np.ndarray
+
+
+class Delays(NamedTuple):
+    """bin (N, M) and table (N, M, 3): as for events, with the factors e^{(offset - h)/tau}."""
+
+    bin: np.ndarray
+    table: np.ndarray
+
+
+def make_grid(events, duration, tau_mem, tau_syn):
+    """The bins for a batch, or None where binning is not worth it, or not exact enough."""
+    mean = events.times.size / max(events.offsets.size - 1, 1)
+    if mean < FEWEST or abs(1.0 - tau_mem / tau_syn) < CLOSEST:
+        return None
+    number = max(mean / ARRIVALS_PER_BIN, duration / (LONGEST * min(tau_mem, tau_syn)))
+    if number > mean:
+        return None  # the spikes are far apart in units of the time constants
+    number = int(np.ceil(number))
+    return Grid(duration / number, number, tau_mem, tau_syn, 1.0 / (1.0 - tau_mem / tau_syn))
+
+
+@kernel
+def new_sources(longest, inputs):
+    """Room for samples of up to `longest` events."""
+    start, event, bin_ = np.empty(inputs + 1, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int32)
+    return start, event, bin_, np.empty((longest, 3))
+
+
+@kernel
+def group_by_source(events, b, grid, sources):
+    """Fill `sources` with the events of sample b, by a counting sort; those of one input keep their order."""
+    first, last = events.offsets[b], events.offsets[b + 1]
+    sources.start[:] = 0
+    for k in range(first, last):
+        sources.start[events.units[k] + 1] += 1
+    for i in range(sources.start.size - 1):
+        sources.start[i + 1] += sources.start[i]
+    for k in range(first, last):
+        i = events.units[k]
+        p = sources.start[i]
+        sources.start[i] = p + 1
+        c = int(events.times[k] / grid.h)
+        offset = events.times[k] - c * grid.h
+        sources.event[p], sources.bin[p], sources.table[p, OFFSET] = k, c, offset
+        sources.table[p, F_MEM], sources.table[p, F_SYN] = exp(offset / grid.tau_mem), exp(offset / grid.tau_syn)
+    for i in range(sources.start.size - 1, 0, -1):
+        sources.start[i] = sources.start[i - 1]
+    sources.start[0] = 0
+
+
+@kernel
+def split_delays(delay, grid):
+    """The `Delays` of all synapses, from delay (N, M)."""
+    N, M = delay.shape
+    bins, table = np.empty((N, M), np.int32), np.empty((N, M, 3))
+    for j in range(N):
+        for i in range(M):
+            c = int(min(delay[j, i] / grid.h, grid.number + 1.0))  # all that lies behind the sample's end is alike
+            offset = delay[j, i] - c * grid.h if c <= grid.number else 0.0
+            bins[j, i], table[j, i, OFFSET] = c, offset
+            table[j, i, F_MEM] = exp((offset - grid.h) / grid.tau_mem)
+            table[j, i, F_SYN] = exp((offset - grid.h) / grid.tau_syn)
+    return Delays(bins, table)
