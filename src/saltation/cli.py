@@ -1,4 +1,4 @@
-"""The command line: saltation train | eval | info."""
+"""The command line: saltation train | eval | info | warmup | bench."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from saltation import SpikeBudgetError, __version__
 
@@ -17,6 +18,8 @@ _EXAMPLES = """examples:
   saltation train braille --data.path braille27_th10.npz     a recording in the generic .npz format
   saltation train --resume runs/yin_yang-20260101-120000     continue after Ctrl-C
   saltation eval runs/yin_yang-20260101-120000               test accuracy of the best epoch
+  saltation warmup                                           compile all kernels now
+  saltation bench W2                                         speed, beside the packages that are installed
   saltation info                                             versions, threads, cache, data sets, recipes
 """
 _PACKAGES = ("torch", "numba", "numpy", "safetensors", "omegaconf", "matplotlib", "scikit-learn")
@@ -34,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _train(options, rest)
         if options.command == "eval":
             return _eval(options)
+        if options.command == "warmup":
+            return _warmup()
+        if options.command == "bench":
+            return _bench(options)
         return _info(options)
     except KeyboardInterrupt as interrupt:
         print(f"\n{str(interrupt) or 'stopped before the first checkpoint'}", file=sys.stderr)
@@ -83,6 +90,25 @@ def _parser() -> argparse.ArgumentParser:
         description="Show versions, threads, the cache folder, the data sets found and the recipes.",
     )
     info.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
+    commands.add_parser(
+        "warmup",
+        parents=[common],
+        help="compile all kernels",
+        description="Compile all kernels into the cache, so that no later run has to wait.",
+    )
+    bench = commands.add_parser(
+        "bench",
+        parents=[common],
+        help="measure speed and memory",
+        description="Measure speed and memory, side by side with the packages that are installed (see benchmarks/).",
+    )
+    bench.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="W1 to W5 (default: all)")
+    bench.add_argument("--threads", type=int, default=1, help="default: 1")
+    bench.add_argument("--repeats", type=int, default=7, help="timed runs of each package (default: 7)")
+    bench.add_argument("--limit", type=float, default=120.0, help="seconds that a point of W5 may take (default: 120)")
+    bench.add_argument("--out", default="benchmarks/results", metavar="DIR", help="default: benchmarks/results")
+    bench.add_argument("--no-peers", action="store_true", help="saltation alone")
+    bench.add_argument("--quick", action="store_true", help="tiny sizes, to see that it works")
     return parser
 
 
@@ -111,6 +137,24 @@ def _eval(options: argparse.Namespace) -> int:
         return 0
     print(f"{options.split} accuracy {100 * result['accuracy']:.2f} %, loss {result['loss']:.4f}")
     print(f"spikes per neuron {result['spikes_per_neuron']:.3f}, silent neurons {100 * result['silent_neurons']:.1f} %")
+    return 0
+
+
+def _warmup() -> int:
+    from saltation.warmup import warmup
+
+    print(f"all kernels are compiled, {warmup():.0f} s")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from saltation.bench import run
+
+    for name in ("threads", "repeats", "limit"):
+        if getattr(options, name) <= 0:
+            raise ValueError(f"--{name} is {getattr(options, name)}; it must be > 0")
+    peers = not options.no_peers
+    run(options.workloads, options.threads, options.repeats, Path(options.out), peers, options.quick, options.limit)
     return 0
 
 
