@@ -20,6 +20,7 @@ from .kernels.binned import binned_forward
 from .kernels.binned_backward import binned_backward
 from .kernels.bins import Delays, Grid, make_grid, split_delays
 from .kernels.forward import lif_forward
+from .kernels.jit import announce_compilation
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
 from .kernels.sweep import by_input, by_neuron, sweep_forward
 from .kernels.sweep_backward import sweep_backward
@@ -93,6 +94,7 @@ def in_blocks(events: layout.Events, num_neurons: int, work: Callable[[int, int]
 
 
 def _arrays(arguments: Arguments, setting: Setting) -> tuple[layout.Events, layout.Synapses, layout.Neurons]:
+    announce_compilation()
     # contiguous: Numba would compile once more for every other memory layout
     times, weight, delay, neurons, units, offsets = (tensor.detach().contiguous().numpy() for tensor in arguments)
     packed = layout.Neurons(neurons, setting.subtract, setting.spiking, setting.duration)

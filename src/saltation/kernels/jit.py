@@ -4,8 +4,10 @@ Numba keys a cached function by its own file only, so an edit in `flow.py` would
 that has the old flow inlined. Our kernels are therefore cached in a folder named by a hash over all kernel files.
 """
 
+import functools
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,13 @@ def _cache_dir() -> Path:
 
 
 CACHE_DIR = _cache_dir()
+
+
+@functools.cache
+def announce_compilation():
+    """Say, at the first call, on standard error why the first run on a machine takes longer, where it does."""
+    if not (CACHE_DIR.is_dir() and any(CACHE_DIR.iterdir())):
+        print("saltation: compiling kernels, once; `saltation warmup` compiles all of them ...", file=sys.stderr)
 
 
 def kernel(function, fastmath=False):
