@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,25 +61,31 @@ def bytes_for_backward(ours: Ours) -> tuple[int, int]:
     return sum(array.nbytes for array in (rows, counts, *peaks, bounds, order)), times.numel()
 
 
-def added_megabytes(name: str, package: str, steps: int) -> float:
+def added_megabytes(name: str, package: str, steps: int, scale: float) -> float:
     """What one batch of a workload adds to the peak memory of a process, forward and backward."""
-    command = [sys.executable, "-m", "saltation.bench.measure", json.dumps([name, package, steps])]
+    command = [sys.executable, "-m", "saltation.bench.measure", json.dumps([name, package, steps, scale])]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
 def peak_megabytes() -> float:
     """The highest resident memory of this process so far."""
-    unit = 1024**2 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux ru_maxrss also counts the process that started this one
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # bytes on macOS
 
 
-def _added(name: str, package: str, steps: int) -> float:
+def _added(name: str, package: str, steps: int, scale: float) -> float:
     torch.set_num_threads(1)
     workload = WORKLOADS[name]
     small = Workload("small", 5, 5, 2, 2, 0.05, 100.0, 1.0, workload.readout, (50,), workload.delay)
-    maker: Any = Ours if package == "saltation" else lambda work, n=50: PEERS[package](work, n)
-    maker(small).step()  # libraries and kernels are loaded
-    contestant = maker(workload) if package == "saltation" else maker(workload, steps)
+
+    def make(which: Workload, steps: int) -> Any:
+        return Ours(which, scale) if package == "saltation" else PEERS[package](which, steps, scale)
+
+    make(small, 50).step()  # libraries and kernels are loaded
+    contestant = make(workload, steps)
     before = peak_megabytes()
     contestant.step()
     return peak_megabytes() - before

@@ -23,7 +23,7 @@ class GridNetwork:
 
     package = ""
 
-    def __init__(self, workload: Workload, steps: int):
+    def __init__(self, workload: Workload, steps: int, scale: float | None = None):
         self.workload, self.labels = workload, workload.labels()
         self.dt = workload.duration / steps
         self.name = f"{self.package} {1e3 * self.dt:g} ms"
@@ -31,7 +31,8 @@ class GridNetwork:
         self.hidden_weight, self.readout_weight = (nn.Parameter(weight) for weight in workload.weights())
         weights = workload.weights()
         self.spiking, self.leaky = self.dynamics()
-        calibrate(lambda scale: self._set(weights, scale), self.spikes_per_neuron, workload.target, steps=14)
+        self.scale = scale or calibrate(lambda s: self._set(weights, s), self.spikes_per_neuron, workload.target, 14)
+        self._set(weights, self.scale)
 
     def _set(self, weights: tuple[Tensor, Tensor], scale: float) -> None:
         with torch.no_grad():
@@ -148,14 +149,14 @@ class Dcls(SpikingJelly):
 
     package = "DCLS"
 
-    def __init__(self, workload: Workload, steps: int):
+    def __init__(self, workload: Workload, steps: int, scale: float | None = None):
         from DCLS.construct.modules import Dcls1d
 
         self.reach = round(0.1 * steps / workload.duration)
         self.convolution = Dcls1d(
             workload.inputs, workload.hidden, 1, dilated_kernel_size=self.reach + 1, bias=False, version="gauss"
         )
-        super().__init__(workload, steps)
+        super().__init__(workload, steps, scale)
 
     def _set(self, weights: tuple[Tensor, Tensor], scale: float) -> None:
         super()._set(weights, scale)

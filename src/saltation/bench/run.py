@@ -90,20 +90,18 @@ def measure_workload(workload: Workload, repeats: int, peers: bool) -> dict[str,
         }
         print(f"{each.name:24} {1e3 * taken:10.2f} {taken / ours:8.2f} {count:14.2f}", flush=True)
     if workload.name == "W2":
-        result["extra"] = measure_extra(everyone[0], peers and installed("snntorch"))
+        result["extra"] = measure_extra(everyone)
     return result
 
 
-def measure_extra(ours: Ours, with_peer: bool) -> dict[str, Any]:
-    """Silent forward pass, bytes kept for the backward pass, added memory."""
+def measure_extra(everyone: list[Any]) -> dict[str, Any]:
+    """Silent forward pass, bytes kept for the backward pass, memory that a batch adds (snnTorch: finest step)."""
+    ours: Ours = everyone[0]
     kept, spikes = bytes_for_backward(ours)
-    extra: dict[str, Any] = {
-        "bytes_kept": kept,
-        "spikes": spikes,
-        "saltation_mb": added_megabytes("W2", "saltation", 0),
-    }
-    if with_peer:
-        extra["snntorch_mb"] = added_megabytes("W2", "snntorch", 1000)
+    memory = added_megabytes("W2", "saltation", 0, ours.scale)
+    extra: dict[str, Any] = {"bytes_kept": kept, "spikes": spikes, "saltation_mb": memory}
+    for peer in [each for each in everyone if isinstance(each, PEERS["snntorch"])][:1]:
+        extra["snntorch_mb"] = added_megabytes("W2", "snntorch", peer.raster.shape[0], peer.scale)
     silent = interleaved({"silent": ours.silent_forward}, 7, SLOW)["silent"]
     extra["silent_ns_per_synaptic_event"] = 1e9 * median(silent) / ours.silent_forward()
     for key, value in extra.items():

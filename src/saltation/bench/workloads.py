@@ -75,11 +75,14 @@ QUICK = {"W1": Workload("W1", 5, 12, 3, 10, 40e-3, 0.0, 0.8, "first", (100,))}
 
 
 class Ours:
-    """The workload in saltation; `step` does the forward and backward pass of one batch."""
+    """The workload in saltation; `step` does the forward and backward pass of one batch.
+
+    scale  of the weights; None: found by `calibrate`
+    """
 
     name = "saltation"
 
-    def __init__(self, workload: Workload):
+    def __init__(self, workload: Workload, scale: float | None = None):
         self.workload, self.spikes, self.labels = workload, workload.spikes(), workload.labels()
         delay: dict[str, Any] = {"delay": "synaptic", "max_delay": 0.1} if workload.delay else {}
         neurons: dict[str, Any] = {"tau_mem": TAU_MEM, "tau_syn": TAU_SYN}
@@ -92,7 +95,8 @@ class Ours:
         if workload.delay:
             init.uniform_delays_(self.hidden, 0.0, 0.1, torch.Generator().manual_seed(workload.seed))
         weights = workload.weights()
-        self.scale = calibrate(lambda scale: self._set(weights, scale), self.spikes_per_neuron, workload.target)
+        self.scale = scale or calibrate(lambda s: self._set(weights, s), self.spikes_per_neuron, workload.target)
+        self._set(weights, self.scale)
 
     def _set(self, weights: tuple[Tensor, Tensor], scale: float) -> None:
         with torch.no_grad():
@@ -133,5 +137,4 @@ def calibrate(set_scale: Any, spikes_per_neuron: Any, target: float, steps: int 
         middle = (low * high) ** 0.5
         set_scale(middle)
         low, high = (low, middle) if spikes_per_neuron() > target else (middle, high)
-    set_scale((low * high) ** 0.5)
     return float((low * high) ** 0.5)

@@ -30,7 +30,7 @@ CACHE_DIR = _cache_dir()
 @functools.cache
 def announce_compilation():
     """Say, at the first call, on standard error why the first run on a machine takes longer, where it does."""
-    if not (CACHE_DIR.is_dir() and any(CACHE_DIR.iterdir())):
+    if not any(CACHE_DIR.rglob("*.nbi")):  # of compiled functions
         print("saltation: compiling kernels, once; `saltation warmup` compiles all of them ...", file=sys.stderr)
 
 
