@@ -73,8 +73,16 @@ def test_shift_invariant():
         + 0.5 * 2 * 0.2**2
     ) / 3
     assert loss.item() == pytest.approx(by_hand, rel=1e-12)
-    expected = [-(0.1 + 0.5) / 3, 0.1 / 3, 0.5 / 3, 0.0, -0.9 / 3, -0.6 / 3]
+    expected = [-(0.1 + 0.5) / 3, 0.1 / 3, 0.5 / 3, 0.0, 0.0, 0.0]  # sample 1: its label is silent
     assert gradient(loss, spikes) == pytest.approx(expected, rel=1e-12)
+
+
+def test_shift_invariant_does_not_push_the_partner_of_a_silent_output():
+    spikes = outputs([[(0.3, 1), (0.6, 2)], [(0.4, 1), (0.6, 0)]])  # unit 0 is silent in sample 0, unit 2 in sample 1
+    silent_label = gradient(losses.shift_invariant(spikes, torch.tensor([0, 0])), spikes)
+    assert silent_label[:2] == [0.0, 0.0]  # the others must not run after it to the end of the sample
+    difference = 0.4 - 0.6 - 0.2
+    assert silent_label[2:] == pytest.approx([difference / 2, -difference / 2])
 
 
 def test_shift_invariant_is_shift_invariant():

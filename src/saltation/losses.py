@@ -2,7 +2,8 @@
 
 A silent output has no spike time. Where a time is needed it is taken as the end of the sample, which is finite, later
 than any spike, and carries no gradient: such a loss sees that an output is missing, but only `regularizers.peak_hinge`
-or `regularizers.bump_silent_` can bring it back.
+or `regularizers.bump_silent_` can bring it back. `shift_invariant` passes no gradient to the partner of a silent output
+either: it would be pushed towards the end of the sample, and training could collapse.
 """
 
 import torch

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from saltation.data import TEST, TRAIN, VALIDATION, EventDataset, jitter
+from saltation.data import TEST, TRAIN, VALIDATION, EventDataset, drop, jitter
 
 
 def make(**changes):
@@ -139,6 +139,17 @@ def test_validation_refusals():
 def test_bad_data_is_refused_with_the_record(changes, message):
     with pytest.raises(ValueError, match=message):
         make(**changes)
+
+
+def test_drop_leaves_out_a_fraction():
+    spikes, _ = random_dataset().batch(np.arange(20))
+    left = drop(spikes, 0.4, torch.Generator().manual_seed(0))
+    assert 0.3 < 1 - left.times.numel() / spikes.times.numel() < 0.5
+    for before, after in zip(spikes.to_lists(), left.to_lists(), strict=True):
+        assert set(after) <= set(before) and after == sorted(after)
+    assert left.offsets[-1] == left.times.numel() and left.num_samples == spikes.num_samples
+    whole = drop(spikes, 0.0, torch.Generator().manual_seed(0))
+    assert whole.to_lists() == spikes.to_lists()
 
 
 def test_jitter_keeps_order_counts_and_bounds():
