@@ -238,6 +238,29 @@ def test_binned_resumes_after_a_full_buffer():
     np.testing.assert_array_equal(counts, large.counts)
 
 
+def test_a_burst_fills_one_bin():
+    """Thousands of arrivals in one bin: put in order without a quadratic sort, and right."""
+    rng = np.random.default_rng(0)
+    count, M, N = 20_000, 50, 4
+    times = np.sort(np.concatenate([rng.uniform(0, 30, 500), rng.uniform(7.0, 7.001, count - 500)]))
+    events = L.Events(times, rng.integers(0, M, count), np.array([0, count]))
+    synapses = L.Synapses(rng.normal(0.0, 0.5, (N, M)), rng.uniform(0, 1e-3, (N, M)))
+    parameters = np.tile([2.0, 0.5, 1.0, 0.5, 0.0, 0.0, 0.0], (N, 1))
+    neurons = L.Neurons(parameters, False, True, 30.0)
+    grid = bins.make_grid(events, 30.0, 2.0, 0.5)
+    none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
+    found = []
+    for kernel, extra in (
+        (forward.lif_forward, ()),
+        (binned.binned_forward, (grid, bins.split_delays(synapses.delay, grid))),
+    ):
+        buffer = L.SpikeBuffer(np.zeros((50_000, L.NUM_COLUMNS)), np.zeros((1, N), np.int64))
+        status = kernel(events, synapses, *extra, neurons, 0, 1, buffer, 0, none, 20_000)
+        found.append((status, buffer.rows[: status[2]]))
+    assert found[0][0] == found[1][0] and found[0][0][2] > 0
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9)  # sums of 20,000 weights
+
+
 def test_where_bins_are_not_exact_or_not_worth_it():
     events, _, neurons = crowded(0, False, 0.0, 0.0, 4.0)
     assert bins.make_grid(events, 30.0, 2.0, 0.5) is not None

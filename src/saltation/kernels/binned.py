@@ -8,7 +8,7 @@ from math import exp, expm1, inf
 
 import numpy as np
 
-from .arrivals import insertion_sort
+from .arrivals import sort_arrivals
 from .bins import F_MEM, F_SYN, OFFSET, Sources, group_by_source, new_sources
 from .crossing import ROUNDING, largest_phi, reaches
 from .flow import flow
@@ -44,7 +44,7 @@ def sum_bins(sources, weight, delay_bin, delay_table, grid, sums, newest, older)
 
 
 @kernel
-def collect(p, older, sources, events, weight, delay, t, t_end, arrival, current, source):
+def collect(p, older, sources, events, weight, delay, t, t_end, arrival, source, scratch, current):
     """The arrivals of one bin from the chain that starts at p, in order; returns how many."""
     count = 0
     while p != NOBODY:
@@ -53,7 +53,7 @@ def collect(p, older, sources, events, weight, delay, t, t_end, arrival, current
         source[count] = k
         count += 1
         p = older[p]
-    insertion_sort(count, arrival, source)
+    sort_arrivals(count, arrival, source, *scratch)
     for m in range(count):
         current[m] = weight[events.units[source[m]]]
     return count
@@ -70,6 +70,7 @@ def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer
     sources = Sources(start, event, bin_, event_table)
     arrival, current = np.empty(longest), np.empty(longest)
     source, older = np.empty(longest, np.int64), np.empty(longest, np.int32)
+    scratch = np.empty(longest), np.empty(longest, np.int64), np.empty(longest + 1, np.int64)
     sums, newest = np.zeros((2 * grid.number + 4, 3)), np.full(2 * grid.number + 4, NOBODY, np.int32)
     e_mem, e_syn, phi_h = flow(grid.h, grid.tau_mem, grid.tau_syn)
     phi_max = largest_phi(grid.tau_mem, grid.tau_syn)
@@ -99,7 +100,9 @@ def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer
                 I = I * e_syn + sums[c, S_SYN]
                 a *= e_adapt
             else:
-                count = collect(newest[c], older, sources, events, weight, delay, t, t_end, arrival, current, source)
+                count = collect(
+                    newest[c], older, sources, events, weight, delay, t, t_end, arrival, source, scratch, current
+                )
                 status, V, I, a, release, _, _, _, spikes = walk(
                     t, t_end, V, I, a, release, -inf, 0.0, 0.0, count, arrival, current, neuron, phi_max,
                     neurons.subtract, neurons.spiking, False, buffer.rows, filled, spikes, budget,
