@@ -141,6 +141,24 @@ def test_event_major_equals_neuron_major(case, want_peak):
         np.testing.assert_allclose(left / scale, right / scale, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("length", [300.0, 1e3, 1e4, 1e6])
+@pytest.mark.parametrize("jump", [0.0, 0.4])
+def test_event_major_after_long_silence(length, jump):
+    """Spikes before an interval at whose end nothing is left of the potential."""
+    events = L.Events(np.array([1.0, 1.1, length]), np.array([0, 1, 0]), np.array([0, 3]))
+    synapses = L.Synapses(np.array([[3.0, 4.0], [2.5, 6.0], [0.2, 0.1]]), np.zeros((1, 1)))
+    parameters = np.tile([2.0, 1.0, 3.0, 1.0, jump, 0.0, 0.0], (3, 1))
+    neurons = L.Neurons(parameters, False, True, 2 * length)
+    none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
+    found = []
+    for kernel, extra in ((forward.lif_forward, ()), (sweep.sweep_forward, (sweep.by_input(synapses.weight),))):
+        buffer = L.SpikeBuffer(np.zeros((50, L.NUM_COLUMNS)), np.zeros((1, 3), np.int64))
+        status = kernel(events, synapses, *extra, neurons, 0, 1, buffer, 0, none, BUDGET)
+        found.append((status, buffer.rows[: status[2]]))
+    assert found[0][0] == found[1][0] and found[0][0][2] >= 2
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-12)
+
+
 def test_event_major_resumes_at_a_sample():
     events, synapses, neurons = shared(0, "axonal", False, 0.0, 0.4, N=37)
     weights = sweep.by_input(synapses.weight)

@@ -32,6 +32,8 @@ from .layout import (
 # So many neurons go through a sample together, padded where there are fewer. A constant, so that the compiler knows
 # that no two rows of the state overlap; small enough for the weights of a tile, one row an input, to stay in the cache.
 TILE = 128
+# After an interval in which e^{-s/tau_mem} is smaller, V at its end says nothing about V before: all are looked at.
+UNDERFLOW = 1e-200
 # The flags of one group make one 64-bit word.
 GROUP = 8
 # The state of a tile: V, I, a; the same after an interval (the two change places with every interval); and levels.
@@ -172,6 +174,9 @@ def sweep_tile(
             any_hot = plain_A_to_B(x, weight, hot, interval)
         else:
             any_hot = plain_B_to_A(x, weight, hot, interval)
+        if interval[E_MEM] < UNDERFLOW:
+            hot[:] = True
+            any_hot = True
         for g in range(words.size if any_hot else 0):
             if words[g] == 0:
                 continue
