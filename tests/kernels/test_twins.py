@@ -159,6 +159,26 @@ def test_event_major_after_long_silence(length, jump):
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-12)
 
 
+@pytest.mark.parametrize("want_peak", [False, True])
+@pytest.mark.parametrize("jump", [0.0, 0.4])
+@pytest.mark.parametrize("refractory", [0.0, 0.5])
+def test_event_major_with_simultaneous_events(want_peak, jump, refractory):
+    """Intervals of length 0: at the very start, while V is held, and later."""
+    times = np.sort(np.repeat([0.0, 0.3, 0.4, 0.5, 2.0, 5.0], 4))
+    events = L.Events(times, np.arange(times.size) % 3, np.array([0, times.size]))
+    synapses = L.Synapses(np.random.default_rng(0).normal(1.5, 1.0, (20, 3)), np.zeros((1, 1)))
+    neurons = L.Neurons(np.tile([2.0, 1.0, 3.0, 1.0, jump, 0.0, refractory], (20, 1)), False, True, 8.0)
+    found = []
+    for kernel, extra in ((forward.lif_forward, ()), (sweep.sweep_forward, (sweep.by_input(synapses.weight),))):
+        buffer = L.SpikeBuffer(np.zeros((1000, L.NUM_COLUMNS)), np.zeros((1, 20), np.int64))
+        peaks = L.Peaks(*(np.zeros((1, 20) if want_peak else (0, 0)) for _ in range(3)))
+        status = kernel(events, synapses, *extra, neurons, 0, 1, buffer, 0, peaks, BUDGET)
+        found.append((status, buffer.rows[: status[2]], peaks.value))
+    assert found[0][0] == found[1][0] and found[0][0][2] > 40
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-12, atol=1e-12)
+
+
 def test_event_major_resumes_at_a_sample():
     events, synapses, neurons = shared(0, "axonal", False, 0.0, 0.4, N=37)
     weights = sweep.by_input(synapses.weight)

@@ -186,7 +186,7 @@ def sweep_tile(
                     continue
                 n = first + m
                 end = min(t_next, ends[n])
-                if t >= end:  # the last arrivals, after the end on this neuron's clock
+                if t >= ends[n]:  # the last arrivals, after the end on this neuron's clock
                     x[LEVEL + m] = inf
                     continue
                 status, V, I, a, release, peak, peak_time, peak_slope, number = advance(
