@@ -77,7 +77,13 @@ def test_ctrl_c_leaves_a_checkpoint_to_continue_from(tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "saltation.cli", "train"]
     arguments = ["yin_yang", *TINY, "--train.epochs", "1000000", "--out", str(run)]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore SIGINT
+    )
     metrics = run / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
