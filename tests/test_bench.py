@@ -39,7 +39,8 @@ def test_workloads_are_as_stated():
     assert WORKLOADS["W2"].spikes().times.numel() / 32 == pytest.approx(7000, rel=0.02)
     small = Ours(Workload("small", 20, 10, 3, 4, 0.5, 20.0, 5.0, "mean", (50,), delay=True))
     assert small.spikes_per_neuron() == pytest.approx(5.0, rel=0.05)
-    assert small.silent_forward() == small.spikes.times.numel() * 10
+    assert small.silence() == small.spikes.times.numel() * 10
+    assert small.spikes_per_neuron() == 0.0
 
 
 def test_slope_and_limit():

@@ -27,11 +27,12 @@ def problem(seed, delay, subtract, refractory, jump):
     return L.Events(times, units, offsets), synapses, L.Neurons(np.stack(columns, 1), subtract, True, 10.0)
 
 
-def simulate(kernel, events, synapses, neurons, capacity=2000):
+def simulate(kernel, events, synapses, neurons, extra=(), capacity=2000, want_peak=True, budget=BUDGET):
+    """extra: what some kernels take after the synapses."""
     B, N = events.offsets.size - 1, synapses.weight.shape[0]
     buffer = L.SpikeBuffer(np.zeros((capacity, L.NUM_COLUMNS)), np.zeros((B, N), np.int64))
-    peaks = L.Peaks(*(np.zeros((B, N)) for _ in range(3)))
-    status = kernel(events, synapses, neurons, 0, B, buffer, 0, peaks, BUDGET)
+    peaks = L.Peaks(*(np.zeros((B, N) if want_peak else (0, 0)) for _ in range(3)))
+    status = kernel(events, synapses, *extra, neurons, 0, B, buffer, 0, peaks, budget)
     return status, buffer, peaks
 
 
@@ -98,15 +99,9 @@ def test_event_major_equals_neuron_major(case, want_peak):
     events, synapses, neurons = shared(case, *SHARED_CASES[case])
     B, N = 3, 137
     weights = sweep.by_input(synapses.weight)
-    found = []
-    for kernel, arguments in [
-        (forward.lif_forward, (events, synapses, neurons)),
-        (sweep.sweep_forward, (events, synapses, weights, neurons)),
-    ]:
-        buffer = L.SpikeBuffer(np.zeros((220_000, L.NUM_COLUMNS)), np.zeros((B, N), np.int64))
-        peaks = L.Peaks(*(np.zeros((B, N) if want_peak else (0, 0)) for _ in range(3)))
-        found.append((kernel(*arguments, 0, B, buffer, 0, peaks, BUDGET), buffer, peaks))
-    (status, buffer, peaks), (status_swept, swept, peaks_swept) = found
+    arguments, room = (events, synapses, neurons), {"capacity": 220_000, "want_peak": want_peak}
+    status, buffer, peaks = simulate(forward.lif_forward, *arguments, **room)
+    status_swept, swept, peaks_swept = simulate(sweep.sweep_forward, *arguments, (weights,), **room)
     assert status[0] == status_swept[0]
     if status[0] == L.BUDGET_EXCEEDED:
         return  # the order of neurons differs, so the first to exceed the budget may
@@ -149,14 +144,13 @@ def test_event_major_after_long_silence(length, jump):
     synapses = L.Synapses(np.array([[3.0, 4.0], [2.5, 6.0], [0.2, 0.1]]), np.zeros((1, 1)))
     parameters = np.tile([2.0, 1.0, 3.0, 1.0, jump, 0.0, 0.0], (3, 1))
     neurons = L.Neurons(parameters, False, True, 2 * length)
-    none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
-    found = []
-    for kernel, extra in ((forward.lif_forward, ()), (sweep.sweep_forward, (sweep.by_input(synapses.weight),))):
-        buffer = L.SpikeBuffer(np.zeros((50, L.NUM_COLUMNS)), np.zeros((1, 3), np.int64))
-        status = kernel(events, synapses, *extra, neurons, 0, 1, buffer, 0, none, BUDGET)
-        found.append((status, buffer.rows[: status[2]]))
-    assert found[0][0] == found[1][0] and found[0][0][2] >= 2
-    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-12)
+    arguments = events, synapses, neurons
+    status, buffer, _ = simulate(forward.lif_forward, *arguments, want_peak=False)
+    status_swept, swept, _ = simulate(
+        sweep.sweep_forward, *arguments, (sweep.by_input(synapses.weight),), want_peak=False
+    )
+    assert status == status_swept and status[2] >= 2
+    np.testing.assert_allclose(buffer.rows[: status[2]], swept.rows[: status[2]], rtol=1e-12)
 
 
 @pytest.mark.parametrize("want_peak", [False, True])
@@ -168,15 +162,14 @@ def test_event_major_with_simultaneous_events(want_peak, jump, refractory):
     events = L.Events(times, np.arange(times.size) % 3, np.array([0, times.size]))
     synapses = L.Synapses(np.random.default_rng(0).normal(1.5, 1.0, (20, 3)), np.zeros((1, 1)))
     neurons = L.Neurons(np.tile([2.0, 1.0, 3.0, 1.0, jump, 0.0, refractory], (20, 1)), False, True, 8.0)
-    found = []
-    for kernel, extra in ((forward.lif_forward, ()), (sweep.sweep_forward, (sweep.by_input(synapses.weight),))):
-        buffer = L.SpikeBuffer(np.zeros((1000, L.NUM_COLUMNS)), np.zeros((1, 20), np.int64))
-        peaks = L.Peaks(*(np.zeros((1, 20) if want_peak else (0, 0)) for _ in range(3)))
-        status = kernel(events, synapses, *extra, neurons, 0, 1, buffer, 0, peaks, BUDGET)
-        found.append((status, buffer.rows[: status[2]], peaks.value))
-    assert found[0][0] == found[1][0] and found[0][0][2] > 40
-    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-12, atol=1e-12)
+    arguments = events, synapses, neurons
+    status, buffer, peaks = simulate(forward.lif_forward, *arguments, want_peak=want_peak)
+    status_swept, swept, peaks_swept = simulate(
+        sweep.sweep_forward, *arguments, (sweep.by_input(synapses.weight),), want_peak=want_peak
+    )
+    assert status == status_swept and status[2] > 40
+    np.testing.assert_allclose(buffer.rows[: status[2]], swept.rows[: status[2]], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(peaks.value, peaks_swept.value, rtol=1e-12, atol=1e-12)
 
 
 def test_event_major_resumes_at_a_sample():
@@ -222,16 +215,10 @@ def test_binned_equals_sorted(case):
     events, synapses, neurons = crowded(case, *BINNED_CASES[case])
     grid = bins.make_grid(events, neurons.duration, *neurons.parameters[0, :2])
     delays = bins.split_delays(synapses.delay, grid)
-    B, N = 3, 6
-    none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
-    found = []
-    for kernel, arguments in [
-        (forward.lif_forward, (events, synapses, neurons)),
-        (binned.binned_forward, (events, synapses, grid, delays, neurons)),
-    ]:
-        buffer = L.SpikeBuffer(np.zeros((10_000, L.NUM_COLUMNS)), np.zeros((B, N), np.int64))
-        found.append((kernel(*arguments, 0, B, buffer, 0, none, BUDGET), buffer))
-    (status, buffer), (status_binned, ours) = found
+    B = 3
+    arguments, room = (events, synapses, neurons), {"capacity": 10_000, "want_peak": False}
+    status, buffer, none = simulate(forward.lif_forward, *arguments, **room)
+    status_binned, ours, _ = simulate(binned.binned_forward, *arguments, (grid, delays), **room)
     assert status == status_binned
     if status[0] == L.BUDGET_EXCEEDED:
         return
@@ -286,17 +273,12 @@ def test_a_burst_fills_one_bin():
     parameters = np.tile([2.0, 0.5, 1.0, 0.5, 0.0, 0.0, 0.0], (N, 1))
     neurons = L.Neurons(parameters, False, True, 30.0)
     grid = bins.make_grid(events, 30.0, 2.0, 0.5)
-    none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
-    found = []
-    for kernel, extra in (
-        (forward.lif_forward, ()),
-        (binned.binned_forward, (grid, bins.split_delays(synapses.delay, grid))),
-    ):
-        buffer = L.SpikeBuffer(np.zeros((50_000, L.NUM_COLUMNS)), np.zeros((1, N), np.int64))
-        status = kernel(events, synapses, *extra, neurons, 0, 1, buffer, 0, none, 20_000)
-        found.append((status, buffer.rows[: status[2]]))
-    assert found[0][0] == found[1][0] and found[0][0][2] > 0
-    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9)  # sums of 20,000 weights
+    arguments, room = (events, synapses, neurons), {"capacity": 50_000, "want_peak": False, "budget": 20_000}
+    status, buffer, _ = simulate(forward.lif_forward, *arguments, **room)
+    extra = grid, bins.split_delays(synapses.delay, grid)
+    status_binned, ours, _ = simulate(binned.binned_forward, *arguments, extra, **room)
+    assert status == status_binned and status[2] > 0
+    np.testing.assert_allclose(buffer.rows[: status[2]], ours.rows[: status[2]], rtol=1e-9)  # sums of 20,000 weights
 
 
 def test_where_bins_are_not_exact_or_not_worth_it():

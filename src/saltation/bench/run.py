@@ -102,8 +102,9 @@ def measure_extra(everyone: list[Any]) -> dict[str, Any]:
     extra: dict[str, Any] = {"bytes_kept": kept, "spikes": spikes, "saltation_mb": memory}
     for peer in [each for each in everyone if isinstance(each, PEERS["snntorch"])][:1]:
         extra["snntorch_mb"] = added_megabytes("W2", "snntorch", peer.raster.shape[0], peer.scale)
-    silent = interleaved({"silent": ours.silent_forward}, 7, SLOW)["silent"]
-    extra["silent_ns_per_synaptic_event"] = 1e9 * median(silent) / ours.silent_forward()
+    synaptic_events = ours.silence()
+    silent = interleaved({"silent": ours.forward}, 7, SLOW)["silent"]
+    extra["silent_ns_per_synaptic_event"] = 1e9 * median(silent) / synaptic_events
     for key, value in extra.items():
         print(f"  {key:28} {value:12.3f}", flush=True)
     return extra

@@ -120,14 +120,17 @@ class Ours:
             layer.zero_grad()
         loss.backward()
 
-    def silent_forward(self) -> int:
-        """The hidden layer's forward pass with weights so small that nothing spikes; the number of synaptic events."""
+    def silence(self) -> int:
+        """Make the weights so small that nothing spikes; returns the hidden layer's number of synaptic events."""
         self._set(self.workload.weights(), 1e-3 * self.scale)
-        with torch.no_grad():
-            count = self.hidden(self.spikes).times.numel()
-        if count:
-            raise RuntimeError(f"{count} spikes where there should be none")
+        if self.spikes_per_neuron() > 0.0:
+            raise RuntimeError("there are spikes where there should be none")
         return self.spikes.times.numel() * self.workload.hidden
+
+    def forward(self) -> None:
+        """The hidden layer's forward pass alone."""
+        with torch.no_grad():
+            self.hidden(self.spikes)
 
 
 def calibrate(set_scale: Any, spikes_per_neuron: Any, target: float, steps: int = 18) -> float:

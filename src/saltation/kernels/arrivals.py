@@ -12,6 +12,34 @@ FEW = 12
 
 
 @kernel
+def longest_sample(events, first, last):
+    """The largest number of events in one of the samples first..last - 1."""
+    longest = 0
+    for b in range(first, last):
+        longest = max(longest, events.offsets[b + 1] - events.offsets[b])
+    return longest
+
+
+@kernel
+def group_by(number, keys, start, order):
+    """Counting sort: order[start[c]:start[c + 1]] are the positions m < number with keys[m] = c, rising.
+
+    start (number of keys + 1,), order (number,): filled.
+    """
+    start[:] = 0
+    for m in range(number):
+        start[keys[m] + 1] += 1
+    for c in range(start.size - 1):
+        start[c + 1] += start[c]
+    for m in range(number):
+        order[start[keys[m]]] = m
+        start[keys[m]] += 1
+    for c in range(start.size - 1, 0, -1):
+        start[c] = start[c - 1]
+    start[0] = 0
+
+
+@kernel
 def arrival_times(times, units, start, stop, delay_row, duration, arrival, source):
     """Fill arrival and source with the input spikes start..stop that arrive before the end; returns how many."""
     count = 0

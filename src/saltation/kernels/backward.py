@@ -147,6 +147,29 @@ def arrival_gradient(t, w, neuron, rows, segments, last_counts, with_taus, grad)
 
 
 @kernel
+def new_segments(buffer, first, last):
+    """Room for the segments of any neuron in the samples first..last - 1."""
+    longest = 0
+    for b in range(first, last):
+        longest = max(longest, buffer.counts[b].max())
+    return np.empty((longest + 1, 4))
+
+
+@kernel
+def own_rows(row, spikes, buffer, grad_rows):
+    """What is kept of a neuron's `spikes` spikes, the first in row `row`, and their dL/dT."""
+    return buffer.rows[row : row + spikes], grad_rows[row : row + spikes]
+
+
+@kernel
+def peak_of(b, j, peaks, grad_peak):
+    """dL/dpeak of a neuron, and the time and slope of its peak; zeros where nobody asked for peaks."""
+    if grad_peak.size == 0:
+        return 0.0, 0.0, 0.0
+    return grad_peak[b, j], peaks.time[b, j], peaks.slope[b, j]
+
+
+@kernel
 def lif_backward(
     events,
     synapses,
@@ -169,21 +192,14 @@ def lif_backward(
     """
     N = synapses.weight.shape[0]
     source_stride = 1 if synapses.delay.shape[1] > 1 else 0
-    with_peak = grad_peak.size > 0
-    longest = 0
-    for b in range(first, last):
-        longest = max(longest, buffer.counts[b].max())
-    segments = np.empty((longest + 1, 4))
+    segments = new_segments(buffer, first, last)
     row = row_offset
     for b in range(first, last):
         for j in range(N):
             count = buffer.counts[b, j]
-            rows = buffer.rows[row : row + count]
-            g_rows = grad_rows[row : row + count]
+            rows, g_rows = own_rows(row, count, buffer, grad_rows)
             row += count
-            G_peak, peak_time, peak_slope = 0.0, 0.0, 0.0
-            if with_peak:
-                G_peak, peak_time, peak_slope = grad_peak[b, j], peaks.time[b, j], peaks.slope[b, j]
+            G_peak, peak_time, peak_slope = peak_of(b, j, peaks, grad_peak)
             if count == 0 and G_peak == 0.0:
                 continue
             neuron = neurons.parameters[j]

@@ -4,12 +4,12 @@ The arrivals of a bin are summed as they come. A bound on the sum tells whether 
 then are the bin's arrivals put in order and gone through one by one.
 """
 
-from math import exp, expm1, inf
+from math import exp, inf
 
 import numpy as np
 
-from .arrivals import sort_arrivals
-from .bins import F_MEM, F_SYN, OFFSET, Sources, group_by_source, new_sources
+from .arrivals import longest_sample, sort_arrivals
+from .bins import F_MEM, F_SYN, OFFSET, group_by_source, new_sources
 from .crossing import ROUNDING, largest_phi, reaches
 from .flow import flow
 from .forward import walk
@@ -25,7 +25,6 @@ NOBODY = -1
 @kernel
 def sum_bins(sources, weight, delay_bin, delay_table, grid, sums, newest, older):
     """Sum the arrivals at one neuron by bin; and chain them: newest (bins,), older (E,) positions in `sources`."""
-    lost_mem, lost_syn = -expm1(-grid.h / grid.tau_mem), -expm1(-grid.h / grid.tau_syn)
     for i in range(weight.size):
         if sources.start[i] == sources.start[i + 1]:
             continue
@@ -36,8 +35,8 @@ def sum_bins(sources, weight, delay_bin, delay_table, grid, sums, newest, older)
             row = sources.table[p]
             beyond = int(row[OFFSET] + offset >= grid.h)  # the two offsets make one more bin; a number spares a branch
             c = sources.bin[p] + first_bin + beyond
-            sums[c, S_MEM] += w_mem * row[F_MEM] * (1.0 - beyond * lost_mem)
-            sums[c, S_SYN] += w_syn * row[F_SYN] * (1.0 - beyond * lost_syn)
+            sums[c, S_MEM] += w_mem * row[F_MEM] * (1.0 - beyond * grid.lost_mem)
+            sums[c, S_SYN] += w_syn * row[F_SYN] * (1.0 - beyond * grid.lost_syn)
             sums[c, POSITIVE] += positive
             older[p] = newest[c]
             newest[c] = p
@@ -63,11 +62,8 @@ def collect(p, older, sources, events, weight, delay, t, t_end, arrival, source,
 def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer, filled, peaks, budget):
     """As forward.lif_forward, for synaptic delays, shared tau_mem and tau_syn, and no peak; delays: split_delays."""
     N, M = synapses.weight.shape
-    longest = 0
-    for b in range(cursor // N, last):
-        longest = max(longest, events.offsets[b + 1] - events.offsets[b])
-    start, event, bin_, event_table = new_sources(longest, M)
-    sources = Sources(start, event, bin_, event_table)
+    longest = longest_sample(events, cursor // N, last)
+    sources = new_sources(longest, M)
     arrival, current = np.empty(longest), np.empty(longest)
     source, older = np.empty(longest, np.int64), np.empty(longest, np.int32)
     scratch = np.empty(longest), np.empty(longest, np.int64), np.empty(longest + 1, np.int64)

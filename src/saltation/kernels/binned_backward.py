@@ -6,12 +6,13 @@ beta = unit p_V, alpha = p_I + beta. The sums of both terms over the spikes of a
 and its delay. Bins in which a segment begins or ends are done arrival by arrival.
 """
 
-from math import expm1, nan
+from math import nan
 
 import numpy as np
 
-from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, arrival_gradient
-from .bins import F_MEM, F_SYN, OFFSET, Sources, group_by_source, new_sources
+from .arrivals import longest_sample
+from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, arrival_gradient, new_segments, own_rows
+from .bins import F_MEM, F_SYN, OFFSET, group_by_source, new_sources
 from .flow import flow
 from .jit import kernel
 from .layout import REFRACTORY, TIME
@@ -82,23 +83,16 @@ def binned_backward(
     """
     N, M = synapses.weight.shape
     tau_mem, tau_syn = grid.tau_mem, grid.tau_syn
-    longest, longest_train = 0, 0
-    for b in range(first, last):
-        longest = max(longest, events.offsets[b + 1] - events.offsets[b])
-        longest_train = max(longest_train, buffer.counts[b].max())
-    start, event, bin_, event_table = new_sources(longest, M)
-    sources = Sources(start, event, bin_, event_table)
-    segments = np.empty((longest_train + 1, 4))
+    sources = new_sources(longest_sample(events, first, last), M)
+    segments = new_segments(buffer, first, last)
     table = np.zeros((2 * grid.number + 4, 2))  # beyond the end of the sample nothing counts
     steps = flow(grid.h, tau_mem, tau_syn)
-    lost_mem, lost_syn = -expm1(-grid.h / tau_mem), -expm1(-grid.h / tau_syn)
     row = row_offset
     for b in range(first, last):
         group_by_source(events, b, grid, sources)
         for j in range(N):
             spikes = buffer.counts[b, j]
-            rows = buffer.rows[row : row + spikes]
-            g_rows = grad_rows[row : row + spikes]
+            rows, g_rows = own_rows(row, spikes, buffer, grad_rows)
             row += spikes
             if spikes == 0:
                 continue
@@ -131,8 +125,8 @@ def binned_backward(
                             extra_t += grad_t
                             gradients.times[k] += grad_t
                         continue
-                    by_syn = alpha * event_row[F_SYN] * (1.0 - beyond * lost_syn)
-                    by_mem = table[c, BETA] * event_row[F_MEM] * (1.0 - beyond * lost_mem)
+                    by_syn = alpha * event_row[F_SYN] * (1.0 - beyond * grid.lost_syn)
+                    by_mem = table[c, BETA] * event_row[F_MEM] * (1.0 - beyond * grid.lost_mem)
                     total_syn += by_syn
                     total_mem += by_mem
                     if want_times:

@@ -5,11 +5,12 @@ e^{-(end of bin - t)/tau} is a product of one factor of the event, one of the sy
 which the neuron cannot spike is the sum of its arrivals, in any order.
 """
 
-from math import exp
+from math import exp, expm1
 from typing import NamedTuple
 
 import numpy as np
 
+from .arrivals import group_by
 from .jit import kernel
 
 # Factors are e^{offset/tau} with offset <= h, and must not overflow: h/tau is at most this.
@@ -33,6 +34,8 @@ class Grid(NamedTuple):
     tau_mem: float
     tau_syn: float
     unit: float  # 1/(1 - tau_mem/tau_syn)
+    lost_mem: float  # 1 - e^{-h/tau_mem}: what one more bin takes away
+    lost_syn: float
 
 
 class Sources(NamedTuple):
@@ -60,36 +63,29 @@ def make_grid(events, duration, tau_mem, tau_syn):
     if number > mean:
         return None  # the spikes are far apart in units of the time constants
     number = int(np.ceil(number))
-    return Grid(duration / number, number, tau_mem, tau_syn, 1.0 / (1.0 - tau_mem / tau_syn))
+    h = duration / number
+    unit = 1.0 / (1.0 - tau_mem / tau_syn)
+    return Grid(h, number, tau_mem, tau_syn, unit, -expm1(-h / tau_mem), -expm1(-h / tau_syn))
 
 
 @kernel
 def new_sources(longest, inputs):
     """Room for samples of up to `longest` events."""
-    start, event, bin_ = np.empty(inputs + 1, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int32)
-    return start, event, bin_, np.empty((longest, 3))
+    start, event = np.empty(inputs + 1, np.int64), np.empty(longest, np.int64)
+    return Sources(start, event, np.empty(longest, np.int32), np.empty((longest, 3)))
 
 
 @kernel
 def group_by_source(events, b, grid, sources):
-    """Fill `sources` with the events of sample b, by a counting sort; those of one input keep their order."""
+    """Fill `sources` with the events of sample b; those of one input keep their order."""
     first, last = events.offsets[b], events.offsets[b + 1]
-    sources.start[:] = 0
-    for k in range(first, last):
-        sources.start[events.units[k] + 1] += 1
-    for i in range(sources.start.size - 1):
-        sources.start[i + 1] += sources.start[i]
-    for k in range(first, last):
-        i = events.units[k]
-        p = sources.start[i]
-        sources.start[i] = p + 1
+    group_by(last - first, events.units[first:last], sources.start, sources.event)
+    for p in range(last - first):
+        k = first + sources.event[p]
         c = int(events.times[k] / grid.h)
         offset = events.times[k] - c * grid.h
         sources.event[p], sources.bin[p], sources.table[p, OFFSET] = k, c, offset
         sources.table[p, F_MEM], sources.table[p, F_SYN] = exp(offset / grid.tau_mem), exp(offset / grid.tau_syn)
-    for i in range(sources.start.size - 1, 0, -1):
-        sources.start[i] = sources.start[i - 1]
-    sources.start[0] = 0
 
 
 @kernel

@@ -5,7 +5,7 @@ from math import exp
 import numpy as np
 
 from .advance import advance
-from .arrivals import ordered_arrivals
+from .arrivals import longest_sample, ordered_arrivals
 from .crossing import cannot_cross, largest_phi
 from .flow import flow
 from .jit import kernel
@@ -57,9 +57,7 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
     """
     N, M = synapses.weight.shape
     want_peak = peaks.value.size > 0
-    longest = 0
-    for b in range(cursor // N, last):
-        longest = max(longest, events.offsets[b + 1] - events.offsets[b])
+    longest = longest_sample(events, cursor // N, last)
     arrival, arrival_copy, current = np.empty(longest), np.empty(longest), np.empty(longest)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins = np.empty(longest + 1, np.int64)

@@ -64,7 +64,6 @@ def readout_forward(mode, events, synapses, weights, neurons, first, last, point
             w = weights[i]
             for q in range(points.size):
                 total = out[b, q]
-                value = 0.0
                 if shared:
                     t = events.times[k] + synapses.delay[0, i * source_stride]
                     value = response(mode, t, points[q], neurons.duration, tau_mem[0], tau_syn[0], False)[0]

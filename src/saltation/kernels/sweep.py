@@ -12,7 +12,7 @@ from math import exp, inf
 import numpy as np
 
 from .advance import advance
-from .arrivals import ordered_arrivals
+from .arrivals import group_by, longest_sample, ordered_arrivals
 from .crossing import ROUNDING, largest_phi, reaches
 from .flow import flow
 from .jit import kernel
@@ -233,20 +233,6 @@ def sweep_sample(
 
 
 @kernel
-def by_author(log, author, length, spikes, place, rows):
-    """Put the `length` rows of the log into `rows`, neuron by neuron; place (N,) is scratch."""
-    total = 0
-    for n in range(spikes.size):
-        place[n] = total
-        total += spikes[n]
-    for k in range(length):
-        n = author[k]
-        for column in range(NUM_COLUMNS):
-            rows[place[n], column] = log[k, column]
-        place[n] += 1
-
-
-@kernel
 def sample_ends(synapses, duration, ends):
     """When a sample ends on each neuron's clock: earlier by its dendritic delay."""
     for n in range(ends.size):
@@ -256,14 +242,8 @@ def sample_ends(synapses, duration, ends):
 @kernel
 def local_arrivals(events, b, synapses, duration, arrival, source, unit, arrival_copy, source_copy, bins):
     """Fill arrival, source and unit with the arrivals of sample b on the clocks of the neurons; returns how many."""
-    if synapses.delay.shape[0] > 1:  # dendritic
-        first, count = events.offsets[b], events.offsets[b + 1] - events.offsets[b]
-        for k in range(count):
-            arrival[k], source[k] = events.times[first + k], first + k
-    else:
-        count = ordered_arrivals(
-            events, b, synapses.delay[0], duration, arrival, source, arrival_copy, source_copy, bins
-        )
+    row = synapses.delay[0] if synapses.delay.shape[0] == 1 else np.zeros(1)  # dendritic: the clock has the delay
+    count = ordered_arrivals(events, b, row, duration, arrival, source, arrival_copy, source_copy, bins)
     for k in range(count):
         unit[k] = events.units[source[k]]
     return count
@@ -279,15 +259,14 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
     N = neurons.parameters.shape[0]
     want_peak = peaks.value.size > 0
     adaptive = neurons.parameters[:, JUMP].any()
-    longest = 0
-    for b in range(cursor // N, last):
-        longest = max(longest, events.offsets[b + 1] - events.offsets[b])
+    longest = longest_sample(events, cursor // N, last)
     arrival, arrival_copy, unit = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins, table, ends = np.empty(longest + 1, np.int64), np.empty((longest + 1, 6)), np.empty(N)
     x, hot = aligned(STATE_SIZE), np.empty(TILE, np.uint8)
-    own, spikes, place = np.empty((N, 4)), np.empty(N, np.int64), np.empty(N, np.int64)
-    log, author = np.empty((N * FIRST_ROOM, NUM_COLUMNS)), np.empty(N * FIRST_ROOM, np.int64)
+    own, spikes, start = np.empty((N, 4)), np.empty(N, np.int64), np.empty(N + 1, np.int64)
+    room = N * FIRST_ROOM
+    log, author, order = np.empty((room, NUM_COLUMNS)), np.empty(room, np.int64), np.empty(room, np.int64)
     sample_ends(synapses, neurons.duration, ends)
     for b in range(cursor // N, last):
         count = local_arrivals(
@@ -301,12 +280,15 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
             )  # fmt: skip
             if status != BUFFER_FULL:
                 break
-            log, author = np.empty((4 * log.shape[0], NUM_COLUMNS)), np.empty(4 * log.shape[0], np.int64)
+            room *= 4
+            log, author, order = np.empty((room, NUM_COLUMNS)), np.empty(room, np.int64), np.empty(room, np.int64)
         if status == BUDGET_EXCEEDED:
             return status, b * N + n, filled
         if filled + length > buffer.rows.shape[0]:
             return BUFFER_FULL, b * N, filled
-        by_author(log, author, length, spikes, place, buffer.rows[filled:])
+        group_by(length, author, start, order)
+        for m in range(length):
+            buffer.rows[filled + m] = log[order[m]]
         filled += length
         buffer.counts[b] = spikes
         if want_peak:

@@ -8,8 +8,8 @@ from math import inf
 
 import numpy as np
 
-from .arrivals import index_arrivals, locate
-from .backward import END, P_I, P_I_RELEASE, P_V, adjoint
+from .arrivals import group_by, index_arrivals, locate, longest_sample
+from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, new_segments, own_rows, peak_of
 from .flow import flow
 from .jit import kernel, sum_kernel
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
@@ -45,22 +45,6 @@ def boundaries(
 
 
 @kernel
-def by_arrival(number, before, count, first, order):
-    """Counting sort: order[first[k]:first[k + 1]] are the boundaries between arrival k - 1 and arrival k."""
-    first[: count + 2] = 0
-    for m in range(number):
-        first[before[m] + 1] += 1
-    for k in range(count + 1):
-        first[k + 1] += first[k]
-    for m in range(number):
-        order[first[before[m]]] = m
-        first[before[m]] += 1
-    for k in range(count + 1, 0, -1):
-        first[k] = first[k - 1]
-    first[0] = 0
-
-
-@kernel
 def carry(p, e_mem, e_syn, phi_s, grad, column):
     """The adjoint of all neurons (p_V, then p_I) back over an interval; grad[column:] += p_I = dL/dw of an arrival."""
     for n in range(TILE):
@@ -93,20 +77,17 @@ def sweep_backward(
     """
     N, tiles, inputs = neurons.parameters.shape[0], weights.shape[0], weights.shape[1]
     tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
-    with_peak = grad_peak.size > 0
     dendritic = synapses.delay.shape[0] > 1
     source_stride = 1 if synapses.delay.shape[1] > 1 else 0
-    longest, most, longest_train = 0, 0, 0
+    longest, most = longest_sample(events, first, last), 0
     for b in range(first, last):
-        longest = max(longest, events.offsets[b + 1] - events.offsets[b])
         most = max(most, buffer.counts[b].sum())
-        longest_train = max(longest_train, buffer.counts[b].max())
     arrival, arrival_copy, unit = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins, starts = np.empty(longest + 1, np.int64), np.empty(longest + 2, np.int64)
     index = np.empty(longest + 1, np.int64)
     table, ends = np.empty((longest + 1, 6)), np.empty(N)
-    segments = np.empty((longest_train + 1, 4))
+    segments = new_segments(buffer, first, last)
     capacity = 2 * (most + N)
     owner, before, order = np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     values, kept = np.empty((capacity, 3)), np.empty(capacity)
@@ -124,12 +105,9 @@ def sweep_backward(
             number = 0
             for n in range(tile * TILE, min((tile + 1) * TILE, N)):
                 spikes = buffer.counts[b, n]
-                rows = buffer.rows[row : row + spikes]
-                g_rows = grad_rows[row : row + spikes]
+                rows, g_rows = own_rows(row, spikes, buffer, grad_rows)
                 row += spikes
-                G_peak, peak_time, peak_slope = 0.0, 0.0, 0.0
-                if with_peak:
-                    G_peak, peak_time, peak_slope = grad_peak[b, n], peaks.time[b, n], peaks.slope[b, n]
+                G_peak, peak_time, peak_slope = peak_of(b, n, peaks, grad_peak)
                 if spikes == 0 and G_peak == 0.0:
                     continue
                 neuron = neurons.parameters[n]
@@ -154,7 +132,8 @@ def sweep_backward(
                             gradients.delay[0, unit[k] * source_stride] += G_peak * peak_slope
             if number == 0:
                 continue
-            by_arrival(number, before, count, starts, order)
+            # order[starts[k]:starts[k + 1]]: the boundaries between arrival k - 1 and arrival k
+            group_by(number, before, starts[: count + 2], order)
             p[:] = 0.0
             for k in range(count - 1, -1, -1):
                 column = (tile * inputs + unit[k]) * TILE
