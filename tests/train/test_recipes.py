@@ -39,6 +39,7 @@ def test_overrides():
         ("model.layers.0", 3, "--model.layers.0 3"),
         ("train.epochs", 0, "train.epochs is 0; it must be > 0"),
         ("train.lr.weight", -1, "train.lr.weight is -1.0; it must be >= 0"),
+        ("train.drop", 1, "train.drop is 1.0; it must be below 1"),
         ("train.optimizer", "sgd", "train.optimizer is 'sgd'; choose one of adam, adamw"),
         ("loss.name", "mse", "loss.name is 'mse'; choose one of"),
         ("loss.name", "readout", "loss 'readout' goes with an 'li' layer"),

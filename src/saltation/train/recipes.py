@@ -97,6 +97,8 @@ def check_config(config: Config) -> None:
     for key in NOT_NEGATIVE:
         if not OmegaConf.select(tree, key) >= 0:
             raise ValueError(f"{key} is {OmegaConf.select(tree, key)}; it must be >= 0")
+    if config.train.drop >= 1:
+        raise ValueError(f"train.drop is {config.train.drop}; it must be below 1, or no input spike is left")
     if config.train.starts > 1 and config.train.start_epochs > config.train.epochs:
         raise ValueError(
             f"train.start_epochs is {config.train.start_epochs}; it must not exceed train.epochs, {config.train.epochs}"
