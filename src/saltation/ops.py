@@ -22,7 +22,7 @@ from .kernels.bins import Delays, Grid, make_grid, split_delays
 from .kernels.forward import lif_forward
 from .kernels.jit import announce_compilation
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
-from .kernels.sweep import by_input, by_neuron, sweep_forward
+from .kernels.sweep import by_input, by_neuron, share_taus, sweep_forward
 from .kernels.sweep_backward import sweep_backward
 
 MAX_BLOCKS = 8
@@ -114,12 +114,12 @@ class Plan(NamedTuple):
 
 def _plan(events: layout.Events, synapses: layout.Synapses, neurons: layout.Neurons, want_peak: bool) -> Plan:
     """The fastest kernels that can do it."""
-    taus = neurons.parameters[:, : layout.TAU_ADAPT + 1]
-    if (taus != taus[0]).any():
-        return Plan()
     if min(synapses.delay.shape) == 1:
         return Plan(tiles=by_input(synapses.weight))
-    grid = None if want_peak else make_grid(events, neurons.duration, taus[0, layout.TAU_MEM], taus[0, layout.TAU_SYN])
+    if want_peak or not share_taus(neurons.parameters):
+        return Plan()
+    tau_mem, tau_syn = neurons.parameters[0, : layout.TAU_SYN + 1]
+    grid = make_grid(events, neurons.duration, tau_mem, tau_syn)
     return Plan() if grid is None else Plan(grid=grid, delays=split_delays(synapses.delay, grid))
 
 
@@ -230,14 +230,16 @@ class _LIF(torch.autograd.Function):
 
         _, want_times, _, want_delay, want_neurons, *_ = ctx.needs_input_grad
         with_taus = ctx.setting.with_taus and want_neurons
-        plan = Plan() if with_taus else _plan(events, synapses, packed, ctx.setting.want_peak)
+        plan = _plan(events, synapses, packed, ctx.setting.want_peak)
+        if with_taus and plan.grid is not None:
+            plan = Plan()  # only the sums over single arrivals know them
 
         def run(first: int, last: int, gradients: layout.Gradients) -> None:
             span = packed, first, last, buffer, bounds[first], grad_rows
             min_slope = ctx.setting.min_slope
             if plan.tiles is not None:
                 tiles, want = plan.tiles, want_times or want_delay
-                sweep_backward(events, synapses, tiles, *span, peaks, G_peak, min_slope, want, gradients)
+                sweep_backward(events, synapses, tiles, *span, peaks, G_peak, min_slope, want, with_taus, gradients)
             elif plan.grid is not None:
                 binned_backward(events, synapses, plan.grid, plan.delays, *span, min_slope, want_times, gradients)
             else:

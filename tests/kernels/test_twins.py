@@ -77,11 +77,14 @@ def test_layer(case):
             np.testing.assert_allclose(left / scale, right / scale, atol=tolerance, err_msg=name)
 
 
-def shared(seed, delay, subtract, refractory, jump, N=137):
-    """A problem for the event-major kernels: more neurons than one tile, the same time constants for all."""
+def shared(seed, delay, subtract, refractory, jump, N=137, alike=True):
+    """A problem for the event-major kernels: more neurons than one tile, the same time constants for all or not."""
     events, synapses, neurons = problem(seed, delay, subtract, refractory, jump)
     rng = np.random.default_rng(seed)
     parameters = np.repeat(neurons.parameters[:1], N, axis=0)
+    if not alike:
+        parameters[:, : L.TAU_ADAPT + 1] *= rng.uniform(0.5, 2.0, (N, 3))
+        parameters[:3, L.TAU_SYN] = parameters[:3, L.TAU_MEM] * (1.0, 1.0 + 1e-9, 0.97)
     parameters[:, L.THRESHOLD] = rng.uniform(0.3, 0.6, N)
     parameters[:, L.JUMP] = jump * rng.uniform(0.5, 1, N)
     parameters[:, L.V_RESET] = rng.uniform(-0.3, 0.2, N)
@@ -95,8 +98,9 @@ SHARED_CASES = [case for case in CASES if case[0] != "synaptic"]
 
 @pytest.mark.parametrize("case", range(len(SHARED_CASES)))
 @pytest.mark.parametrize("want_peak", [False, True])
-def test_event_major_equals_neuron_major(case, want_peak):
-    events, synapses, neurons = shared(case, *SHARED_CASES[case])
+@pytest.mark.parametrize(("alike", "with_taus"), [(True, False), (True, True), (False, True)])
+def test_event_major_equals_neuron_major(case, want_peak, alike, with_taus):
+    events, synapses, neurons = shared(case, *SHARED_CASES[case], alike=alike)
     B, N = 3, 137
     weights = sweep.by_input(synapses.weight)
     arguments, room = (events, synapses, neurons), {"capacity": 220_000, "want_peak": want_peak}
@@ -119,30 +123,31 @@ def test_event_major_equals_neuron_major(case, want_peak):
     rng = np.random.default_rng(case)
     grad_rows, grad_peak = rng.normal(size=S), rng.normal(size=peaks.value.shape)
     totals = []
-    for kernel, extra, kept, kept_peaks, last, weight in [
-        (backward.lif_backward, (), buffer, peaks, False, synapses.weight),
-        (sweep_backward.sweep_backward, (weights,), swept, peaks_swept, True, weights),
+    for kernel, extra, kept, kept_peaks, wants, weight in [
+        (backward.lif_backward, (), buffer, peaks, (with_taus,), synapses.weight),
+        (sweep_backward.sweep_backward, (weights,), swept, peaks_swept, (True, with_taus), weights),
     ]:
         total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
         head = (events, synapses, *extra, neurons, 0, B)
-        kernel(*head, kept, 0, grad_rows, kept_peaks, grad_peak, 0.0, last, total)
+        kernel(*head, kept, 0, grad_rows, kept_peaks, grad_peak, 0.0, *wants, total)
         totals.append(total)
     ours = totals[1]._replace(weight=sweep.by_neuron(totals[1].weight, N))
-    trained = [L.TAU_ADAPT, L.THRESHOLD, L.JUMP, L.V_RESET, L.REFRACTORY]
     for name, left, right in zip(L.Gradients._fields, ours, totals[0], strict=True):
-        if name == "parameters":
-            left, right = left[:, trained], right[:, trained]
+        if name == "parameters" and not with_taus:
+            left, right = left[:, L.TAU_ADAPT :], right[:, L.TAU_ADAPT :]
         scale = np.abs(right).max() + 1e-3
         np.testing.assert_allclose(left / scale, right / scale, atol=1e-9, err_msg=name)
 
 
 @pytest.mark.parametrize("length", [300.0, 1e3, 1e4, 1e6])
 @pytest.mark.parametrize("jump", [0.0, 0.4])
-def test_event_major_after_long_silence(length, jump):
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_event_major_after_long_silence(length, jump, spread):
     """Spikes before an interval at whose end nothing is left of the potential."""
     events = L.Events(np.array([1.0, 1.1, length]), np.array([0, 1, 0]), np.array([0, 3]))
     synapses = L.Synapses(np.array([[3.0, 4.0], [2.5, 6.0], [0.2, 0.1]]), np.zeros((1, 1)))
     parameters = np.tile([2.0, 1.0, 3.0, 1.0, jump, 0.0, 0.0], (3, 1))
+    parameters[:, : L.TAU_ADAPT + 1] += spread * np.arange(3)[:, None]
     neurons = L.Neurons(parameters, False, True, 2 * length)
     arguments = events, synapses, neurons
     status, buffer, _ = simulate(forward.lif_forward, *arguments, want_peak=False)

@@ -29,6 +29,16 @@ SMALL = 0.0625
 
 
 @kernel
+def h_series(d):
+    """(1 - e^{-d})/d for 0 <= d < SMALL."""
+    d_2 = d * d
+    return (
+        (1.0 - 1 / 2 * d + d_2 * (1 / 6 - 1 / 24 * d))
+        + d_2 * d_2 * ((1 / 120 - 1 / 720 * d) + d_2 * (1 / 5040 - 1 / 40320 * d) + 1 / 362880 * d_2 * d_2)
+    )  # fmt: skip
+
+
+@kernel
 def flow(s, tau_mem, tau_syn):
     """e^{-s/tau_mem}, e^{-s/tau_syn} and phi(s), from two transcendental functions where they are close.
 
@@ -39,15 +49,12 @@ def flow(s, tau_mem, tau_syn):
     d = abs(x - y)
     z = min(x, y)
     if max(x, y) < SMALL:
-        z_2, d_2 = z * z, d * d
+        z_2 = z * z
         slow = (
             (1.0 - z + z_2 * (1 / 2 - 1 / 6 * z))
             + z_2 * z_2 * ((1 / 24 - 1 / 120 * z) + z_2 * (1 / 720 - 1 / 5040 * z) + 1 / 40320 * z_2 * z_2)
         )  # fmt: skip
-        h = (
-            (1.0 - 1 / 2 * d + d_2 * (1 / 6 - 1 / 24 * d))
-            + d_2 * d_2 * ((1 / 120 - 1 / 720 * d) + d_2 * (1 / 5040 - 1 / 40320 * d) + 1 / 362880 * d_2 * d_2)
-        )  # fmt: skip
+        h = h_series(d)
         fast = slow * (1.0 - d * h)
         value = x * slow * h
     else:

@@ -1,4 +1,4 @@
-"""The forward pass, event by event, for neurons that share their order of arrivals and their time constants.
+"""The forward pass, event by event, for neurons that share their order of arrivals.
 
 With dendritic delays every neuron keeps a clock of its own, late by its delay: on it the arrivals are the input spikes
 themselves, the sample ends earlier, and spike times are local.
@@ -28,18 +28,29 @@ from .layout import (
     TAU_SYN,
     THRESHOLD,
 )
+from .tile import (
+    FACTORS_SIZE,
+    OWN_ADAPT,
+    OWN_MEM,
+    OWN_PHI,
+    OWN_SYN,
+    PHI_MAX,
+    RATE_MEM,
+    TILE,
+    aligned,
+    own_flow,
+    set_rates,
+)
 
-# So many neurons go through a sample together, padded where there are fewer. A constant, so that the compiler knows
-# that no two rows of the state overlap; small enough for the weights of a tile, one row an input, to stay in the cache.
-TILE = 128
-# After an interval in which e^{-s/tau_mem} is smaller, V at its end says nothing about V before: all are looked at.
-UNDERFLOW = 1e-200
+# After an interval longer than so many tau_mem, V at its end says nothing about V before: all are looked at.
+LONG = 300.0
 # The flags of one group make one 64-bit word.
 GROUP = 8
 # The state of a tile: V, I, a; the same after an interval (the two change places with every interval); and levels.
 STATE_A, STATE_B, LEVEL, STATE_SIZE = 0, 3 * TILE, 6 * TILE, 7 * TILE
 # Columns of the table of intervals
-E_MEM, E_SYN, PHI, E_ADAPT, KEEP, CAP = range(6)
+E_MEM, E_SYN, PHI, E_ADAPT, CAP = range(5)
+NUM_SHARED = 5
 # What only the scalar path needs, per neuron
 RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
 FIRST_ROOM = 64  # spikes of a neuron in a sample for which there is room at first, on average
@@ -96,19 +107,37 @@ def _passes(before, after):
             any_hot |= reached
         return any_hot
 
-    return pass_plain, pass_adaptive
+    @kernel
+    def pass_own(s, x, weight, hot, factors):
+        """As pass_adaptive, for neurons with time constants of their own; factors: `tile.own_flow` of s."""
+        any_hot = False
+        for n in range(TILE):
+            v, i, a_before = x[V + n], x[I + n], x[a + n]
+            e_mem, cap = factors[OWN_MEM + n], min(s * factors[RATE_MEM + n], factors[PHI_MAX + n])
+            v_after, a_after = v * e_mem + i * factors[OWN_PHI + n], a_before * factors[OWN_ADAPT + n]
+            x[V_next + n] = v_after
+            x[I_next + n] = i * factors[OWN_SYN + n] + weight[n]
+            x[a_next + n] = a_after
+            L = x[LEVEL + n] + (a_after if a_after < a_before else a_before)
+            decayed = L * e_mem if L > 0.0 else L
+            pull = -i * cap if i < 0.0 else 0.0
+            reached = v_after + pull + ROUNDING * (abs(v) + abs(i) * cap + abs(a_before)) >= decayed
+            hot[n] = reached
+            any_hot |= reached
+        return any_hot
+
+    return pass_plain, pass_adaptive, pass_own
 
 
-plain_A_to_B, adaptive_A_to_B = _passes(STATE_A, STATE_B)
-plain_B_to_A, adaptive_B_to_A = _passes(STATE_B, STATE_A)
+plain_A_to_B, adaptive_A_to_B, own_A_to_B = _passes(STATE_A, STATE_B)
+plain_B_to_A, adaptive_B_to_A, own_B_to_A = _passes(STATE_B, STATE_A)
 
 
 @kernel
-def aligned(size):
-    """An array of `size` float64 that starts at a cache line."""
-    buffer = np.empty(size + 8)
-    skip = -(buffer.ctypes.data // 8) % 8
-    return buffer[skip : skip + size]
+def share_taus(parameters):
+    """Whether all neurons have the same time constants."""
+    taus = parameters[:, : TAU_ADAPT + 1]
+    return (taus == taus[0]).all()
 
 
 @kernel
@@ -122,7 +151,7 @@ def watch_level(t, release, threshold, peak, want_peak):
 
 @kernel
 def intervals(count, arrival, duration, neuron, adaptive, table):
-    """What all neurons share of each interval, from one arrival to the next: fills the rows of table (count + 1, 6)."""
+    """What neurons alike share of each interval, from one arrival to the next: fills table (count + 1, NUM_SHARED)."""
     tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
     phi_max = largest_phi(tau_mem, tau_syn)
     t = 0.0
@@ -132,24 +161,27 @@ def intervals(count, arrival, duration, neuron, adaptive, table):
         row = table[k]
         row[E_MEM], row[E_SYN], row[PHI] = flow(s, tau_mem, tau_syn)
         row[E_ADAPT] = exp(-s / tau_adapt) if adaptive else 1.0
-        row[KEEP], row[CAP] = max(1.0 - s / tau_mem, 0.0), min(s / tau_mem, phi_max)
+        row[CAP] = min(s / tau_mem, phi_max)
         t = t_next
 
 
 @kernel
 def sweep_tile(
-    count, arrival, unit, table, weights, first, neurons, ends, want_peak, adaptive, x, hot, own, spikes, log, author,
-    length, budget,
+    count, arrival, unit, table, weights, first, neurons, ends, want_peak, adaptive, alike, x, factors, hot, own,
+    spikes, log, author, length, budget,
 ):  # fmt: skip
     """The neurons of one tile, from `first` on, through one sample; returns (status, neuron, length).
 
     arrival (count,) sorted times, unit (count,) their inputs, table: their `intervals`, weights (M + 1, TILE) the rows
     of the tile, the last of zeros. ends (N,): when the sample ends on each neuron's clock. adaptive: whether a can
-    differ from 0. x (STATE_SIZE,), hot (TILE,): scratch. own (N, 4) and spikes (N,) are filled; rows of spikes are
-    appended to log (room, columns), author (room,) says whose they are, `length` of them are there.
+    differ from 0. alike: whether the neurons share their time constants. x (STATE_SIZE,), factors (FACTORS_SIZE,), hot
+    (TILE,): scratch. own (N, 4) and spikes (N,) are filled; rows of spikes are appended to log (room, columns), author
+    (room,) says whose they are, `length` of them are there.
     """
     N = min(TILE, neurons.parameters.shape[0] - first)
-    phi_max = largest_phi(neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN])
+    set_rates(neurons.parameters[first : first + N], factors)
+    largest_rate = factors[RATE_MEM : RATE_MEM + N].max()
+    bits = factors.view(np.int64)
     words = hot.view(np.uint64)
     last_row = np.zeros(N, np.int64)
     x[:LEVEL], x[LEVEL:] = 0.0, inf
@@ -165,7 +197,13 @@ def sweep_tile(
         weight = weights[unit[k] if k < count else weights.shape[0] - 1]
         interval = table[k]
         before, after = (STATE_A, STATE_B) if k % 2 == 0 else (STATE_B, STATE_A)
-        if adaptive:
+        if not alike:
+            own_flow(t_next - t, factors, bits, adaptive)
+            if k % 2 == 0:
+                any_hot = own_A_to_B(t_next - t, x, weight, hot, factors)
+            else:
+                any_hot = own_B_to_A(t_next - t, x, weight, hot, factors)
+        elif adaptive:
             if k % 2 == 0:
                 any_hot = adaptive_A_to_B(x, weight, hot, interval)
             else:
@@ -174,15 +212,19 @@ def sweep_tile(
             any_hot = plain_A_to_B(x, weight, hot, interval)
         else:
             any_hot = plain_B_to_A(x, weight, hot, interval)
-        if interval[E_MEM] < UNDERFLOW:
+        if (t_next - t) * largest_rate > LONG:
             hot[:] = True
             any_hot = True
         for g in range(words.size if any_hot else 0):
             if words[g] == 0:
                 continue
             for m in range(GROUP * g, min(GROUP * (g + 1), N)):
+                if hot[m] == 0:
+                    continue
                 V, I, a = x[before + m], x[before + TILE + m], x[before + 2 * TILE + m]
-                if hot[m] == 0 or not reaches(V, I, a, x[LEVEL + m], interval[KEEP], interval[CAP], interval[E_ADAPT]):
+                phi_max, decay = factors[PHI_MAX + m], (t_next - t) * factors[RATE_MEM + m]
+                e_adapt = interval[E_ADAPT] if alike else factors[OWN_ADAPT + m]
+                if not reaches(V, I, a, x[LEVEL + m], max(1.0 - decay, 0.0), min(decay, phi_max), e_adapt):
                     continue
                 n = first + m
                 end = min(t_next, ends[n])
@@ -214,8 +256,8 @@ def sweep_tile(
 
 @kernel
 def sweep_sample(
-    count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, x, hot, own, spikes, log, author,
-    budget,
+    count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, alike, x, factors, hot, own, spikes, log,
+    author, budget,
 ):  # fmt: skip
     """All neurons through one sample, tile by tile; as sweep_tile, weights (tiles, M + 1, TILE).
 
@@ -224,8 +266,8 @@ def sweep_sample(
     length = 0
     for tile in range(weights.shape[0]):
         status, n, length = sweep_tile(
-            count, arrival, unit, table, weights[tile], tile * TILE, neurons, ends, want_peak, adaptive,
-            x, hot, own, spikes, log, author, length, budget,
+            count, arrival, unit, table, weights[tile], tile * TILE, neurons, ends, want_peak, adaptive, alike,
+            x, factors, hot, own, spikes, log, author, length, budget,
         )  # fmt: skip
         if status != DONE:
             return status, n, length
@@ -251,19 +293,19 @@ def local_arrivals(events, b, synapses, duration, arrival, source, unit, arrival
 
 @kernel
 def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As forward.lif_forward, for delays of shape (1, 1), (1, M) or (N, 1) and time constants shared by all neurons.
+    """As forward.lif_forward, for delays of shape (1, 1), (1, M) or (N, 1).
 
     weights (tiles, M + 1, TILE): `by_input` of the weights. `cursor` always stands at the start of a sample. With
     dendritic delays the times in `buffer` and `peaks` are those on the neurons' own clocks.
     """
     N = neurons.parameters.shape[0]
     want_peak = peaks.value.size > 0
-    adaptive = neurons.parameters[:, JUMP].any()
+    adaptive, alike = neurons.parameters[:, JUMP].any(), share_taus(neurons.parameters)
     longest = longest_sample(events, cursor // N, last)
     arrival, arrival_copy, unit = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    bins, table, ends = np.empty(longest + 1, np.int64), np.empty((longest + 1, 6)), np.empty(N)
-    x, hot = aligned(STATE_SIZE), np.empty(TILE, np.uint8)
+    bins, table, ends = np.empty(longest + 1, np.int64), np.empty((longest + 1, NUM_SHARED)), np.empty(N)
+    x, factors, hot = aligned(STATE_SIZE), aligned(FACTORS_SIZE), np.empty(TILE, np.uint8)
     own, spikes, start = np.empty((N, 4)), np.empty(N, np.int64), np.empty(N + 1, np.int64)
     room = N * FIRST_ROOM
     log, author, order = np.empty((room, NUM_COLUMNS)), np.empty(room, np.int64), np.empty(room, np.int64)
@@ -272,11 +314,12 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
         count = local_arrivals(
             events, b, synapses, neurons.duration, arrival, source, unit, arrival_copy, source_copy, bins
         )
-        intervals(count, arrival, neurons.duration, neurons.parameters[0], adaptive, table)
+        if alike:
+            intervals(count, arrival, neurons.duration, neurons.parameters[0], adaptive, table)
         while True:
             status, n, length = sweep_sample(
-                count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, x, hot, own, spikes, log,
-                author, budget,
+                count, arrival, unit, table, weights, neurons, ends, want_peak, adaptive, alike, x, factors, hot, own,
+                spikes, log, author, budget,
             )  # fmt: skip
             if status != BUFFER_FULL:
                 break

@@ -10,10 +10,28 @@ import numpy as np
 
 from .arrivals import group_by, index_arrivals, locate, longest_sample
 from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, new_segments, own_rows, peak_of
-from .flow import flow
+from .flow import flow, phi_gradient
 from .jit import kernel, sum_kernel
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
-from .sweep import E_MEM, E_SYN, PHI, TILE, aligned, intervals, local_arrivals, sample_ends
+from .sweep import E_MEM, E_SYN, NUM_SHARED, PHI, intervals, local_arrivals, sample_ends, share_taus
+from .tile import (
+    FACTORS_SIZE,
+    OWN_MEM,
+    OWN_PHI,
+    OWN_PHI_MEM,
+    OWN_PHI_SYN,
+    OWN_SYN,
+    RATE_MEM,
+    RATE_SYN,
+    TILE,
+    aligned,
+    own_flow,
+    own_flow_gradient,
+    set_rates,
+)
+
+# The adjoint of a tile, p_V and p_I; its derivatives with respect to tau_mem and tau_syn, as far as they are not 0.
+ADJOINT_V, ADJOINT_I, V_BY_MEM, I_BY_MEM, I_BY_SYN, ADJOINT_SIZE = (TILE * row for row in range(6))
 
 
 @kernel
@@ -46,37 +64,72 @@ def boundaries(
 
 @kernel
 def carry(p, e_mem, e_syn, phi_s, grad, column):
-    """The adjoint of all neurons (p_V, then p_I) back over an interval; grad[column:] += p_I = dL/dw of an arrival."""
+    """The adjoint of all neurons back over an interval; grad[column:] += p_I = dL/dw of an arrival."""
     for n in range(TILE):
-        p_V, p_I = p[n], p[TILE + n]
+        p_V, p_I = p[ADJOINT_V + n], p[ADJOINT_I + n]
         p_I = p_I * e_syn + p_V * phi_s
-        p[n] = p_V * e_mem
-        p[TILE + n] = p_I
+        p[ADJOINT_V + n] = p_V * e_mem
+        p[ADJOINT_I + n] = p_I
         grad[column + n] += p_I
 
 
-@sum_kernel
-def time_gradient(p, weights, column, tau_mem, tau_syn):
-    """dL/dt of an arrival at all neurons: sum_n w_n (p_I/tau_syn - p_V/tau_mem)."""
-    total_V, total_I = 0.0, 0.0
+@kernel
+def carry_own(s, p, factors, grad, column):
+    """As carry, over an interval of length s with time constants of each neuron's own; and the derivatives of p."""
     for n in range(TILE):
-        total_V += weights[column + n] * p[n]
-        total_I += weights[column + n] * p[TILE + n]
-    return total_I / tau_syn - total_V / tau_mem
+        e_mem, e_syn, phi_s = factors[OWN_MEM + n], factors[OWN_SYN + n], factors[OWN_PHI + n]
+        rate_mem, rate_syn = factors[RATE_MEM + n], factors[RATE_SYN + n]
+        p_V, p_I, V_by_mem = p[ADJOINT_V + n], p[ADJOINT_I + n], p[V_BY_MEM + n]
+        p[I_BY_MEM + n] = p[I_BY_MEM + n] * e_syn + V_by_mem * phi_s + p_V * factors[OWN_PHI_MEM + n]
+        p[I_BY_SYN + n] = (p[I_BY_SYN + n] + p_I * s * rate_syn * rate_syn) * e_syn + p_V * factors[OWN_PHI_SYN + n]
+        p[V_BY_MEM + n] = (V_by_mem + p_V * s * rate_mem * rate_mem) * e_mem
+        p[ADJOINT_V + n] = p_V * e_mem
+        p_I = p_I * e_syn + p_V * phi_s
+        p[ADJOINT_I + n] = p_I
+        grad[column + n] += p_I
+
+
+@kernel
+def add_taus(p, weights, column, grad_taus):
+    """grad_taus (2 TILE,) += dL/dtau_mem and dL/dtau_syn, each w times the derivative of p_I at an arrival."""
+    for n in range(TILE):
+        grad_taus[n] += weights[column + n] * p[I_BY_MEM + n]
+        grad_taus[TILE + n] += weights[column + n] * p[I_BY_SYN + n]
+
+
+@kernel
+def set_adjoint(n, s, p_V, p_I, tau_mem, tau_syn, with_taus, p):
+    """The adjoint of neuron n where it is (p_V, p_I) a time s later."""
+    e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
+    p[ADJOINT_V + n], p[ADJOINT_I + n] = p_V * e_mem, p_I * e_syn + p_V * phi_s
+    if with_taus:
+        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+        p[V_BY_MEM + n], p[I_BY_MEM + n] = p_V * e_mem * s / (tau_mem * tau_mem), p_V * phi_mem
+        p[I_BY_SYN + n] = p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn)
+
+
+@sum_kernel
+def time_gradient(p, weights, column, factors):
+    """dL/dt of an arrival at all neurons: sum_n w_n (p_I/tau_syn - p_V/tau_mem)."""
+    total = 0.0
+    for n in range(TILE):
+        flow_n = p[ADJOINT_I + n] * factors[RATE_SYN + n] - p[ADJOINT_V + n] * factors[RATE_MEM + n]
+        total += weights[column + n] * flow_n
+    return total
 
 
 @kernel
 def sweep_backward(
     events, synapses, weights, neurons, first, last, buffer, row_offset, grad_rows, peaks, grad_peak, min_slope,
-    want_times, gradients,
+    want_times, with_taus, gradients,
 ):  # fmt: skip
-    """As backward.lif_backward for what sweep_forward can do, without the gradients of tau_mem and tau_syn.
+    """As backward.lif_backward for what sweep_forward can do.
 
     weights as for sweep_forward; gradients.weight has the same shape here. want_times: whether gradients of event times
-    and of delays are wanted.
+    and of delays are wanted; with_taus: those of tau_mem and tau_syn.
     """
     N, tiles, inputs = neurons.parameters.shape[0], weights.shape[0], weights.shape[1]
-    tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
+    own = with_taus or not share_taus(neurons.parameters)
     dendritic = synapses.delay.shape[0] > 1
     source_stride = 1 if synapses.delay.shape[1] > 1 else 0
     longest, most = longest_sample(events, first, last), 0
@@ -86,12 +139,13 @@ def sweep_backward(
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins, starts = np.empty(longest + 1, np.int64), np.empty(longest + 2, np.int64)
     index = np.empty(longest + 1, np.int64)
-    table, ends = np.empty((longest + 1, 6)), np.empty(N)
+    table, ends = np.empty((longest + 1, NUM_SHARED)), np.empty(N)
     segments = new_segments(buffer, first, last)
     capacity = 2 * (most + N)
     owner, before, order = np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     values, kept = np.empty((capacity, 3)), np.empty(capacity)
-    p = aligned(2 * TILE)
+    p, factors, grad_taus = aligned(ADJOINT_SIZE), aligned(FACTORS_SIZE), aligned(2 * TILE)
+    bits = factors.view(np.int64)
     flat_weights, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
     sample_ends(synapses, neurons.duration, ends)
     row = row_offset
@@ -99,11 +153,13 @@ def sweep_backward(
         count = local_arrivals(
             events, b, synapses, neurons.duration, arrival, source, unit, arrival_copy, source_copy, bins
         )
-        intervals(count, arrival, neurons.duration, neurons.parameters[0], False, table)
+        if not own:
+            intervals(count, arrival, neurons.duration, neurons.parameters[0], False, table)
         index_arrivals(count, arrival, neurons.duration, index)
         for tile in range(tiles):
-            number = 0
-            for n in range(tile * TILE, min((tile + 1) * TILE, N)):
+            number, start, stop = 0, tile * TILE, min((tile + 1) * TILE, N)
+            set_rates(neurons.parameters[start:stop], factors)
+            for n in range(start, stop):
                 spikes = buffer.counts[b, n]
                 rows, g_rows = own_rows(row, spikes, buffer, grad_rows)
                 row += spikes
@@ -112,11 +168,11 @@ def sweep_backward(
                     continue
                 neuron = neurons.parameters[n]
                 last_counts = adjoint(
-                    neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, False, segments,
-                    gradients.parameters[n],
+                    neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, with_taus,
+                    segments, gradients.parameters[n],
                 )  # fmt: skip
                 number = boundaries(
-                    n - tile * TILE, rows, segments, last_counts, neuron[REFRACTORY], count, arrival,
+                    n - start, rows, segments, last_counts, neuron[REFRACTORY], count, arrival,
                     neurons.duration, index, number, owner, values, before,
                 )  # fmt: skip
                 if dendritic:  # the neuron's clock moves with its delay, and what it shows moves along
@@ -134,20 +190,31 @@ def sweep_backward(
                 continue
             # order[starts[k]:starts[k + 1]]: the boundaries between arrival k - 1 and arrival k
             group_by(number, before, starts[: count + 2], order)
-            p[:] = 0.0
+            p[:], grad_taus[:] = 0.0, 0.0
             for k in range(count - 1, -1, -1):
                 column = (tile * inputs + unit[k]) * TILE
                 for m in range(starts[k + 1], starts[k + 2]):
                     kept[m] = grad_weight[column + owner[order[m]]]
-                carry(p, table[k + 1, E_MEM], table[k + 1, E_SYN], table[k + 1, PHI], grad_weight, column)
+                if own:
+                    s = (arrival[k + 1] if k + 1 < count else neurons.duration) - arrival[k]
+                    own_flow(s, factors, bits, False)
+                    own_flow_gradient(s, factors)
+                    carry_own(s, p, factors, grad_weight, column)
+                else:
+                    carry(p, table[k + 1, E_MEM], table[k + 1, E_SYN], table[k + 1, PHI], grad_weight, column)
                 for m in range(starts[k + 1], starts[k + 2]):
                     n = owner[order[m]]
                     time, p_V, p_I = values[order[m]]
-                    e_mem, e_syn, phi_s = flow(time - arrival[k], tau_mem, tau_syn)
-                    p[n], p[TILE + n] = p_V * e_mem, p_I * e_syn + p_V * phi_s
-                    grad_weight[column + n] = kept[m] + p[TILE + n]
+                    neuron = neurons.parameters[start + n]
+                    set_adjoint(n, time - arrival[k], p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], own, p)
+                    grad_weight[column + n] = kept[m] + p[ADJOINT_I + n]
+                if with_taus:
+                    add_taus(p, flat_weights, column, grad_taus)
                 if want_times:
-                    grad_t = time_gradient(p, flat_weights, column, tau_mem, tau_syn)
+                    grad_t = time_gradient(p, flat_weights, column, factors)
                     gradients.times[source[k]] += grad_t
                     if not dendritic:
                         gradients.delay[0, unit[k] * source_stride] += grad_t
+            for n in range(start, stop if with_taus else start):
+                gradients.parameters[n, TAU_MEM] += grad_taus[n - start]
+                gradients.parameters[n, TAU_SYN] += grad_taus[TILE + n - start]
