@@ -46,8 +46,9 @@ from .tile import (
 LONG = 300.0
 # The flags of one group make one 64-bit word.
 GROUP = 8
-# The state of a tile: V, I, a; the same after an interval (the two change places with every interval); and levels.
-STATE_A, STATE_B, LEVEL, STATE_SIZE = 0, 3 * TILE, 6 * TILE, 7 * TILE
+# The state of a tile: V, I, a; the same after an interval (the two change places with every interval); levels; and the
+# highest V at the end of an interval.
+STATE_A, STATE_B, LEVEL, BEST, STATE_SIZE = 0, 3 * TILE, 6 * TILE, 7 * TILE, 8 * TILE
 # Columns of the table of intervals
 E_MEM, E_SYN, PHI, E_ADAPT, CAP = range(5)
 NUM_SHARED = 5
@@ -166,6 +167,40 @@ def intervals(count, arrival, duration, neuron, adaptive, table):
 
 
 @kernel
+def one_pass(k, s, x, weight, hot, interval, factors, adaptive, alike):
+    """The pass that fits, over interval k of length s; the state is at A before even k."""
+    if not alike:
+        own_flow(s, factors, factors.view(np.int64), adaptive)
+        if k % 2 == 0:
+            return own_A_to_B(s, x, weight, hot, factors)
+        return own_B_to_A(s, x, weight, hot, factors)
+    if adaptive:
+        if k % 2 == 0:
+            return adaptive_A_to_B(x, weight, hot, interval)
+        return adaptive_B_to_A(x, weight, hot, interval)
+    if k % 2 == 0:
+        return plain_A_to_B(x, weight, hot, interval)
+    return plain_B_to_A(x, weight, hot, interval)
+
+
+@kernel
+def highest_ends(count, arrival, unit, table, weights, duration, adaptive, alike, x, factors, hot):
+    """x[BEST:]: the largest V at the end of an interval, if no neuron spikes. The peak is not lower, so that later only
+    the few intervals that may hold a higher one are looked at.
+    """
+    t = 0.0
+    for k in range(count + 1):
+        t_next = arrival[k] if k < count else duration
+        weight = weights[unit[k] if k < count else weights.shape[0] - 1]
+        one_pass(k, t_next - t, x, weight, hot, table[k], factors, adaptive, alike)
+        after = STATE_B if k % 2 == 0 else STATE_A
+        for n in range(TILE):
+            V, best = x[after + n], x[BEST + n]
+            x[BEST + n] = V if best < V else best
+        t = t_next
+
+
+@kernel
 def sweep_tile(
     count, arrival, unit, table, weights, first, neurons, ends, want_peak, adaptive, alike, x, factors, hot, own,
     spikes, log, author, length, budget,
@@ -179,36 +214,29 @@ def sweep_tile(
     (room,) says whose they are, `length` of them are there.
     """
     N = min(TILE, neurons.parameters.shape[0] - first)
-    set_rates(neurons.parameters[first : first + N], factors)
+    set_rates(neurons.parameters[first : first + N], alike, factors)
     largest_rate = factors[RATE_MEM : RATE_MEM + N].max()
-    bits = factors.view(np.int64)
     words = hot.view(np.uint64)
     last_row = np.zeros(N, np.int64)
-    x[:LEVEL], x[LEVEL:] = 0.0, inf
+    x[:] = 0.0
+    if want_peak and not neurons.spiking and (ends == neurons.duration).all():
+        highest_ends(count, arrival, unit, table, weights, neurons.duration, adaptive, alike, x, factors, hot)
+    x[:LEVEL], x[LEVEL:BEST] = 0.0, inf
     for m in range(N):
         n = first + m
         threshold = neurons.parameters[n, THRESHOLD]
-        spikes[n] = 0
-        own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = 0.0, -threshold, 0.0, 0.0
-        x[LEVEL + m] = watch_level(0.0, 0.0, threshold, -threshold, want_peak)
+        spikes[n], peak = 0, x[BEST + m] * (1.0 - ROUNDING) - threshold
+        own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = 0.0, peak, 0.0, 0.0
+        x[LEVEL + m] = watch_level(0.0, 0.0, threshold, peak, want_peak)
     t = 0.0
     for k in range(count + 1):
         t_next = arrival[k] if k < count else neurons.duration
         weight = weights[unit[k] if k < count else weights.shape[0] - 1]
-        interval = table[k]
         before, after = (STATE_A, STATE_B) if k % 2 == 0 else (STATE_B, STATE_A)
-        if not alike:
-            own_flow(t_next - t, factors, bits, adaptive)
-            if k % 2 == 0:
-                any_hot = own_A_to_B(t_next - t, x, weight, hot, factors)
-            else:
-                any_hot = own_B_to_A(t_next - t, x, weight, hot, factors)
-        elif adaptive:
-            if k % 2 == 0:
-                any_hot = adaptive_A_to_B(x, weight, hot, interval)
-            else:
-                any_hot = adaptive_B_to_A(x, weight, hot, interval)
-        elif k % 2 == 0:
+        interval = table[k]
+        if adaptive or not alike:
+            any_hot = one_pass(k, t_next - t, x, weight, hot, interval, factors, adaptive, alike)
+        elif k % 2 == 0:  # the fastest pass, where a call more would show
             any_hot = plain_A_to_B(x, weight, hot, interval)
         else:
             any_hot = plain_B_to_A(x, weight, hot, interval)
@@ -223,7 +251,7 @@ def sweep_tile(
                     continue
                 V, I, a = x[before + m], x[before + TILE + m], x[before + 2 * TILE + m]
                 phi_max, decay = factors[PHI_MAX + m], (t_next - t) * factors[RATE_MEM + m]
-                e_adapt = interval[E_ADAPT] if alike else factors[OWN_ADAPT + m]
+                e_adapt = table[k, E_ADAPT] if alike else factors[OWN_ADAPT + m]
                 if not reaches(V, I, a, x[LEVEL + m], max(1.0 - decay, 0.0), min(decay, phi_max), e_adapt):
                     continue
                 n = first + m
@@ -238,7 +266,10 @@ def sweep_tile(
                 )  # fmt: skip
                 if status in (BUFFER_FULL, BUDGET_EXCEEDED):
                     return status, n, length
-                x[after + m], x[after + TILE + m], x[after + 2 * TILE + m] = V, I + weight[m], a
+                if (
+                    number > spikes[n] or own[n, RELEASE] > t
+                ):  # else the pass was right, whether or not it was looked at
+                    x[after + m], x[after + TILE + m], x[after + 2 * TILE + m] = V, I + weight[m], a
                 own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = (
                     release, peak, peak_time, peak_slope,
                 )  # fmt: skip

@@ -129,7 +129,8 @@ def sweep_backward(
     and of delays are wanted; with_taus: those of tau_mem and tau_syn.
     """
     N, tiles, inputs = neurons.parameters.shape[0], weights.shape[0], weights.shape[1]
-    own = with_taus or not share_taus(neurons.parameters)
+    alike = share_taus(neurons.parameters)
+    own = with_taus or not alike
     dendritic = synapses.delay.shape[0] > 1
     source_stride = 1 if synapses.delay.shape[1] > 1 else 0
     longest, most = longest_sample(events, first, last), 0
@@ -158,7 +159,7 @@ def sweep_backward(
         index_arrivals(count, arrival, neurons.duration, index)
         for tile in range(tiles):
             number, start, stop = 0, tile * TILE, min((tile + 1) * TILE, N)
-            set_rates(neurons.parameters[start:stop], factors)
+            set_rates(neurons.parameters[start:stop], alike, factors)
             for n in range(start, stop):
                 spikes = buffer.counts[b, n]
                 rows, g_rows = own_rows(row, spikes, buffer, grad_rows)
@@ -191,7 +192,7 @@ def sweep_backward(
             # order[starts[k]:starts[k + 1]]: the boundaries between arrival k - 1 and arrival k
             group_by(number, before, starts[: count + 2], order)
             p[:], grad_taus[:] = 0.0, 0.0
-            for k in range(count - 1, -1, -1):
+            for k in range(before[:number].max() - 1, -1, -1):  # what arrives later has no effect
                 column = (tile * inputs + unit[k]) * TILE
                 for m in range(starts[k + 1], starts[k + 2]):
                     kept[m] = grad_weight[column + owner[order[m]]]

@@ -41,13 +41,19 @@ def aligned(size):
 
 
 @kernel
-def set_rates(parameters, factors):
-    """The constant rows of `factors` (FACTORS_SIZE,) for up to TILE neurons, parameters (n, 7)."""
+def set_rates(parameters, alike, factors):
+    """The constant rows of `factors` (FACTORS_SIZE,) for up to TILE neurons, parameters (n, 7).
+
+    alike: whether they share their time constants, so that the first says all.
+    """
     factors[:OWN_MEM] = 1.0
+    phi_max = largest_phi(parameters[0, TAU_MEM], parameters[0, TAU_SYN])
     for m in range(parameters.shape[0]):
         tau_mem, tau_syn = parameters[m, TAU_MEM], parameters[m, TAU_SYN]
+        if not alike:
+            phi_max = largest_phi(tau_mem, tau_syn)
         factors[RATE_MEM + m], factors[RATE_SYN + m] = 1.0 / tau_mem, 1.0 / tau_syn
-        factors[RATE_ADAPT + m], factors[PHI_MAX + m] = 1.0 / parameters[m, TAU_ADAPT], largest_phi(tau_mem, tau_syn)
+        factors[RATE_ADAPT + m], factors[PHI_MAX + m] = 1.0 / parameters[m, TAU_ADAPT], phi_max
 
 
 @kernel
