@@ -266,9 +266,7 @@ def sweep_tile(
                 )  # fmt: skip
                 if status in (BUFFER_FULL, BUDGET_EXCEEDED):
                     return status, n, length
-                if (
-                    number > spikes[n] or own[n, RELEASE] > t
-                ):  # else the pass was right, whether or not it was looked at
+                if number > spikes[n] or own[n, RELEASE] > t:  # else the pass was right, whether looked at or not
                     x[after + m], x[after + TILE + m], x[after + 2 * TILE + m] = V, I + weight[m], a
                 own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = (
                     release, peak, peak_time, peak_slope,
