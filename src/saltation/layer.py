@@ -46,7 +46,10 @@ class Layer(nn.Module):
     Args:
         connection: `Linear`.
         neuron: `LIF` or `LI`, as many as the connection has outputs.
-        max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`.
+        recurrent: a `Linear(n, n)` from the n neurons of this layer to themselves, with any kind of delay or none; only
+            for neurons that spike.
+        max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`. None:
+            100,000, or 10,000 in a recurrent layer, where all of it can run away together.
 
     Calling the layer with `Spikes` returns `Spikes` (LIF) or a `Readout` (LI). It holds no state between calls.
 
@@ -58,11 +61,20 @@ class Layer(nn.Module):
         [[1]]
     """
 
-    def __init__(self, connection: Linear, neuron: LIF | LI, max_spikes: int = ops.DEFAULT_BUDGET):
+    def __init__(
+        self, connection: Linear, neuron: LIF | LI, recurrent: Linear | None = None, max_spikes: int | None = None
+    ):
         super().__init__()
         check.width(connection.out_size, neuron.size, "the neurons of a layer and the outputs of its connection")
+        if recurrent is not None:
+            check.require(isinstance(neuron, LIF), "leaky integrators never spike: they cannot have recurrent=")
+            check.width(recurrent.in_size, neuron.size, "the neurons of a layer and the inputs of its recurrent part")
+            check.width(recurrent.out_size, neuron.size, "the neurons of a layer and the outputs of its recurrent part")
         self.connection = connection
         self.neuron = neuron
+        self.recurrent = recurrent
+        if max_spikes is None:
+            max_spikes = ops.DEFAULT_BUDGET if recurrent is None else ops.RECURRENT_BUDGET
         self.max_spikes = check.positive_int(max_spikes, "max_spikes")
 
     def forward(self, spikes: Spikes) -> Any:
@@ -96,7 +108,7 @@ class Layer(nn.Module):
     def free_peak(self, spikes: Spikes) -> Tensor:
         """(B, N): the largest V if no neuron ever spiked; how strongly the input drives the layer."""
         setting = ops.Setting(False, False, spikes.duration, True, 0.0, 1)
-        arguments = self._arguments(spikes)
+        arguments = self._arguments(spikes)._replace(**ops.NOT_RECURRENT)
         neurons = arguments.neurons.detach().clone()
         neurons[:, THRESHOLD] = 0.0
         return ops.lif(arguments._replace(neurons=neurons), setting)[3]
@@ -107,12 +119,17 @@ class Layer(nn.Module):
         Returns:
             V, theta: arrays like `times`. At the very time of a spike they hold the values just before it.
         """
+        arrivals: list[tuple[float, float]] = []
         with torch.no_grad():
-            own = self(spikes.sample(sample)).to_lists()[0]
-            delay = self.connection.delays().expand(self.connection.weight.shape)[unit].double().numpy()
-            weight = self.connection.weight[unit].double().numpy()
+            inputs = spikes.sample(sample)
+            output = self(inputs)
+            for events, connection in ((inputs, self.connection), (output, self.recurrent)):
+                if connection is not None:
+                    delay = connection.delays().expand(connection.weight.shape)[unit].double().numpy()
+                    weight = connection.weight[unit].double().numpy()
+                    arrivals += [(t + delay[i], weight[i]) for t, i in events.detach().to_lists()[0]]
             neuron = self.neuron.packed()[unit].numpy()
-        arrivals = [(t + delay[i], weight[i]) for t, i in spikes.sample(sample).detach().to_lists()[0]]
+        own = output.to_lists()[0]
         return _trace(np.asarray(times, float), [t for t, j in own if j == unit], arrivals, neuron, self.neuron)
 
     def constrain_(self) -> None:
@@ -124,14 +141,26 @@ class Layer(nn.Module):
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
-        weight, delay = self.connection.weight, self.connection.delays()
-        check.floating(weight, "weight")
-        check.floating(delay, "delay")
-        rule = f"must be finite and below {LARGEST_WEIGHT:g} in size, so that no sum of weights overflows"
-        check.legal_values("weight", weight, weight.abs() < LARGEST_WEIGHT, rule)
-        check.legal_values("delay", delay, delay.isfinite(), "must be finite")
+        weight, delay = _synapses(self.connection, "")
         packed = self.neuron.packed()
-        return ops.Arguments(spikes.times, weight.double(), delay.double(), packed, spikes.units, spikes.offsets)
+        arguments = ops.Arguments(
+            spikes.times, weight, delay, packed, units=spikes.units, offsets=spikes.offsets, **ops.NOT_RECURRENT
+        )
+        if self.recurrent is None:
+            return arguments
+        weight, delay = _synapses(self.recurrent, "recurrent ")
+        return arguments._replace(recurrent_weight=weight, recurrent_delay=delay)
+
+
+def _synapses(connection: Linear, which: str) -> tuple[Tensor, Tensor]:
+    """Weights and delays, checked and in float64."""
+    weight, delay = connection.weight, connection.delays()
+    check.floating(weight, f"{which}weight")
+    check.floating(delay, f"{which}delay")
+    rule = f"must be finite and below {LARGEST_WEIGHT:g} in size, so that no sum of weights overflows"
+    check.legal_values(f"{which}weight", weight, weight.abs() < LARGEST_WEIGHT, rule)
+    check.legal_values(f"{which}delay", delay, delay.isfinite(), "must be finite")
+    return weight.double(), delay.double()
 
 
 def _trace(

@@ -22,21 +22,25 @@ from .kernels.bins import Delays, Grid, make_grid, split_delays
 from .kernels.forward import lif_forward
 from .kernels.jit import announce_compilation
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
+from .kernels.recurrent import recurrent_forward
+from .kernels.recurrent_backward import recurrent_backward
 from .kernels.sweep import by_input, by_neuron, share_taus, sweep_forward
 from .kernels.sweep_backward import sweep_backward
 
 MAX_BLOCKS = 8
 SYNAPTIC_EVENTS_PER_BLOCK = 50_000  # less work than this is not worth another block
 DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
+RECURRENT_BUDGET = 10_000
 FIRST_ROWS_PER_NEURON = 64  # a guess; the buffer grows, and what is not written costs nothing
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 class Arguments(NamedTuple):
-    """The tensors that a layer hands to its kernels; the first four may carry gradients.
+    """The tensors that a layer hands to its kernels; all but the last two may carry gradients.
 
-    float64: times (E,), weight (N, M), delay (N or 1, M or 1), neurons (N, 7) with the columns of kernels/layout.py;
+    float64: times (E,), weight (N, M), delay (N or 1, M or 1), neurons (N, 7) with the columns of kernels/layout.py,
+    recurrent_weight (N, N) and recurrent_delay (N or 1, N or 1), both (0, 0) without recurrent connections;
     int64: units (E,), offsets (B + 1,).
     """
 
@@ -44,8 +48,22 @@ class Arguments(NamedTuple):
     weight: Tensor
     delay: Tensor
     neurons: Tensor
+    recurrent_weight: Tensor
+    recurrent_delay: Tensor
     units: Tensor
     offsets: Tensor
+
+
+NOT_RECURRENT = dict.fromkeys(("recurrent_weight", "recurrent_delay"), torch.empty(0, 0, dtype=torch.float64))
+
+
+class Arrays(NamedTuple):
+    """The same for the kernels; recurrent is None without recurrent connections."""
+
+    events: layout.Events
+    synapses: layout.Synapses
+    recurrent: layout.Synapses | None
+    neurons: layout.Neurons
 
 
 class Setting(NamedTuple):
@@ -93,27 +111,34 @@ def in_blocks(events: layout.Events, num_neurons: int, work: Callable[[int, int]
     return list(_pools[key].map(lambda span: work(*span), spans))
 
 
-def _arrays(arguments: Arguments, setting: Setting) -> tuple[layout.Events, layout.Synapses, layout.Neurons]:
+def _arrays(arguments: Arguments, setting: Setting) -> Arrays:
     announce_compilation()
     # contiguous: Numba would compile once more for every other memory layout
-    times, weight, delay, neurons, units, offsets = (tensor.detach().contiguous().numpy() for tensor in arguments)
+    arrays = (tensor.detach().contiguous().numpy() for tensor in arguments)
+    times, weight, delay, neurons, recurrent_weight, recurrent_delay, units, offsets = arrays
+    recurrent = layout.Synapses(recurrent_weight, recurrent_delay) if recurrent_weight.size else None
     packed = layout.Neurons(neurons, setting.subtract, setting.spiking, setting.duration)
-    return layout.Events(times, units, offsets), layout.Synapses(weight, delay), packed
+    return Arrays(layout.Events(times, units, offsets), layout.Synapses(weight, delay), recurrent, packed)
 
 
 class Plan(NamedTuple):
     """Which kernels simulate a layer (README.md in kernels/, section 4), and what they need besides its arguments.
 
-    tiles: event-major, the weights by input. grid and delays: neuron-major in bins. Neither: neuron-major.
+    recurrent: window by window. tiles: event-major, the weights by input. grid and delays: neuron-major in bins.
+    None of them: neuron-major.
     """
 
+    recurrent: layout.Synapses | None = None
     tiles: np.ndarray | None = None
     grid: Grid | None = None
     delays: Delays | None = None
 
 
-def _plan(events: layout.Events, synapses: layout.Synapses, neurons: layout.Neurons, want_peak: bool) -> Plan:
+def _plan(arrays: Arrays, want_peak: bool) -> Plan:
     """The fastest kernels that can do it."""
+    events, synapses, recurrent, neurons = arrays
+    if recurrent is not None:
+        return Plan(recurrent=recurrent)
     if min(synapses.delay.shape) == 1:
         return Plan(tiles=by_input(synapses.weight))
     if want_peak or not share_taus(neurons.parameters):
@@ -124,9 +149,7 @@ def _plan(events: layout.Events, synapses: layout.Synapses, neurons: layout.Neur
 
 
 def _simulate_block(
-    events: layout.Events,
-    synapses: layout.Synapses,
-    neurons: layout.Neurons,
+    arrays: Arrays,
     plan: Plan,
     counts: np.ndarray,
     peaks: layout.Peaks,
@@ -135,13 +158,16 @@ def _simulate_block(
     last: int,
 ) -> np.ndarray:
     """The spike rows of the samples first ... last - 1. The buffer grows until everything fits."""
+    events, synapses, _, neurons = arrays
     N = synapses.weight.shape[0]
     rows = np.empty(((last - first) * N * FIRST_ROWS_PER_NEURON + 16, layout.NUM_COLUMNS))
     cursor, filled = first * N, 0
     while True:
         buffer = layout.SpikeBuffer(rows, counts)
         rest = neurons, cursor, last, buffer, filled, peaks, budget
-        if plan.tiles is not None:
+        if plan.recurrent is not None:
+            status, cursor, filled = recurrent_forward(events, synapses, plan.recurrent, *rest)
+        elif plan.tiles is not None:
             status, cursor, filled = sweep_forward(events, synapses, plan.tiles, *rest)
         elif plan.grid is not None:
             status, cursor, filled = binned_forward(events, synapses, plan.grid, plan.delays, *rest)
@@ -155,51 +181,45 @@ def _simulate_block(
 
 
 def _sum_gradients(
-    events: layout.Events,
-    synapses: layout.Synapses,
-    neurons: layout.Neurons,
-    run: Callable[[int, int, layout.Gradients], None],
-    weights: np.ndarray,
-) -> layout.Gradients:
-    """Add up, in block order, what run(first, last, gradients) writes for each block of samples.
+    arrays: Arrays, run: Callable[[int, int, layout.Gradients, layout.Synapses], None], weights: np.ndarray
+) -> tuple[layout.Gradients, layout.Synapses]:
+    """Add up, in block order, what run(first, last, gradients, recurrent gradients) writes for each block of samples.
 
     weights: of the shape and order in which `run` writes their gradients.
     """
+    events, synapses, recurrent, neurons = arrays
     times = np.zeros_like(events.times)  # every block has its own samples
+    shapes = weights, synapses.delay, neurons.parameters, *(recurrent or (np.empty((0, 0)),) * 2)
 
-    def zeros() -> layout.Gradients:
-        arrays = (weights, synapses.delay, neurons.parameters)
-        return layout.Gradients(times, *(np.zeros_like(array) for array in arrays))
+    def block(first: int, last: int) -> list[np.ndarray]:
+        parts = [np.zeros_like(array) for array in shapes]
+        run(first, last, layout.Gradients(times, *parts[:3]), layout.Synapses(*parts[3:]))
+        return parts
 
-    def block(first: int, last: int) -> layout.Gradients:
-        gradients = zeros()
-        run(first, last, gradients)
-        return gradients
-
-    N = synapses.weight.shape[0]
-    total, *others = in_blocks(events, N, block) or [zeros()]
+    total, *others = in_blocks(events, synapses.weight.shape[0], block) or [[np.zeros_like(array) for array in shapes]]
     for part in others:
-        for sum_, partial in zip(total[1:], part[1:], strict=True):
+        for sum_, partial in zip(total, part, strict=True):
             sum_ += partial
-    return total
+    return layout.Gradients(times, *total[:3]), layout.Synapses(*total[3:])
 
 
 class _LIF(torch.autograd.Function):
-    """(times, weight, delay, neurons) -> (times, units, offsets, peak, slopes); see README.md in kernels/."""
+    """The first six of `Arguments` -> (times, units, offsets, peak, slopes); see README.md in kernels/."""
 
     @staticmethod
     def forward(ctx: Any, setting: Setting, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Simulate, and keep the rows of layout.SpikeBuffer."""
-        events, synapses, packed = _arrays(Arguments(*tensors), setting)
+        arrays = _arrays(Arguments(*tensors), setting)
+        events, synapses, _, packed = arrays
         B, N = events.offsets.size - 1, synapses.weight.shape[0]
         counts = np.zeros((B, N), np.int64)
         peak_shape = (B, N) if setting.want_peak else (0, 0)
         peaks = layout.Peaks(*(np.zeros(peak_shape) for _ in range(3)))
 
-        plan = _plan(events, synapses, packed, setting.want_peak)
+        plan = _plan(arrays, setting.want_peak)
 
         def block(first: int, last: int) -> np.ndarray:
-            return _simulate_block(events, synapses, packed, plan, counts, peaks, setting.budget, first, last)
+            return _simulate_block(arrays, plan, counts, peaks, setting.budget, first, last)
 
         rows = np.concatenate([*in_blocks(events, N, block), np.empty((0, layout.NUM_COLUMNS))])
         bounds = np.concatenate([[0], counts.sum(1).cumsum()])
@@ -220,9 +240,10 @@ class _LIF(torch.autograd.Function):
     def backward(
         ctx: Any, grad_times: Tensor, _units: Any, _offsets: Any, grad_peak: Tensor, _slopes: Any
     ) -> tuple[Tensor | None, ...]:
-        """Gradients of times, weight, delay and neurons."""
+        """Gradients of the first six of `Arguments`."""
         rows, counts, peaks, bounds, order = ctx.kept
-        events, synapses, packed = _arrays(Arguments(*ctx.saved_tensors), ctx.setting)
+        arrays = _arrays(Arguments(*ctx.saved_tensors), ctx.setting)
+        events, synapses, _, packed = arrays
         buffer = layout.SpikeBuffer(rows, counts)
         grad_rows = np.empty(rows.shape[0])
         grad_rows[order] = grad_times.numpy()
@@ -230,14 +251,18 @@ class _LIF(torch.autograd.Function):
 
         _, want_times, _, want_delay, want_neurons, *_ = ctx.needs_input_grad
         with_taus = ctx.setting.with_taus and want_neurons
-        plan = _plan(events, synapses, packed, ctx.setting.want_peak)
+        plan = _plan(arrays, ctx.setting.want_peak)
         if with_taus and plan.grid is not None:
             plan = Plan()  # only the sums over single arrivals know them
 
-        def run(first: int, last: int, gradients: layout.Gradients) -> None:
-            span = packed, first, last, buffer, bounds[first], grad_rows
+        def run(first: int, last: int, gradients: layout.Gradients, of_recurrent: layout.Synapses) -> None:
+            head = packed, first, last, buffer, bounds[first]
+            span = *head, grad_rows
             min_slope = ctx.setting.min_slope
-            if plan.tiles is not None:
+            if plan.recurrent is not None:
+                rest = grad_rows, peaks, G_peak, min_slope, with_taus, gradients, of_recurrent
+                recurrent_backward(events, synapses, plan.recurrent, *head, order, *rest)
+            elif plan.tiles is not None:
                 tiles, want = plan.tiles, want_times or want_delay
                 sweep_backward(events, synapses, tiles, *span, peaks, G_peak, min_slope, want, with_taus, gradients)
             elif plan.grid is not None:
@@ -245,10 +270,10 @@ class _LIF(torch.autograd.Function):
             else:
                 lif_backward(events, synapses, *span, peaks, G_peak, min_slope, with_taus, gradients)
 
-        total = _sum_gradients(events, synapses, packed, run, synapses.weight if plan.tiles is None else plan.tiles)
+        total, of_recurrent = _sum_gradients(arrays, run, synapses.weight if plan.tiles is None else plan.tiles)
         if plan.tiles is not None:
             total = total._replace(weight=by_neuron(total.weight, synapses.weight.shape[0]))
-        return (None, *(torch.from_numpy(array) for array in total), None, None)
+        return (None, *(torch.from_numpy(array) for array in (*total, *of_recurrent)), None, None)
 
 
 class _Readout(torch.autograd.Function):
@@ -257,7 +282,7 @@ class _Readout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, setting: Setting, mode: int, points: np.ndarray, *tensors: Tensor) -> Tensor:
         """Evaluate the functionals `points` (Q,)."""
-        events, synapses, packed = _arrays(Arguments(*tensors), setting)
+        events, synapses, _, packed = _arrays(Arguments(*tensors), setting)
         weights = np.ascontiguousarray(synapses.weight.T)
         out = np.zeros((events.offsets.size - 1, points.size, weights.shape[1]))
 
@@ -273,18 +298,19 @@ class _Readout(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of times, weight, delay and neurons."""
-        events, synapses, packed = _arrays(Arguments(*ctx.saved_tensors), ctx.setting)
+        arrays = _arrays(Arguments(*ctx.saved_tensors), ctx.setting)
+        events, synapses, _, packed = arrays
         weights = np.ascontiguousarray(synapses.weight.T)
         G = grad_out.transpose(1, 2).contiguous().numpy()
         with_taus = ctx.needs_input_grad[6]
 
-        def run(first: int, last: int, gradients: layout.Gradients) -> None:
+        def run(first: int, last: int, gradients: layout.Gradients, _: layout.Synapses) -> None:
             rest = packed, first, last, ctx.points, G, with_taus
             readout_backward(ctx.mode, events, synapses, weights, *rest, gradients)
 
-        total = _sum_gradients(events, synapses, packed, run, weights)
+        total, _ = _sum_gradients(arrays, run, weights)
         gradients = total._replace(weight=np.ascontiguousarray(total.weight.T))
-        return (None, None, None, *(torch.from_numpy(array) for array in gradients), None, None)
+        return (None, None, None, *(torch.from_numpy(array) for array in gradients), None, None, None, None)
 
 
 def lif(arguments: Arguments, setting: Setting) -> tuple[Tensor, ...]:

@@ -12,6 +12,7 @@ from .layout import (
     CURRENT,
     DONE,
     FINISHED,
+    FIRED,
     JUMP,
     REFRACTORY,
     RELEASE_CURRENT,
@@ -27,15 +28,15 @@ from .layout import (
 @kernel
 def advance(
     t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking, want_peak,
-    rows, last_row, next_row, spikes, budget,
+    until_spike, rows, last_row, next_row, spikes, budget,
 ):  # fmt: skip
     """From the state (V, I, a) at t to that just before t_next.
 
     V is held until `release`; peak, peak_time and peak_slope are the highest V - theta so far; neuron (7,) the
-    parameters, phi_max = crossing.largest_phi of them.
+    parameters, phi_max = crossing.largest_phi of them; until_spike: whether to stop at the state right after a spike.
     The neuron has spiked `spikes` times, the row of the last spike is rows[last_row]; new rows go
     to rows[next_row:]. Returns (status, V, I, a, release, peak, peak_time, peak_slope, spikes); status FINISHED:
-    nothing more can happen to this neuron.
+    nothing more can happen to this neuron; FIRED: stopped after a spike.
     """
     tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
     threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
@@ -88,4 +89,7 @@ def advance(
         peak_slope = a / tau_adapt
         if refractory == 0.0:
             peak_slope += (I - V) / tau_mem
+        if until_spike:
+            status = FIRED
+            break
     return status, V, I, a, release, peak, peak_time, peak_slope, spikes

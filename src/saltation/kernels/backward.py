@@ -31,88 +31,119 @@ END, P_V, P_I, P_I_RELEASE = range(4)
 
 
 @kernel
+def open_segment(n, end, p_V, p_I, neuron, subtract, rows, with_taus, segments, grad):
+    """Write segment n, which ends at `end` with the adjoint p; adds to grad (7,) what the state at its start causes.
+
+    Returns p_V and p_I right after V is released at its start (at `end`, if V is still held there), and dL/dt of that
+    release.
+    """
+    tau_mem, tau_syn = neuron[TAU_MEM], neuron[TAU_SYN]
+    segments[n, END], segments[n, P_V], segments[n, P_I], segments[n, P_I_RELEASE] = end, p_V, p_I, p_I
+    if n == 0:
+        return p_V, p_I, 0.0
+    V_plus = rows[n - 1, ADAPTATION] if subtract else neuron[V_RESET]
+    release = rows[n - 1, TIME] + neuron[REFRACTORY]
+    if end < release:
+        return p_V, p_I, 0.0
+    s = end - release
+    I_release = rows[n - 1, RELEASE_CURRENT]
+    e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
+    if with_taus:
+        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+        grad[TAU_MEM] += p_V * (V_plus * e_mem * s / (tau_mem * tau_mem) + I_release * phi_mem)
+        grad[TAU_SYN] += I_release * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
+    p_I = p_I * e_syn + p_V * phi_s
+    p_V = p_V * e_mem
+    segments[n, P_I_RELEASE] = p_I
+    if neuron[REFRACTORY] == 0.0 or s == 0.0:
+        return p_V, p_I, 0.0
+    G_release = -p_V * (I_release - V_plus) / tau_mem  # V' changes there from 0 to (I - V)/tau_mem
+    grad[REFRACTORY] += G_release
+    return p_V, p_I, G_release
+
+
+@kernel
+def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, slope_floor, grad):
+    """The adjoint just before spike n - 1, whose G = dL/dT, from what `open_segment` gave for the segment after it.
+
+    p_a is that at `end`. Returns p_V, p_I, p_a and what passes on to the spike before, if this one was forced.
+    """
+    tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
+    threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
+    T, I, a = rows[n - 1, TIME], rows[n - 1, CURRENT], rows[n - 1, ADAPTATION]
+    V_plus = a if subtract else v_reset
+    s = refractory if end >= T + refractory else end - T
+    if s > 0.0:  # through the refractory period, in which V is held, to the spike
+        e_syn = exp(-s / tau_syn)
+        grad[TAU_SYN] += p_I * I * e_syn * s / (tau_syn * tau_syn)
+        p_I *= e_syn
+    if p_a != 0.0:
+        s = end - T
+        e_adapt = exp(-s / tau_adapt)
+        grad[TAU_ADAPT] += p_a * (a + jump) * e_adapt * s / (tau_adapt * tau_adapt)
+        p_a *= e_adapt
+    # the jump: S^T p - G grad_g / slope
+    grad[JUMP] += p_a
+    if subtract:
+        grad[THRESHOLD] -= p_V
+    else:
+        grad[V_RESET] += p_V
+    if n > 1 and refractory > 0.0 and rows[n - 2, TIME] + refractory == T:
+        V_held = rows[n - 2, ADAPTATION] if subtract else v_reset
+        if V_held - a - threshold > 0.0:  # at the very end of a refractory period: it moves with the spike before
+            G_forced = G + p_a * jump / tau_adapt
+            grad[REFRACTORY] += G_forced
+            return p_V if subtract else 0.0, p_I, p_a, G_forced
+    slope = max(spike_slope(neuron, rows[n - 1]), slope_floor)
+    V_slope = (I - threshold - a) / tau_mem
+    change = -V_slope if subtract else 0.0  # f+ - DR f-, its V component
+    if refractory == 0.0:
+        change += (I - V_plus) / tau_mem
+    c = (change * p_V - jump / tau_adapt * p_a - G) / slope
+    grad[THRESHOLD] -= c
+    return c + p_V if subtract else c, p_I, p_a - c, 0.0
+
+
+@kernel
+def last_end(rows, peak_time, grad_peak):
+    """Where the last segment ends: at the peak, or at the last spike, as nothing depends on what follows it."""
+    if grad_peak == 0.0 and rows.shape[0] > 0:
+        return rows[-1, TIME]
+    return peak_time
+
+
+@kernel
+def peak_moves(rows, neuron, end, peak_slope, grad_peak):
+    """What the peak adds to dL/dT of the last spike, if it is a kink that moves with it."""
+    if rows.shape[0] > 0 and end in (rows[-1, TIME] + neuron[REFRACTORY], rows[-1, TIME]):
+        return grad_peak * peak_slope
+    return 0.0
+
+
+@kernel
+def smallest_slope(neuron, min_slope):
+    """A slope below this is not resolved by float64, or not wanted."""
+    return max(min_slope, EPS * abs(neuron[THRESHOLD]) / neuron[TAU_MEM])
+
+
+@kernel
 def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak, min_slope, with_taus, segments, grad):
     """First pass: fill `segments` (spikes + 1, 4) and add to grad (7,) all that does not belong to an arrival.
 
     rows (spikes, 4) as kept by the forward pass, grad_rows (spikes,) = dL/dT of each. Returns whether the last segment
     carries a gradient (that of the peak). with_taus: whether dL/dtau_mem and dL/dtau_syn are wanted.
     """
-    tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
-    threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
+    S, end = rows.shape[0], last_end(rows, peak_time, grad_peak)
     p_V, p_I, p_a = grad_peak, 0.0, -grad_peak
     grad[THRESHOLD] -= grad_peak
-    end = peak_time
-    if grad_peak == 0.0 and rows.shape[0] > 0:
-        end = rows[-1, TIME]  # nothing depends on what follows the last spike
-    G_forced = 0.0  # dL/dt of a spike that came at the very end of a refractory period, so moves with the one before
-    slope_floor = max(min_slope, EPS * abs(threshold) / tau_mem)  # a slope below this is not resolved by float64
-    for n in range(rows.shape[0], -1, -1):
-        segments[n, END], segments[n, P_V], segments[n, P_I], segments[n, P_I_RELEASE] = end, p_V, p_I, p_I
-        if n == 0:
-            break
-        T, I, a = rows[n - 1, TIME], rows[n - 1, CURRENT], rows[n - 1, ADAPTATION]
-        V_plus = a if subtract else v_reset
-        a_plus = a + jump
-        release = T + refractory
-        G = grad_rows[n - 1] + G_forced
-        if n == rows.shape[0] and end in (release, T):
-            G += grad_peak * peak_slope  # the peak is a kink that moves with this spike
-        if end >= release:
-            # from the end of the segment back to the release of V ...
-            s = end - release
-            I_release = rows[n - 1, RELEASE_CURRENT]
-            e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-            if with_taus:
-                _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
-                grad[TAU_MEM] += p_V * (V_plus * e_mem * s / (tau_mem * tau_mem) + I_release * phi_mem)
-                grad[TAU_SYN] += I_release * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
-            p_I = p_I * e_syn + p_V * phi_s
-            p_V = p_V * e_mem
-            if refractory > 0.0 and s > 0.0:
-                # ... whose time moves with the spike: V' changes there from 0 to (I - V)/tau_mem
-                G_release = -p_V * (I_release - V_plus) / tau_mem
-                G += G_release
-                grad[REFRACTORY] += G_release
-            segments[n, P_I_RELEASE] = p_I
-            s = refractory
-        else:
-            s = end - T
-        # ... and through the refractory period, in which V is held, to the spike
-        if s > 0.0:
-            e_syn = exp(-s / tau_syn)
-            grad[TAU_SYN] += p_I * I * e_syn * s / (tau_syn * tau_syn)
-            p_I *= e_syn
-        if p_a != 0.0:
-            s = end - T
-            e_adapt = exp(-s / tau_adapt)
-            grad[TAU_ADAPT] += p_a * a_plus * e_adapt * s / (tau_adapt * tau_adapt)
-            p_a *= e_adapt
-        # the jump: S^T p - G grad_g / slope
-        grad[JUMP] += p_a
-        if subtract:
-            grad[THRESHOLD] -= p_V
-        else:
-            grad[V_RESET] += p_V
-        forced = False
-        if n > 1 and refractory > 0.0 and rows[n - 2, TIME] + refractory == T:
-            V_held = rows[n - 2, ADAPTATION] if subtract else v_reset
-            forced = V_held - a - threshold > 0.0
-        if forced:
-            G_forced = G + p_a * jump / tau_adapt
-            grad[REFRACTORY] += G_forced
-            p_V = p_V if subtract else 0.0
-        else:
-            G_forced = 0.0
-            slope = max(spike_slope(neuron, rows[n - 1]), slope_floor)
-            V_slope = (I - threshold - a) / tau_mem
-            change = -V_slope if subtract else 0.0  # f+ - DR f-, its V component
-            if refractory == 0.0:
-                change += (I - V_plus) / tau_mem
-            c = (change * p_V - jump / tau_adapt * p_a - G) / slope
-            p_V = c + p_V if subtract else c
-            p_a -= c
-            grad[THRESHOLD] -= c
-        end = T
+    slope_floor = smallest_slope(neuron, min_slope)
+    G_more = peak_moves(rows, neuron, end, peak_slope, grad_peak)
+    p_V, p_I, G_release = open_segment(S, end, p_V, p_I, neuron, subtract, rows, with_taus, segments, grad)
+    for n in range(S, 0, -1):
+        G = grad_rows[n - 1] + G_more + G_release
+        p_V, p_I, p_a, G_more = cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, slope_floor, grad)
+        end = rows[n - 1, TIME]
+        p_V, p_I, G_release = open_segment(n - 1, end, p_V, p_I, neuron, subtract, rows, with_taus, segments, grad)
     return grad_peak != 0.0
 
 
@@ -170,6 +201,33 @@ def peak_of(b, j, peaks, grad_peak):
 
 
 @kernel
+def input_gradients(
+    events, b, synapses, j, duration, neuron, rows, segments, last_counts, peak_time, kink_gradient, with_taus,
+    gradients,
+):  # fmt: skip
+    """The gradients of all that arrives at neuron j in sample b.
+
+    kink_gradient: dL/dt of an arrival at the very time of the peak, which moves it; 0 if the peak is smooth.
+    """
+    j_delay = j if synapses.delay.shape[0] > 1 else 0
+    source_stride = 1 if synapses.delay.shape[1] > 1 else 0
+    for k in range(events.offsets[b], events.offsets[b + 1]):
+        i = events.units[k]
+        t = events.times[k] + synapses.delay[j_delay, i * source_stride]
+        if t >= duration:
+            continue
+        grad_w, grad_t = arrival_gradient(
+            t, synapses.weight[j, i], neuron, rows, segments, last_counts, with_taus, gradients.parameters[j]
+        )
+        if t == peak_time:
+            grad_t += kink_gradient
+            kink_gradient = 0.0  # of equal arrivals one moves the peak
+        gradients.weight[j, i] += grad_w
+        gradients.delay[j_delay, i * source_stride] += grad_t
+        gradients.times[k] += grad_t
+
+
+@kernel
 def lif_backward(
     events,
     synapses,
@@ -191,7 +249,6 @@ def lif_backward(
     of every row; grad_peak (B, N) = dL/dpeak, or (0, 0); with_taus: whether dL/dtau_mem and dL/dtau_syn are wanted.
     """
     N = synapses.weight.shape[0]
-    source_stride = 1 if synapses.delay.shape[1] > 1 else 0
     segments = new_segments(buffer, first, last)
     row = row_offset
     for b in range(first, last):
@@ -208,19 +265,9 @@ def lif_backward(
                 neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, with_taus, segments,
                 grad,
             )  # fmt: skip
-            j_delay = j if synapses.delay.shape[0] > 1 else 0
             kink = last_counts and (count == 0 or peak_time > rows[count - 1, TIME] + neuron[REFRACTORY])
-            for k in range(events.offsets[b], events.offsets[b + 1]):
-                i = events.units[k]
-                t = events.times[k] + synapses.delay[j_delay, i * source_stride]
-                if t >= neurons.duration:
-                    continue
-                grad_w, grad_t = arrival_gradient(
-                    t, synapses.weight[j, i], neuron, rows, segments, last_counts, with_taus, grad
-                )
-                if kink and t == peak_time:
-                    grad_t += G_peak * peak_slope
-                    kink = False  # of equal arrivals one moves the peak
-                gradients.weight[j, i] += grad_w
-                gradients.delay[j_delay, i * source_stride] += grad_t
-                gradients.times[k] += grad_t
+            kink_gradient = G_peak * peak_slope if kink else 0.0
+            input_gradients(
+                events, b, synapses, j, neurons.duration, neuron, rows, segments, last_counts, peak_time, kink_gradient,
+                with_taus, gradients,
+            )  # fmt: skip

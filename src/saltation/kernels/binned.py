@@ -101,7 +101,8 @@ def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer
                 )
                 status, V, I, a, release, _, _, _, spikes = walk(
                     t, t_end, V, I, a, release, -inf, 0.0, 0.0, count, arrival, current, neuron, phi_max,
-                    neurons.subtract, neurons.spiking, False, buffer.rows, filled, spikes, budget,
+                    neurons.subtract, neurons.spiking, False, False, buffer.rows, filled + spikes - 1, filled + spikes,
+                    spikes, budget,
                 )  # fmt: skip
             sums[c, S_MEM], sums[c, S_SYN], sums[c, POSITIVE], newest[c] = 0.0, 0.0, 0.0, NOBODY
         if status in (BUFFER_FULL, BUDGET_EXCEEDED):

@@ -15,12 +15,12 @@ from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, TAU_ADAPT, TAU_MEM, TAU_
 @kernel
 def walk(
     t, t_end, V, I, a, release, peak, peak_time, peak_slope, count, arrival, current, neuron, phi_max, subtract,
-    spiking, want_peak, rows, first_row, spikes, budget,
+    spiking, want_peak, until_spike, rows, last_row, next_row, spikes, budget,
 ):  # fmt: skip
     """One neuron from the state (V, I, a) at t through `count` arrivals to that just before t_end.
 
     arrival (count,) sorted times in [t, t_end], current (count,) the weights that arrive then; the rest, and what is
-    returned, as for `advance`. The rows of the neuron's spikes lie in rows[first_row:].
+    returned, as for `advance`.
     """
     tau_mem, tau_syn, tau_adapt, threshold = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT], neuron[THRESHOLD]
     status = DONE
@@ -35,10 +35,13 @@ def walk(
             if a != 0.0:
                 a *= exp(-s / tau_adapt)
         else:
-            status, V, I, a, release, peak, peak_time, peak_slope, spikes = advance(
+            status, V, I, a, release, peak, peak_time, peak_slope, number = advance(
                 t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking,
-                want_peak, rows, first_row + spikes - 1, first_row + spikes, spikes, budget,
+                want_peak, until_spike, rows, last_row, next_row, spikes, budget,
             )  # fmt: skip
+            if number > spikes:
+                next_row += number - spikes
+                last_row, spikes = next_row - 1, number
             if status != DONE:
                 break
         t = t_next
@@ -77,7 +80,8 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
         neuron = neurons.parameters[j]
         status, _, _, _, _, peak, peak_time, peak_slope, spikes = walk(
             0.0, neurons.duration, 0.0, 0.0, 0.0, 0.0, -neuron[THRESHOLD], 0.0, 0.0, count, arrival, current, neuron,
-            phi_max[j], neurons.subtract, neurons.spiking, want_peak, buffer.rows, filled, 0, budget,
+            phi_max[j], neurons.subtract, neurons.spiking, want_peak, False, buffer.rows, 0, filled, 0,
+            budget,
         )  # fmt: skip
         if status in (BUFFER_FULL, BUDGET_EXCEEDED):
             return status, position, filled

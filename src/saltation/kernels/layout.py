@@ -8,8 +8,9 @@ import numpy as np
 TAU_MEM, TAU_SYN, TAU_ADAPT, THRESHOLD, JUMP, V_RESET, REFRACTORY = range(7)
 NUM_PARAMETERS = 7
 
-# How a kernel ended: BUFFER_FULL and BUDGET_EXCEEDED before its end; FINISHED: one neuron that cannot spike again.
-DONE, BUFFER_FULL, BUDGET_EXCEEDED, FINISHED = 0, 1, 2, 3
+# How a kernel ended: BUFFER_FULL and BUDGET_EXCEEDED before its end; FINISHED: one neuron that cannot spike again;
+# FIRED: right after a spike, if that was wanted.
+DONE, BUFFER_FULL, BUDGET_EXCEEDED, FINISHED, FIRED = range(5)
 
 
 class Events(NamedTuple):

@@ -261,8 +261,8 @@ def sweep_tile(
                     continue
                 status, V, I, a, release, peak, peak_time, peak_slope, number = advance(
                     t, end, V, I, a, own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE],
-                    neurons.parameters[n], phi_max, neurons.subtract, neurons.spiking, want_peak, log, last_row[m],
-                    length, spikes[n], budget,
+                    neurons.parameters[n], phi_max, neurons.subtract, neurons.spiking, want_peak, False, log,
+                    last_row[m], length, spikes[n], budget,
                 )  # fmt: skip
                 if status in (BUFFER_FULL, BUDGET_EXCEEDED):
                     return status, n, length
