@@ -1,4 +1,4 @@
-"""Random layers and inputs for the tests; every draw is seeded."""
+"""Random layers and inputs for the tests, every draw seeded; and the comparison with central differences."""
 
 import math
 
@@ -7,6 +7,48 @@ import torch
 import saltation as sal
 
 DELAYS = (None, "axonal", "dendritic", "synaptic")
+EPS = 1e-6
+TOLERANCE = 1e-6  # relative to the largest entry of each gradient
+
+
+def compare(make_loss, parameters, signature):
+    """Every gradient of make_loss() against central differences, wherever the events keep their number and order.
+
+    Returns how many entries were compared.
+    """
+    loss = make_loss()
+    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    compared = 0
+    for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+        exact = torch.zeros_like(parameter) if gradient is None else gradient
+        numeric = torch.full_like(parameter, torch.nan)
+        flat, data = numeric.view(-1), parameter.data.view(-1)
+        for k in range(flat.numel()):
+            value = data[k].item()
+            losses, signatures = [], []
+            for step in (-2 * EPS, -EPS, EPS, 2 * EPS):
+                data[k] = value + step
+                losses.append(make_loss().item())
+                signatures.append(signature())
+            data[k] = value
+            if all(s == signatures[0] for s in signatures):
+                flat[k] = (losses[0] - 8 * losses[1] + 8 * losses[2] - losses[3]) / (12 * EPS)
+        stable = ~numeric.isnan()
+        assert stable.any(), f"{name}: no stable entry to compare"
+        compared += int(stable.sum())
+        error = (exact - numeric)[stable].abs().max() / exact.abs().max().clamp(min=1e-2)
+        assert error <= TOLERANCE, f"{name}: relative error {error:.2e}"
+    return compared
+
+
+def trained(*modules):
+    return {f"{k}.{name}": p for k, module in enumerate(modules) for name, p in module.named_parameters()}
+
+
+def spike_loss(spikes, coefficients):
+    """A random smooth function of all spike times, so that every spike counts in its own way."""
+    weight = coefficients[: spikes.times.numel()]
+    return (weight * torch.sin(spikes.times + weight)).sum()
 
 
 def random_spikes(generator, samples=3, units=4, events=8, span=4.0, duration=10.0):
