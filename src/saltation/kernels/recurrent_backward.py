@@ -4,6 +4,8 @@ Own spikes are gone through from the last to the first, whichever neuron they be
 all come later, so the adjoint at each of its arrivals is known by then: their dL/dt add to that of the spike.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .backward import (
@@ -12,7 +14,6 @@ from .backward import (
     input_gradients,
     last_end,
     open_segment,
-    own_rows,
     peak_moves,
     peak_of,
     smallest_slope,
@@ -26,6 +27,91 @@ C_V, C_I, C_A, C_END, C_MORE, C_PEAK_TIME, C_KINK = range(7)
 NUM_CARRIED = 7
 
 
+class Chain(NamedTuple):
+    """The adjoint of all neurons of a sample on its way from the last spike to the first.
+
+    begin: row of the sample's first spike; start (N + 1,): the first row of each neuron; owner: the neuron of each row
+    of the sample; left (N,): how many spikes are still to come; carried (N, NUM_CARRIED); last_counts (N,): whether the
+    last segment carries a gradient; segments: those of all neurons, one after the other.
+    """
+
+    begin: np.ndarray
+    start: np.ndarray
+    owner: np.ndarray
+    left: np.ndarray
+    carried: np.ndarray
+    last_counts: np.ndarray
+    segments: np.ndarray
+
+
+@kernel
+def new_chain(N, buffer, first, last):
+    """Room for any of the samples first..last - 1."""
+    most = 0
+    for b in range(first, last):
+        most = max(most, buffer.counts[b].sum())
+    return Chain(
+        np.empty(1, np.int64),
+        np.empty(N + 1, np.int64),
+        np.empty(most, np.int64),
+        np.empty(N, np.int64),
+        np.empty((N, NUM_CARRIED)),
+        np.empty(N, np.bool_),
+        np.empty((most + N, 4)),
+    )
+
+
+@kernel
+def rows_of(n, chain, buffer):
+    """What is kept of the spikes of neuron n."""
+    return buffer.rows[chain.start[n] : chain.start[n + 1]]
+
+
+@kernel
+def segments_of(n, chain):
+    """The segments of neuron n."""
+    begin = chain.begin[0]
+    return chain.segments[chain.start[n] - begin + n : chain.start[n + 1] - begin + n + 1]
+
+
+@kernel
+def begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chain):
+    """Open the last segment of every neuron of sample b, whose first spike is in row `row`."""
+    chain.begin[0] = row
+    for n in range(neurons.parameters.shape[0]):
+        count = buffer.counts[b, n]
+        chain.start[n], chain.start[n + 1], chain.left[n] = row, row + count, count
+        chain.owner[row - chain.begin[0] : row + count - chain.begin[0]] = n
+        row += count
+        rows, neuron, c = rows_of(n, chain, buffer), neurons.parameters[n], chain.carried[n]
+        G_peak, peak_time, peak_slope = peak_of(b, n, peaks, grad_peak)
+        chain.last_counts[n] = G_peak != 0.0
+        grad[n, THRESHOLD] -= G_peak
+        c[C_A], c[C_END] = -G_peak, last_end(rows, peak_time, G_peak)
+        c[C_V], c[C_I], G_release = open_segment(
+            count, c[C_END], G_peak, 0.0, neuron, neurons.subtract, rows, with_taus, segments_of(n, chain), grad[n]
+        )
+        c[C_MORE] = G_release + peak_moves(rows, neuron, c[C_END], peak_slope, G_peak)
+        kink = G_peak != 0.0 and (count == 0 or peak_time > rows[count - 1, TIME] + neuron[REFRACTORY])
+        c[C_PEAK_TIME], c[C_KINK] = peak_time, G_peak * peak_slope if kink else 0.0
+
+
+@kernel
+def follow_chain(j, G, neurons, buffer, min_slope, with_taus, grad, chain):
+    """Back over the last spike that is left of neuron j, whose G = dL/dT, into the segment before it."""
+    rows, neuron, c, m = rows_of(j, chain, buffer), neurons.parameters[j], chain.carried[j], chain.left[j]
+    p_V, p_I, c[C_A], G_forced = cross_spike(
+        m, c[C_END], c[C_V], c[C_I], c[C_A], G + c[C_MORE], neuron, neurons.subtract, rows,
+        smallest_slope(neuron, min_slope), grad[j],
+    )  # fmt: skip
+    c[C_END] = rows[m - 1, TIME]
+    c[C_V], c[C_I], G_release = open_segment(
+        m - 1, c[C_END], p_V, p_I, neuron, neurons.subtract, rows, with_taus, segments_of(j, chain), grad[j]
+    )
+    c[C_MORE] = G_forced + G_release
+    chain.left[j] = m - 1
+
+
 @kernel
 def recurrent_backward(
     events, synapses, recurrent, neurons, first, last, buffer, row_offset, order, grad_rows, peaks, grad_peak,
@@ -36,83 +122,45 @@ def recurrent_backward(
     order (S,): the rows of all samples in the order of time, sample by sample; recurrent_gradients: of the weights and
     delays of the recurrent synapses.
     """
-    N, subtract = neurons.parameters.shape[0], neurons.subtract
-    most = 0
-    for b in range(first, last):
-        most = max(most, buffer.counts[b].sum())
-    segments, owner = np.empty((most + N, 4)), np.empty(most, np.int64)
-    start, left = np.empty(N + 1, np.int64), np.empty(N, np.int64)
-    carried, last_counts = np.empty((N, NUM_CARRIED)), np.empty(N, np.bool_)
+    N, grad = neurons.parameters.shape[0], gradients.parameters
+    chain = new_chain(N, buffer, first, last)
     row = row_offset
     for b in range(first, last):
-        begin = row
+        begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chain)
+        row = chain.start[N]
+        for position in range(row - 1, chain.begin[0] - 1, -1):
+            j = chain.owner[order[position] - chain.begin[0]]
+            T = buffer.rows[order[position], TIME]
+            G = grad_rows[order[position]] + arrivals_of_spike(
+                j, T, recurrent, neurons, buffer, with_taus, grad, recurrent_gradients, chain
+            )
+            follow_chain(j, G, neurons, buffer, min_slope, with_taus, grad, chain)
         for n in range(N):
-            count = buffer.counts[b, n]
-            start[n], left[n] = row, count
-            owner[row - begin : row + count - begin] = n
-            rows, _ = own_rows(row, count, buffer, grad_rows)
-            own_segments = segments[row - begin + n : row - begin + n + count + 1]
-            row += count
-            neuron, grad, c = neurons.parameters[n], gradients.parameters[n], carried[n]
-            G_peak, peak_time, peak_slope = peak_of(b, n, peaks, grad_peak)
-            last_counts[n] = G_peak != 0.0
-            grad[THRESHOLD] -= G_peak
-            c[C_A], c[C_END] = -G_peak, last_end(rows, peak_time, G_peak)
-            c[C_V], c[C_I], G_release = open_segment(
-                count, c[C_END], G_peak, 0.0, neuron, subtract, rows, with_taus, own_segments, grad
-            )
-            c[C_MORE] = G_release + peak_moves(rows, neuron, c[C_END], peak_slope, G_peak)
-            kink = last_counts[n] and (count == 0 or peak_time > rows[count - 1, TIME] + neuron[REFRACTORY])
-            c[C_PEAK_TIME], c[C_KINK] = peak_time, G_peak * peak_slope if kink else 0.0
-        start[N] = row
-        for position in range(row - 1, begin - 1, -1):
-            j = owner[order[position] - begin]
-            G = carried[j, C_MORE] + grad_rows[order[position]]
-            G += arrivals_of_spike(
-                j, buffer.rows[order[position], TIME], recurrent, neurons, start, buffer, segments, begin, last_counts,
-                with_taus, carried, gradients.parameters, recurrent_gradients,
-            )  # fmt: skip
-            rows, _ = own_rows(start[j], buffer.counts[b, j], buffer, grad_rows)
-            own_segments = segments[start[j] - begin + j : start[j + 1] - begin + j + 1]
-            neuron, grad, c, m = neurons.parameters[j], gradients.parameters[j], carried[j], left[j]
-            p_V, p_I, c[C_A], G_forced = cross_spike(
-                m, c[C_END], c[C_V], c[C_I], c[C_A], G, neuron, subtract, rows, smallest_slope(neuron, min_slope), grad
-            )
-            c[C_END] = rows[m - 1, TIME]
-            c[C_V], c[C_I], G_release = open_segment(
-                m - 1, c[C_END], p_V, p_I, neuron, subtract, rows, with_taus, own_segments, grad
-            )
-            c[C_MORE] = G_forced + G_release
-            left[j] = m - 1
-        for n in range(N):
-            rows, _ = own_rows(start[n], buffer.counts[b, n], buffer, grad_rows)
-            own_segments = segments[start[n] - begin + n : start[n + 1] - begin + n + 1]
             input_gradients(
-                events, b, synapses, n, neurons.duration, neurons.parameters[n], rows, own_segments, last_counts[n],
-                carried[n, C_PEAK_TIME], carried[n, C_KINK], with_taus, gradients,
+                events, b, synapses, n, neurons.duration, neurons.parameters[n], rows_of(n, chain, buffer),
+                segments_of(n, chain), chain.last_counts[n], chain.carried[n, C_PEAK_TIME], chain.carried[n, C_KINK],
+                with_taus, gradients,
             )  # fmt: skip
 
 
 @kernel
-def arrivals_of_spike(
-    j, T, recurrent, neurons, start, buffer, segments, begin, last_counts, with_taus, carried, grad, recurrent_gradients
-):  # fmt: skip
+def arrivals_of_spike(j, T, recurrent, neurons, buffer, with_taus, grad, recurrent_gradients, chain):
     """dL/dT of the spike of neuron j at T through all its arrivals in the layer; adds the gradients of the synapses."""
     total = 0.0
     source = j if recurrent.delay.shape[1] > 1 else 0
-    for n in range(start.size - 1):
+    for n in range(neurons.parameters.shape[0]):
         target = n if recurrent.delay.shape[0] > 1 else 0
         t = T + recurrent.delay[target, source]
         if t >= neurons.duration:
             continue
-        rows = buffer.rows[start[n] : start[n + 1]]
-        own_segments = segments[start[n] - begin + n : start[n + 1] - begin + n + 1]
         grad_w, grad_t = arrival_gradient(
-            t, recurrent.weight[n, j], neurons.parameters[n], rows, own_segments, last_counts[n], with_taus, grad[n]
-        )
-        if t == carried[n, C_PEAK_TIME]:
-            grad_t += carried[n, C_KINK]
-            carried[n, C_KINK] = 0.0
+            t, recurrent.weight[n, j], neurons.parameters[n], rows_of(n, chain, buffer), segments_of(n, chain),
+            chain.last_counts[n], with_taus, grad[n],
+        )  # fmt: skip
+        c = chain.carried[n]
+        if t == c[C_PEAK_TIME]:
+            grad_t += c[C_KINK]
+            c[C_KINK] = 0.0
         recurrent_gradients.weight[n, j] += grad_w
         recurrent_gradients.delay[target, source] += grad_t
         total += grad_t
