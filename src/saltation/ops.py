@@ -24,6 +24,8 @@ from .kernels.jit import announce_compilation
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
 from .kernels.recurrent import recurrent_forward
 from .kernels.recurrent_backward import recurrent_backward
+from .kernels.recurrent_sweep import recurrent_sweep_forward
+from .kernels.recurrent_sweep_backward import recurrent_sweep_backward
 from .kernels.sweep import by_input, by_neuron, share_taus, sweep_forward
 from .kernels.sweep_backward import sweep_backward
 
@@ -124,8 +126,8 @@ def _arrays(arguments: Arguments, setting: Setting) -> Arrays:
 class Plan(NamedTuple):
     """Which kernels simulate a layer (README.md in kernels/, section 4), and what they need besides its arguments.
 
-    recurrent: window by window. tiles: event-major, the weights by input. grid and delays: neuron-major in bins.
-    None of them: neuron-major.
+    tiles: event-major, the weights by input (and by neuron, with recurrent connections). grid and delays: neuron-major
+    in bins. None of them: neuron-major; with recurrent connections window by window.
     """
 
     recurrent: layout.Synapses | None = None
@@ -138,7 +140,9 @@ def _plan(arrays: Arrays, want_peak: bool) -> Plan:
     """The fastest kernels that can do it."""
     events, synapses, recurrent, neurons = arrays
     if recurrent is not None:
-        return Plan(recurrent=recurrent)
+        if max(synapses.delay.shape[0], recurrent.delay.shape[0]) > 1:
+            return Plan(recurrent)
+        return Plan(recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight])))
     if min(synapses.delay.shape) == 1:
         return Plan(tiles=by_input(synapses.weight))
     if want_peak or not share_taus(neurons.parameters):
@@ -165,7 +169,9 @@ def _simulate_block(
     while True:
         buffer = layout.SpikeBuffer(rows, counts)
         rest = neurons, cursor, last, buffer, filled, peaks, budget
-        if plan.recurrent is not None:
+        if plan.recurrent is not None and plan.tiles is not None:
+            status, cursor, filled = recurrent_sweep_forward(events, synapses, plan.recurrent, plan.tiles, *rest)
+        elif plan.recurrent is not None:
             status, cursor, filled = recurrent_forward(events, synapses, plan.recurrent, *rest)
         elif plan.tiles is not None:
             status, cursor, filled = sweep_forward(events, synapses, plan.tiles, *rest)
@@ -261,7 +267,10 @@ class _LIF(torch.autograd.Function):
             min_slope = ctx.setting.min_slope
             if plan.recurrent is not None:
                 rest = grad_rows, peaks, G_peak, min_slope, with_taus, gradients, of_recurrent
-                recurrent_backward(events, synapses, plan.recurrent, *head, order, *rest)
+                if plan.tiles is None:
+                    recurrent_backward(events, synapses, plan.recurrent, *head, order, *rest)
+                else:
+                    recurrent_sweep_backward(events, synapses, plan.recurrent, plan.tiles, *head, *rest)
             elif plan.tiles is not None:
                 tiles, want = plan.tiles, want_times or want_delay
                 sweep_backward(events, synapses, tiles, *span, peaks, G_peak, min_slope, want, with_taus, gradients)
@@ -272,7 +281,11 @@ class _LIF(torch.autograd.Function):
 
         total, of_recurrent = _sum_gradients(arrays, run, synapses.weight if plan.tiles is None else plan.tiles)
         if plan.tiles is not None:
-            total = total._replace(weight=by_neuron(total.weight, synapses.weight.shape[0]))
+            weight = by_neuron(total.weight, synapses.weight.shape[0])
+            if plan.recurrent is not None:
+                weight, of_weight = np.split(weight, [synapses.weight.shape[1]], axis=1)
+                of_recurrent = of_recurrent._replace(weight=of_weight)
+            total = total._replace(weight=weight)
         return (None, *(torch.from_numpy(array) for array in (*total, *of_recurrent)), None, None)
 
 

@@ -151,18 +151,21 @@ def watch_level(t, release, threshold, peak, want_peak):
 
 
 @kernel
+def set_interval(s, neuron, adaptive, phi_max, row):
+    """What neurons alike share of an interval of length s; row (NUM_SHARED,)."""
+    row[E_MEM], row[E_SYN], row[PHI] = flow(s, neuron[TAU_MEM], neuron[TAU_SYN])
+    row[E_ADAPT] = exp(-s / neuron[TAU_ADAPT]) if adaptive else 1.0
+    row[CAP] = min(s / neuron[TAU_MEM], phi_max)
+
+
+@kernel
 def intervals(count, arrival, duration, neuron, adaptive, table):
-    """What neurons alike share of each interval, from one arrival to the next: fills table (count + 1, NUM_SHARED)."""
-    tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
-    phi_max = largest_phi(tau_mem, tau_syn)
+    """The rows of table (count + 1, NUM_SHARED), one for each interval from one arrival to the next."""
+    phi_max = largest_phi(neuron[TAU_MEM], neuron[TAU_SYN])
     t = 0.0
     for k in range(count + 1):
         t_next = arrival[k] if k < count else duration
-        s = t_next - t
-        row = table[k]
-        row[E_MEM], row[E_SYN], row[PHI] = flow(s, tau_mem, tau_syn)
-        row[E_ADAPT] = exp(-s / tau_adapt) if adaptive else 1.0
-        row[CAP] = min(s / tau_mem, phi_max)
+        set_interval(t_next - t, neuron, adaptive, phi_max, table[k])
         t = t_next
 
 
