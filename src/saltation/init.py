@@ -3,26 +3,32 @@
 import torch
 
 from . import check
+from .connections import Linear
 from .layer import Layer
 from .spikes import Spikes
 
 
-def normal_(layer: Layer, mean: float, std: float, generator: torch.Generator) -> None:
-    """weight ~ N(mean, std); std >= 0."""
+def _connection(where: Layer | Linear) -> Linear:
+    return where.connection if isinstance(where, Layer) else where
+
+
+def normal_(where: Layer | Linear, mean: float, std: float, generator: torch.Generator) -> None:
+    """weight ~ N(mean, std); std >= 0. Of a connection, such as `layer.recurrent`, or of the one that feeds a layer."""
     check.finite_number(mean, "mean")
     check.finite_number(std, "std", low=0.0)
     check.generator(generator)
     with torch.no_grad():
-        weight = layer.connection.weight
+        weight = _connection(where).weight
         weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype) * std + mean)
 
 
-def uniform_delays_(layer: Layer, low: float, high: float, generator: torch.Generator) -> None:
-    """delays ~ U(low, high), within the connection's [min_delay, max_delay]."""
+def uniform_delays_(where: Layer | Linear, low: float, high: float, generator: torch.Generator) -> None:
+    """delays ~ U(low, high), within the connection's [min_delay, max_delay]; of what, see `normal_`."""
     check.require(low <= high, f"delays from {low} to {high}: low must not exceed high")
     check.generator(generator)
-    fraction = torch.rand(layer.connection.delays().shape, generator=generator, dtype=torch.float64)
-    layer.connection.set_delays((low + (high - low) * fraction).clamp(low, high))  # rounding may lead beyond high
+    connection = _connection(where)
+    fraction = torch.rand(connection.delays().shape, generator=generator, dtype=torch.float64)
+    connection.set_delays((low + (high - low) * fraction).clamp(low, high))  # rounding may lead beyond high
 
 
 def drive_(layer: Layer, spikes: Spikes, generator: torch.Generator, drive: float = 1.5, std: float = 1.0) -> None:

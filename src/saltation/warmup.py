@@ -21,10 +21,12 @@ def warmup() -> float:
         for delay in DELAYS:
             for taus in ((), ("tau_mem", "tau_syn")):
                 connection = Linear(2, 3, delay=delay, max_delay=None if delay is None else 1.0)
-                layer = Layer(connection, LIF(3, tau_mem=2.0, tau_syn=1.0, jump=0.1, tau_adapt=3.0, train=taus))
+                neuron = LIF(3, tau_mem=2.0, tau_syn=1.0, jump=0.1, tau_adapt=3.0, train=taus)
                 torch.nn.init.constant_(connection.weight, 4.0)
-                result = layer.run(spikes, peak=bool(taus))
-                readout = Layer(Linear(3, 2), LI(2, tau_mem=2.0, tau_syn=1.0))(result.spikes)
-                values = readout.integral() + readout.maximum() + readout.at([1.0])[:, :, 0]
-                losses.readout_cross_entropy(values, torch.tensor([1])).backward()
+                for recurrent in (None, Linear(3, 3)):
+                    layer = Layer(connection, neuron, recurrent=recurrent)
+                    result = layer.run(spikes, peak=bool(taus))
+                    readout = Layer(Linear(3, 2), LI(2, tau_mem=2.0, tau_syn=1.0))(result.spikes)
+                    values = readout.integral() + readout.maximum() + readout.at([1.0])[:, :, 0]
+                    losses.readout_cross_entropy(values, torch.tensor([1])).backward()
     return time.perf_counter() - start

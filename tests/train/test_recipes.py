@@ -3,6 +3,7 @@ import math
 import pytest
 
 from saltation.train import load_config
+from saltation.train.model import make_model
 from saltation.train.recipes import parse_overrides, recipe_names, to_yaml
 
 
@@ -25,9 +26,22 @@ def test_overrides():
     assert (config.seed, config.name) == (3, "mine")
 
 
+def test_a_recurrent_layer():
+    config = load_config("yin_yang", {"model.layers.0.recurrent": {"delay": "axonal", "max_delay": 0.5, "std": 0.2}})
+    recurrent = config.model.layers[0].recurrent
+    assert (recurrent.delay, recurrent.max_delay, recurrent.std) == ("axonal", 0.5, 0.2)
+    assert config.model.layers[1].recurrent is None
+    layer = make_model(config.model, 4, 3)[0]
+    assert layer.recurrent.weight.shape == (30, 30) and layer.recurrent.raw_delay.shape == (1, 30)
+    assert load_config("yin_yang").model.layers[0].recurrent is None
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        ("model.layers.0.recurrent", {"delays": "axonal"}, "delays"),
+        ("model.layers.0.recurrent", {"delay": "axon"}, "model.layers.0.recurrent.delay is 'axon'; choose one of none"),
+        ("model.layers.0.recurrent", {"delay_init": [1]}, "model.layers.0.recurrent.delay_init is .*give two numbers"),
         ("train.epoch", 3, "--train.epoch: unknown key 'epoch'; did you mean epochs"),
         ("trian.epochs", 3, "--trian: unknown key 'trian'; did you mean train"),
         ("model.layers.0.sizes", 3, "unknown key 'sizes'; did you mean size"),

@@ -28,6 +28,18 @@ class WeightConfig:
 
 
 @dataclass
+class RecurrentConfig:
+    """The connection of a layer to itself; its weights are drawn from a normal distribution."""
+
+    delay: str = "none"  # none, axonal, dendritic, synaptic
+    min_delay: float = 0.0
+    max_delay: float = 1.0
+    delay_init: list[float] | None = None  # [low, high] of a uniform distribution; null: [min_delay, max_delay]
+    mean: float = 0.0
+    std: float = 0.1
+
+
+@dataclass
 class LayerConfig:
     """One layer: a fully connected, possibly delayed connection and its neurons. Times in the unit of the data."""
 
@@ -48,6 +60,7 @@ class LayerConfig:
     min_slope: float = 0.0  # bound of the slope of grazing spikes; 0: exact gradients
     train: list[str] = field(default_factory=list)  # neuron parameters that are trained, for example [threshold]
     weights: WeightConfig = field(default_factory=WeightConfig)
+    recurrent: RecurrentConfig | None = None  # null: none; {}: with the defaults
 
 
 @dataclass

@@ -8,7 +8,7 @@ from saltation.data.events import EventDataset
 from saltation.layer import Layer, Sequential
 from saltation.neurons import LI, LIF
 from saltation.spikes import Spikes
-from saltation.train.config import LayerConfig, ModelConfig
+from saltation.train.config import LayerConfig, ModelConfig, RecurrentConfig
 
 INIT_SAMPLES = 256  # how many training samples the scale of driven weights is measured on
 
@@ -25,14 +25,7 @@ def layer_sizes(config: ModelConfig, num_classes: int) -> list[int]:
 
 def make_layer(config: LayerConfig, in_size: int, size: int) -> Layer:
     """A layer with default parameters."""
-    delayed = config.delay != "none"
-    connection = Linear(
-        in_size,
-        size,
-        delay=config.delay if delayed else None,
-        max_delay=config.max_delay if delayed else None,
-        min_delay=config.min_delay if delayed else 0.0,
-    )
+    connection = _connection(config, in_size, size)
     if config.neuron == "li":
         return Layer(connection, LI(size, tau_mem=config.tau_mem, tau_syn=config.tau_syn, train=tuple(config.train)))
     neuron = LIF(
@@ -48,7 +41,14 @@ def make_layer(config: LayerConfig, in_size: int, size: int) -> Layer:
         train=tuple(config.train),
         min_slope=config.min_slope,
     )
-    return Layer(connection, neuron)
+    recurrent = None if config.recurrent is None else _connection(config.recurrent, size, size)
+    return Layer(connection, neuron, recurrent=recurrent)
+
+
+def _connection(config: LayerConfig | RecurrentConfig, in_size: int, size: int) -> Linear:
+    if config.delay == "none":
+        return Linear(in_size, size)
+    return Linear(in_size, size, delay=config.delay, max_delay=config.max_delay, min_delay=config.min_delay)
 
 
 def make_model(config: ModelConfig, num_channels: int, num_classes: int) -> Sequential:
@@ -79,11 +79,18 @@ def build_model(config: ModelConfig, train_data: EventDataset, generator: torch.
 
 
 def _initialise(layer: Layer, config: LayerConfig, spikes: Spikes, generator: torch.Generator) -> None:
-    if config.delay != "none":
-        low, high = config.delay_init or (config.min_delay, config.max_delay)
-        init.uniform_delays_(layer, low, high, generator)
+    _initialise_delays(layer.connection, config, generator)
     weights = config.weights
     if weights.mean is None:
         init.drive_(layer, spikes, drive=weights.drive, std=weights.std, generator=generator)
     else:
         init.normal_(layer, weights.mean, weights.std, generator)
+    if layer.recurrent is not None and config.recurrent is not None:
+        _initialise_delays(layer.recurrent, config.recurrent, generator)
+        init.normal_(layer.recurrent, config.recurrent.mean, config.recurrent.std, generator)
+
+
+def _initialise_delays(connection: Linear, config: LayerConfig | RecurrentConfig, generator: torch.Generator) -> None:
+    if config.delay != "none":
+        low, high = config.delay_init or (config.min_delay, config.max_delay)
+        init.uniform_delays_(connection, low, high, generator)

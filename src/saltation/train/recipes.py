@@ -13,7 +13,7 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saltation.train.config import CHOICES, LAYER_CHOICES, NOT_NEGATIVE, POSITIVE, Config, LayerConfig
+from saltation.train.config import CHOICES, LAYER_CHOICES, NOT_NEGATIVE, POSITIVE, Config, LayerConfig, RecurrentConfig
 
 
 class _Loader(yaml.SafeLoader):
@@ -122,8 +122,17 @@ def _check_layer(key: str, layer: LayerConfig, last: bool) -> None:
         raise ValueError(f"{key}.size is missing; only the last layer may leave it out (the number of classes)")
     if not last and layer.neuron == "li":
         raise ValueError(f"{key}.neuron is 'li', which never spikes; only the last layer can be a readout")
-    if layer.delay_init is not None and len(layer.delay_init) != 2:
-        raise ValueError(f"{key}.delay_init is {layer.delay_init}; give two numbers, [low, high]")
+    _check_delay_init(key, layer.delay_init)
+    if layer.recurrent is not None:
+        if layer.neuron == "li":
+            raise ValueError(f"{key}.recurrent is given, but its neuron is 'li', which never spikes; leave it out")
+        _check_choice(f"{key}.recurrent.delay", layer.recurrent.delay, LAYER_CHOICES["delay"])
+        _check_delay_init(f"{key}.recurrent", layer.recurrent.delay_init)
+
+
+def _check_delay_init(key: str, delay_init: list[float] | None) -> None:
+    if delay_init is not None and len(delay_init) != 2:
+        raise ValueError(f"{key}.delay_init is {delay_init}; give two numbers, [low, high]")
 
 
 def _check_choice(key: str, value: Any, choices: Iterable[str]) -> None:
@@ -165,7 +174,7 @@ def _check_keys(source: str, content: Any, pattern: Any, prefix: str = "") -> No
             raise ValueError(f"{source}: unknown key '{prefix}{key}'{_near(str(key), known)}")
         if prefix + key == "model.layers" and isinstance(value, list):
             for i, layer in enumerate(value):
-                _check_keys(source, layer, LayerConfig(), f"model.layers.{i}.")
+                _check_keys(source, layer, LayerConfig(recurrent=RecurrentConfig()), f"model.layers.{i}.")
         else:
             _check_keys(source, value, getattr(pattern, key), f"{prefix}{key}.")
 
