@@ -7,9 +7,11 @@ from .neurons import LI, LIF
 from .ops import SpikeBudgetError
 from .readout import Readout
 from .spikes import Spikes
+from .wired import Conv2d, Sparse
 
 __version__ = "0.1.0"
 __all__ = [
+    "Conv2d",
     "LI",
     "LIF",
     "Layer",
@@ -17,6 +19,7 @@ __all__ = [
     "Readout",
     "Result",
     "Sequential",
+    "Sparse",
     "SpikeBudgetError",
     "Spikes",
     "__version__",

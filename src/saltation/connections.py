@@ -1,73 +1,67 @@
 """Connections: weights and transmission delays between two populations."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from . import check
+from .kernels.layout import Wiring
 
 DELAYS = (None, "axonal", "dendritic", "synaptic")
 
 
-class Linear(nn.Module):
-    """All-to-all connection with weights and, on request, trainable delays.
-
-    A spike of input i at t reaches neuron j at t + d_ij and adds weight[j, i] to its synaptic current.
-
-    Args:
-        in_size, out_size: number of inputs and of neurons.
-        delay: None, "axonal" (one per input), "dendritic" (one per neuron) or "synaptic" (one per pair).
-        max_delay: largest delay, in the unit of the spike times; required with a delay, > min_delay.
-        min_delay: smallest delay, >= 0.
-        generator: draws the initial weights; without one they are drawn with seed 0.
+class Connection(nn.Module):
+    """What all connections share: sizes, a weight parameter, and delays that are trainable and always legal.
 
     Attributes:
-        weight: (out_size, in_size) parameter, drawn from N(0, 1/in_size); see `saltation.init` for better starts.
+        weight: what an input spike adds to the synaptic current.
         raw_delay: parameter behind `delays()`, dimensionless: 0 stands for min_delay, 1 for max_delay. It is reflected
             at both ends (a triangle wave), so that delays are always legal, their gradient is exact and never
             vanishes, and a learning rate for it means the same in any unit of time. Absent without a delay.
-
-    Example:
-        >>> connection = Linear(4, 30, delay="synaptic", max_delay=1.0)
-        >>> connection.set_delays(0.25)
-        >>> connection.delays().shape, float(connection.delays()[0, 0])
-        (torch.Size([30, 4]), 0.25)
     """
 
-    def __init__(
-        self,
-        in_size: int,
-        out_size: int,
-        delay: str | None = None,
-        max_delay: float | None = None,
-        min_delay: float = 0.0,
-        generator: torch.Generator | None = None,
-    ):
+    weight: nn.Parameter
+    wiring: Wiring | None = None  # which synapses there are; None: all
+
+    def __init__(self, in_size: int, out_size: int):
         super().__init__()
         self.in_size = check.positive_int(in_size, "in_size")
         self.out_size = check.positive_int(out_size, "out_size")
-        check.require(delay in DELAYS, f"delay = {delay!r}: must be one of {DELAYS}")
+
+    def _add_delays(
+        self, delay: str | None, shapes: Mapping[str, tuple[int, ...]], min_delay: float, max_delay: float | None
+    ) -> None:
+        """Make raw_delay, in the shape that belongs to the kind of delay."""
+        kinds = tuple(shapes)
+        check.require(delay is None or delay in kinds, f"delay = {delay!r}: must be one of {(None, *kinds)}")
         self.delay = delay
-        generator = generator or torch.Generator().manual_seed(0)
-        self.weight = nn.Parameter(torch.randn(out_size, in_size, generator=generator) * in_size**-0.5)
         if delay is None:
             check.require(
                 max_delay is None and min_delay == 0.0,
                 f"max_delay = {max_delay}, min_delay = {min_delay} without a kind of delay: "
-                f"set delay= to one of {DELAYS[1:]}",
+                f"set delay= to one of {kinds}",
             )
             return
         check.require(max_delay is not None, f"delay = {delay!r} needs max_delay, the largest delay you allow")
         self.min_delay = check.finite_number(min_delay, "min_delay", low=0.0)
         self.max_delay = check.finite_number(max_delay, "max_delay", low=self.min_delay, strict=True)
-        rows = 1 if delay == "axonal" else out_size
-        columns = 1 if delay == "dendritic" else in_size
-        self.raw_delay = nn.Parameter(torch.zeros(rows, columns))
+        self.raw_delay = nn.Parameter(torch.zeros(shapes[delay]))
+
+    def synapses(self) -> tuple[Tensor, Tensor]:
+        """Weights and delays as the kernels take them: by pair, or by synapse of the wiring."""
+        return self.weight, self.delays()
+
+    def dense(self) -> tuple[Tensor, Tensor]:
+        """Weights (out_size, in_size) and delays that broadcast to them; 0 where there is no synapse."""
+        return self.weight, self.delays()
+
+    def bump_(self, silent: Tensor, amount: float) -> None:
+        """Add `amount` to all weights that lead to the neurons `silent` (out_size,) bool."""
+        self.weight[silent] += amount
 
     def delays(self) -> Tensor:
-        """The delays, float64, within [min_delay, max_delay]; broadcastable to (out_size, in_size).
-
-        Zeros (1, 1) without delay.
-        """
+        """The delays, float64, within [min_delay, max_delay], in the shape of raw_delay. Zeros (1, 1) without delay."""
         if self.delay is None:
             return torch.zeros(1, 1, dtype=torch.float64)
         # Triangle wave of period 2. Its slope is 1 or -1 everywhere (at the turning points: inwards).
@@ -108,3 +102,42 @@ class Linear(nn.Module):
         """What print shows."""
         delay = "" if self.delay is None else f", delay={self.delay} in [{self.min_delay:g}, {self.max_delay:g}]"
         return f"{self.in_size}, {self.out_size}{delay}"
+
+
+class Linear(Connection):
+    """All-to-all connection with weights and, on request, trainable delays.
+
+    A spike of input i at t reaches neuron j at t + d_ij and adds weight[j, i] to its synaptic current.
+
+    Args:
+        in_size, out_size: number of inputs and of neurons.
+        delay: None, "axonal" (one per input), "dendritic" (one per neuron) or "synaptic" (one per pair).
+        max_delay: largest delay, in the unit of the spike times; required with a delay, > min_delay.
+        min_delay: smallest delay, >= 0.
+        generator: draws the initial weights; without one they are drawn with seed 0.
+
+    Attributes:
+        weight: (out_size, in_size) parameter, drawn from N(0, 1/in_size); see `saltation.init` for better starts.
+        raw_delay: see `Connection`; (1, in_size), (out_size, 1) or (out_size, in_size).
+
+    Example:
+        >>> connection = Linear(4, 30, delay="synaptic", max_delay=1.0)
+        >>> connection.set_delays(0.25)
+        >>> connection.delays().shape, float(connection.delays()[0, 0])
+        (torch.Size([30, 4]), 0.25)
+    """
+
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        delay: str | None = None,
+        max_delay: float | None = None,
+        min_delay: float = 0.0,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(in_size, out_size)
+        generator = generator or torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(out_size, in_size, generator=generator) * in_size**-0.5)
+        shapes = {"axonal": (1, in_size), "dendritic": (out_size, 1), "synaptic": (out_size, in_size)}
+        self._add_delays(delay, shapes, min_delay, max_delay)

@@ -3,16 +3,16 @@
 import torch
 
 from . import check
-from .connections import Linear
+from .connections import Connection
 from .layer import Layer
 from .spikes import Spikes
 
 
-def _connection(where: Layer | Linear) -> Linear:
+def _connection(where: Layer | Connection) -> Connection:
     return where.connection if isinstance(where, Layer) else where
 
 
-def normal_(where: Layer | Linear, mean: float, std: float, generator: torch.Generator) -> None:
+def normal_(where: Layer | Connection, mean: float, std: float, generator: torch.Generator) -> None:
     """weight ~ N(mean, std); std >= 0. Of a connection, such as `layer.recurrent`, or of the one that feeds a layer."""
     check.finite_number(mean, "mean")
     check.finite_number(std, "std", low=0.0)
@@ -22,7 +22,7 @@ def normal_(where: Layer | Linear, mean: float, std: float, generator: torch.Gen
         weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype) * std + mean)
 
 
-def uniform_delays_(where: Layer | Linear, low: float, high: float, generator: torch.Generator) -> None:
+def uniform_delays_(where: Layer | Connection, low: float, high: float, generator: torch.Generator) -> None:
     """delays ~ U(low, high), within the connection's [min_delay, max_delay]; of what, see `normal_`."""
     check.require(low <= high, f"delays from {low} to {high}: low must not exceed high")
     check.generator(generator)

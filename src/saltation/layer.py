@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from . import check, ops
-from .connections import Linear
+from .connections import Connection
 from .kernels.flow import phi
-from .kernels.layout import THRESHOLD
+from .kernels.layout import THRESHOLD, Wiring
 from .neurons import LI, LIF
 from .readout import Readout
 from .spikes import Spikes
@@ -44,10 +44,10 @@ class Layer(nn.Module):
     """A population of neurons and the connection that feeds it, simulated on [0, duration] of its input.
 
     Args:
-        connection: `Linear`.
+        connection: `Linear`, `Sparse` or `Conv2d`.
         neuron: `LIF` or `LI`, as many as the connection has outputs.
-        recurrent: a `Linear(n, n)` from the n neurons of this layer to themselves, with any kind of delay or none; only
-            for neurons that spike.
+        recurrent: a `Linear(n, n)` (or `Sparse`) from the n neurons of this layer to themselves, with any kind of delay
+            or none; only for neurons that spike.
         max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`. None:
             100,000, or 10,000 in a recurrent layer, where all of it can run away together.
 
@@ -62,7 +62,11 @@ class Layer(nn.Module):
     """
 
     def __init__(
-        self, connection: Linear, neuron: LIF | LI, recurrent: Linear | None = None, max_spikes: int | None = None
+        self,
+        connection: Connection,
+        neuron: LIF | LI,
+        recurrent: Connection | None = None,
+        max_spikes: int | None = None,
     ):
         super().__init__()
         check.width(connection.out_size, neuron.size, "the neurons of a layer and the outputs of its connection")
@@ -100,6 +104,7 @@ class Layer(nn.Module):
             min_slope=self.neuron.min_slope,
             budget=self.max_spikes,
             with_taus=self.neuron.tau_mem.requires_grad or self.neuron.tau_syn.requires_grad,
+            wiring=self._wiring(),
         )
         times, units, offsets, peaks, slopes = ops.lif(arguments, setting)
         output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)
@@ -107,7 +112,7 @@ class Layer(nn.Module):
 
     def free_peak(self, spikes: Spikes) -> Tensor:
         """(B, N): the largest V if no neuron ever spiked; how strongly the input drives the layer."""
-        setting = ops.Setting(False, False, spikes.duration, True, 0.0, 1)
+        setting = ops.Setting(False, False, spikes.duration, True, 0.0, 1, wiring=self._wiring())
         arguments = self._arguments(spikes)._replace(**ops.NOT_RECURRENT)
         neurons = arguments.neurons.detach().clone()
         neurons[:, THRESHOLD] = 0.0
@@ -125,8 +130,9 @@ class Layer(nn.Module):
             output = self(inputs)
             for events, connection in ((inputs, self.connection), (output, self.recurrent)):
                 if connection is not None:
-                    delay = connection.delays().expand(connection.weight.shape)[unit].double().numpy()
-                    weight = connection.weight[unit].double().numpy()
+                    weights, delays = connection.dense()
+                    delay = delays.expand(weights.shape)[unit].double().numpy()
+                    weight = weights[unit].double().numpy()
                     arrivals += [(t + delay[i], weight[i]) for t, i in events.detach().to_lists()[0]]
             neuron = self.neuron.packed()[unit].numpy()
         own = output.to_lists()[0]
@@ -141,20 +147,25 @@ class Layer(nn.Module):
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
-        weight, delay = _synapses(self.connection, "")
+        weight, delay = _synapses(self.connection, "", dense=self._wiring() is None)
         packed = self.neuron.packed()
         arguments = ops.Arguments(
             spikes.times, weight, delay, packed, units=spikes.units, offsets=spikes.offsets, **ops.NOT_RECURRENT
         )
         if self.recurrent is None:
             return arguments
-        weight, delay = _synapses(self.recurrent, "recurrent ")
+        weight, delay = _synapses(self.recurrent, "recurrent ", dense=True)
         return arguments._replace(recurrent_weight=weight, recurrent_delay=delay)
 
+    def _wiring(self) -> Wiring | None:
+        """The synapses, where there are kernels for wiring: not in recurrent layers, nor for readouts."""
+        alone = self.recurrent is None and isinstance(self.neuron, LIF)
+        return self.connection.wiring if alone else None
 
-def _synapses(connection: Linear, which: str) -> tuple[Tensor, Tensor]:
+
+def _synapses(connection: Connection, which: str, dense: bool) -> tuple[Tensor, Tensor]:
     """Weights and delays, checked and in float64."""
-    weight, delay = connection.weight, connection.delays()
+    weight, delay = connection.dense() if dense else connection.synapses()
     check.floating(weight, f"{which}weight")
     check.floating(delay, f"{which}delay")
     rule = f"must be finite and below {LARGEST_WEIGHT:g} in size, so that no sum of weights overflows"

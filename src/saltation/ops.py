@@ -26,6 +26,7 @@ from .kernels.recurrent import recurrent_forward
 from .kernels.recurrent_backward import recurrent_backward
 from .kernels.recurrent_sweep import recurrent_sweep_forward
 from .kernels.recurrent_sweep_backward import recurrent_sweep_backward
+from .kernels.sparse import sparse_backward, sparse_forward
 from .kernels.sweep import by_input, by_neuron, share_taus, sweep_forward
 from .kernels.sweep_backward import sweep_backward
 
@@ -41,8 +42,9 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 class Arguments(NamedTuple):
     """The tensors that a layer hands to its kernels; all but the last two may carry gradients.
 
-    float64: times (E,), weight (N, M), delay (N or 1, M or 1), neurons (N, 7) with the columns of kernels/layout.py,
-    recurrent_weight (N, N) and recurrent_delay (N or 1, N or 1), both (0, 0) without recurrent connections;
+    float64: times (E,); weight (N, M) and delay (N or 1, M or 1), or both as layout.Wiring says; neurons (N, 7), with
+    the columns of kernels/layout.py; recurrent_weight (N, N) and recurrent_delay (N or 1, N or 1), both (0, 0) without
+    recurrent connections;
     int64: units (E,), offsets (B + 1,).
     """
 
@@ -78,6 +80,7 @@ class Setting(NamedTuple):
     min_slope: float
     budget: int
     with_taus: bool = True  # whether gradients with respect to tau_mem and tau_syn are wanted
+    wiring: layout.Wiring | None = None  # which synapses there are; None: all
 
 
 class SpikeBudgetError(RuntimeError):
@@ -126,26 +129,30 @@ def _arrays(arguments: Arguments, setting: Setting) -> Arrays:
 class Plan(NamedTuple):
     """Which kernels simulate a layer (README.md in kernels/, section 4), and what they need besides its arguments.
 
-    tiles: event-major, the weights by input (and by neuron, with recurrent connections). grid and delays: neuron-major
-    in bins. None of them: neuron-major; with recurrent connections window by window.
+    wiring: neuron-major along the synapses there are. tiles: event-major, the weights by input (and by neuron, with
+    recurrent connections). grid and delays: neuron-major in bins. None of them: neuron-major; with recurrent
+    connections window by window.
     """
 
+    wiring: layout.Wiring | None = None
     recurrent: layout.Synapses | None = None
     tiles: np.ndarray | None = None
     grid: Grid | None = None
     delays: Delays | None = None
 
 
-def _plan(arrays: Arrays, want_peak: bool) -> Plan:
+def _plan(arrays: Arrays, setting: Setting) -> Plan:
     """The fastest kernels that can do it."""
     events, synapses, recurrent, neurons = arrays
+    if setting.wiring is not None:
+        return Plan(setting.wiring)
     if recurrent is not None:
         if max(synapses.delay.shape[0], recurrent.delay.shape[0]) > 1:
-            return Plan(recurrent)
-        return Plan(recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight])))
+            return Plan(recurrent=recurrent)
+        return Plan(recurrent=recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight])))
     if min(synapses.delay.shape) == 1:
         return Plan(tiles=by_input(synapses.weight))
-    if want_peak or not share_taus(neurons.parameters):
+    if setting.want_peak or not share_taus(neurons.parameters):
         return Plan()
     tau_mem, tau_syn = neurons.parameters[0, : layout.TAU_SYN + 1]
     grid = make_grid(events, neurons.duration, tau_mem, tau_syn)
@@ -163,13 +170,15 @@ def _simulate_block(
 ) -> np.ndarray:
     """The spike rows of the samples first ... last - 1. The buffer grows until everything fits."""
     events, synapses, _, neurons = arrays
-    N = synapses.weight.shape[0]
+    N = neurons.parameters.shape[0]
     rows = np.empty(((last - first) * N * FIRST_ROWS_PER_NEURON + 16, layout.NUM_COLUMNS))
     cursor, filled = first * N, 0
     while True:
         buffer = layout.SpikeBuffer(rows, counts)
         rest = neurons, cursor, last, buffer, filled, peaks, budget
-        if plan.recurrent is not None and plan.tiles is not None:
+        if plan.wiring is not None:
+            status, cursor, filled = sparse_forward(events, synapses, plan.wiring, *rest)
+        elif plan.recurrent is not None and plan.tiles is not None:
             status, cursor, filled = recurrent_sweep_forward(events, synapses, plan.recurrent, plan.tiles, *rest)
         elif plan.recurrent is not None:
             status, cursor, filled = recurrent_forward(events, synapses, plan.recurrent, *rest)
@@ -202,7 +211,9 @@ def _sum_gradients(
         run(first, last, layout.Gradients(times, *parts[:3]), layout.Synapses(*parts[3:]))
         return parts
 
-    total, *others = in_blocks(events, synapses.weight.shape[0], block) or [[np.zeros_like(array) for array in shapes]]
+    total, *others = in_blocks(events, neurons.parameters.shape[0], block) or [
+        [np.zeros_like(array) for array in shapes]
+    ]
     for part in others:
         for sum_, partial in zip(total, part, strict=True):
             sum_ += partial
@@ -217,12 +228,12 @@ class _LIF(torch.autograd.Function):
         """Simulate, and keep the rows of layout.SpikeBuffer."""
         arrays = _arrays(Arguments(*tensors), setting)
         events, synapses, _, packed = arrays
-        B, N = events.offsets.size - 1, synapses.weight.shape[0]
+        B, N = events.offsets.size - 1, packed.parameters.shape[0]
         counts = np.zeros((B, N), np.int64)
         peak_shape = (B, N) if setting.want_peak else (0, 0)
         peaks = layout.Peaks(*(np.zeros(peak_shape) for _ in range(3)))
 
-        plan = _plan(arrays, setting.want_peak)
+        plan = _plan(arrays, setting)
 
         def block(first: int, last: int) -> np.ndarray:
             return _simulate_block(arrays, plan, counts, peaks, setting.budget, first, last)
@@ -257,7 +268,7 @@ class _LIF(torch.autograd.Function):
 
         _, want_times, _, want_delay, want_neurons, *_ = ctx.needs_input_grad
         with_taus = ctx.setting.with_taus and want_neurons
-        plan = _plan(arrays, ctx.setting.want_peak)
+        plan = _plan(arrays, ctx.setting)
         if with_taus and plan.grid is not None:
             plan = Plan()  # only the sums over single arrivals know them
 
@@ -265,7 +276,9 @@ class _LIF(torch.autograd.Function):
             head = packed, first, last, buffer, bounds[first]
             span = *head, grad_rows
             min_slope = ctx.setting.min_slope
-            if plan.recurrent is not None:
+            if plan.wiring is not None:
+                sparse_backward(events, synapses, plan.wiring, *span, peaks, G_peak, min_slope, with_taus, gradients)
+            elif plan.recurrent is not None:
                 rest = grad_rows, peaks, G_peak, min_slope, with_taus, gradients, of_recurrent
                 if plan.tiles is None:
                     recurrent_backward(events, synapses, plan.recurrent, *head, order, *rest)

@@ -46,5 +46,5 @@ def bump_silent_(layer: Layer, spikes: Spikes, max_silent: float, amount: float)
         return 0
     silent = (spikes.counts() == 0).double().mean(0) > max_silent
     with torch.no_grad():
-        layer.connection.weight[silent] += amount
+        layer.connection.bump_(silent, amount)
     return int(silent.sum())

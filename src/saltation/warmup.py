@@ -10,6 +10,7 @@ from .kernels.bins import FEWEST
 from .layer import Layer
 from .neurons import LI, LIF
 from .spikes import Spikes
+from .wired import Sparse
 
 
 def warmup() -> float:
@@ -23,8 +24,13 @@ def warmup() -> float:
                 connection = Linear(2, 3, delay=delay, max_delay=None if delay is None else 1.0)
                 neuron = LIF(3, tau_mem=2.0, tau_syn=1.0, jump=0.1, tau_adapt=3.0, train=taus)
                 torch.nn.init.constant_(connection.weight, 4.0)
-                for recurrent in (None, Linear(3, 3)):
-                    layer = Layer(connection, neuron, recurrent=recurrent)
+                sparse = Sparse.from_mask(torch.ones(3, 2))
+                torch.nn.init.constant_(sparse.weight, 4.0)
+                for layer in (
+                    Layer(connection, neuron),
+                    Layer(connection, neuron, recurrent=Linear(3, 3)),
+                    Layer(sparse, neuron),
+                ):
                     result = layer.run(spikes, peak=bool(taus))
                     readout = Layer(Linear(3, 2), LI(2, tau_mem=2.0, tau_syn=1.0))(result.spikes)
                     values = readout.integral() + readout.maximum() + readout.at([1.0])[:, :, 0]

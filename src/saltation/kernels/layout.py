@@ -28,6 +28,16 @@ class Synapses(NamedTuple):
     delay: np.ndarray
 
 
+class Wiring(NamedTuple):
+    """Which synapses there are, neuron by neuron: those of neuron j are start[j] ... start[j + 1] - 1, from the inputs
+    source (S,), each from another one. `Synapses` then has weight (S,) and delay (S,) or (1,).
+    """
+
+    start: np.ndarray
+    source: np.ndarray
+    inputs: int
+
+
 class Neurons(NamedTuple):
     """parameters (N, 7) with the columns above, and what holds for the whole population."""
 

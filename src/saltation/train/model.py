@@ -3,7 +3,7 @@
 import torch
 
 from saltation import init
-from saltation.connections import Linear
+from saltation.connections import Connection, Linear
 from saltation.data.events import EventDataset
 from saltation.layer import Layer, Sequential
 from saltation.neurons import LI, LIF
@@ -90,7 +90,9 @@ def _initialise(layer: Layer, config: LayerConfig, spikes: Spikes, generator: to
         init.normal_(layer.recurrent, config.recurrent.mean, config.recurrent.std, generator)
 
 
-def _initialise_delays(connection: Linear, config: LayerConfig | RecurrentConfig, generator: torch.Generator) -> None:
+def _initialise_delays(
+    connection: Connection, config: LayerConfig | RecurrentConfig, generator: torch.Generator
+) -> None:
     if config.delay != "none":
         low, high = config.delay_init or (config.min_delay, config.max_delay)
         init.uniform_delays_(connection, low, high, generator)

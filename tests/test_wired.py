@@ -1,0 +1,193 @@
+"""Sparse and Conv2d: against Linear and torch.nn.functional.conv2d, and central differences."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from problems import compare, random_layer, random_spikes, spike_loss, trained
+
+import saltation as sal
+
+CONVOLUTIONS = [
+    {"kernel_size": 3},
+    {"kernel_size": (2, 3), "stride": 2},
+    {"kernel_size": 3, "stride": (1, 2), "padding": 1, "groups": 2},
+    {"kernel_size": 5, "padding": (2, 0)},
+]
+
+
+def randomised(connection, generator):
+    connection = connection.double()
+    with torch.no_grad():
+        connection.weight.copy_(torch.randn(connection.weight.shape, generator=generator) * 1.2 + 1.6)
+        if connection.delay is not None:
+            raw = connection.raw_delay
+            raw.copy_(torch.rand(raw.shape, generator=generator) * 0.8 + 0.1)
+    return connection
+
+
+def as_linear(connection):
+    """The same connection, all-to-all with zeros."""
+    weight, delay = connection.dense()
+    linear = sal.Linear(connection.in_size, connection.out_size, delay="synaptic", max_delay=2.0).double()
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        linear.set_delays(delay.expand(weight.shape).detach())
+    return linear
+
+
+def sparse(delay, generator):
+    options = {"delay": delay, "max_delay": 1.5, "min_delay": 0.1} if delay else {}
+    return randomised(sal.Sparse.random(6, 5, fan_in=3, generator=generator, **options), generator)
+
+
+def convolution(options, delay, generator):
+    if delay:
+        options = {**options, "delay": delay, "max_delay": 1.5, "min_delay": 0.1}
+    return randomised(sal.Conv2d((2, 6, 5), out_channels=4, **options), generator)
+
+
+def neurons_of(connection, generator, refractory=0.0):
+    return random_layer(generator, 2, connection.out_size, refractory=refractory).neuron
+
+
+CONNECTIONS = [
+    *(lambda g, d=delay: sparse(d, g) for delay in (None, "axonal", "dendritic", "synaptic")),
+    *(
+        lambda g, o=options, d=delay: convolution(o, d, g)
+        for options, delay in itertools.product(CONVOLUTIONS, (None, "kernel", "channel"))
+    ),
+]
+
+
+@pytest.mark.parametrize("refractory", [0.0, 0.4, math.inf])
+@pytest.mark.parametrize("which", range(len(CONNECTIONS)))
+def test_equals_linear(which, refractory):
+    generator = torch.Generator().manual_seed(which)
+    connection = CONNECTIONS[which](generator)
+    linear, neuron = as_linear(connection), neurons_of(connection, generator, refractory)
+    spikes = random_spikes(generator, units=connection.in_size, events=5 * connection.in_size // 3)
+    times = spikes.times.clone().requires_grad_()
+    coefficients = torch.randn(100_000, generator=generator, dtype=torch.float64)
+    results = []
+    for used in (connection, linear):
+        result = sal.Layer(used, neuron).run(spikes.with_times(times), peak=True)
+        peaks = result.peak.flatten()
+        loss = spike_loss(result.spikes, coefficients) + peaks @ coefficients[: peaks.numel()]
+        parameters = [p for p in neuron.parameters() if p.requires_grad]
+        dense = used.dense()
+        results.append((result, torch.autograd.grad(loss, [times, used.weight, *parameters]), dense))
+    ours, theirs = results
+    assert ours[0].spikes.times.numel() >= 8
+    assert torch.equal(ours[0].spikes.units, theirs[0].spikes.units)
+    torch.testing.assert_close(ours[0].spikes.times, theirs[0].spikes.times, rtol=0, atol=1e-11)
+    torch.testing.assert_close(ours[0].peak, theirs[0].peak, rtol=0, atol=1e-11)
+    # a shared weight has the sum of the gradients of all its places
+    weight = torch.autograd.grad(connection.dense()[0], connection.weight, theirs[1][1])[0]
+    expected = (theirs[1][0], weight, *theirs[1][2:])
+    for left, right in zip(ours[1], expected, strict=True):
+        scale = right.abs().max() + 1e-3
+        torch.testing.assert_close(left / scale, right / scale, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("which", range(len(CONNECTIONS)))
+def test_every_parameter(which):
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(1000 * which + seed)
+        connection = CONNECTIONS[which](generator)
+        layer = sal.Layer(connection, neurons_of(connection, generator, math.inf))
+        spikes = random_spikes(generator, samples=2, units=connection.in_size, events=connection.in_size)
+        result = layer.run(spikes)
+        if result.spikes.times.numel() >= 3 and result.slopes.min() > 0.2:
+            break
+    coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
+    seen = {}
+
+    def loss():
+        output = layer(spikes)
+        seen["signature"] = output.units.tolist()
+        return spike_loss(output, coefficients)
+
+    names = {"0.connection.weight", *(["0.connection.raw_delay"] if connection.delay else [])}
+    parameters = {name: p for name, p in trained(layer).items() if name in names}
+    assert parameters.keys() == names
+    compare(loss, parameters, lambda: seen["signature"])
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS)
+def test_convolution_is_that_of_torch(options):
+    generator = torch.Generator().manual_seed(0)
+    connection = convolution(options, None, generator)
+    image = torch.randn(1, 2, 6, 5, generator=generator, dtype=torch.float64)
+    rest = {key: value for key, value in options.items() if key != "kernel_size"}
+    expected = torch.nn.functional.conv2d(image, connection.weight, **rest)
+    assert connection.out_shape == expected.shape[1:]
+    torch.testing.assert_close(connection.dense()[0] @ image.flatten(), expected.flatten())
+
+
+def test_masks():
+    mask = torch.tensor([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]])
+    for form in (mask, mask.to_sparse_csr(), mask.to_sparse(), mask.bool()):
+        connection = sal.Sparse.from_mask(form, delay="synaptic", max_delay=1.0)
+        assert connection.source.tolist() == [0, 2, 1] and connection.target.tolist() == [0, 0, 1]
+        assert torch.equal(connection.dense()[0] != 0, mask != 0)
+
+
+def test_readouts_and_recurrence_take_any_connection():
+    generator = torch.Generator().manual_seed(0)
+    connection = sparse("synaptic", generator)
+    spikes = random_spikes(generator, units=6, events=20)
+    readout, same = (sal.Layer(c, sal.LI(5, tau_mem=2.0, tau_syn=1.0)) for c in (connection, as_linear(connection)))
+    torch.testing.assert_close(readout(spikes).maximum(), same(spikes).maximum())
+    recurrent = randomised(sal.Sparse.random(5, 5, fan_in=2, generator=generator), generator)
+    with torch.no_grad():
+        recurrent.weight.mul_(0.2)
+    neuron = neurons_of(connection, generator)
+    ours = sal.Layer(connection, neuron, recurrent=recurrent)(spikes)
+    theirs = sal.Layer(as_linear(connection), neuron, recurrent=as_linear(recurrent))(spikes)
+    assert ours.times.numel() > 20
+    torch.testing.assert_close(ours.times, theirs.times, rtol=0, atol=1e-11)
+
+
+def test_remedies_and_starts_work_for_all():
+    generator = torch.Generator().manual_seed(0)
+    for make in (CONNECTIONS[3], CONNECTIONS[5]):
+        connection = make(generator)
+        layer = sal.Layer(connection, sal.LIF(connection.out_size, tau_mem=2.0, tau_syn=1.0))
+        spikes = random_spikes(generator, units=connection.in_size, events=60)
+        sal.init.drive_(layer, spikes, generator)
+        sal.init.uniform_delays_(connection, 0.2, 0.5, generator)
+        assert float(connection.delays().min()) >= 0.2 and float(connection.delays().max()) <= 0.5
+        assert layer(spikes).times.numel() > 0
+        silent = spikes.with_times(spikes.times)
+        torch.nn.init.zeros_(connection.weight)
+        assert sal.regularizers.bump_silent_(layer, layer(silent), 0.5, 0.25) == connection.out_size
+        assert torch.equal(connection.weight, torch.full_like(connection.weight, 0.25))
+        t, j = layer(spikes).to_lists()[0][0] if layer(spikes).times.numel() else (1.0, 0)
+        V, theta = layer.trace(spikes, 0, j, [t])
+        assert V.shape == theta.shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: sal.Sparse(3, 2, torch.tensor([0, 0]), torch.tensor([1, 1])), ValueError, "two synapses from input 0"),
+        (lambda: sal.Sparse(3, 2, torch.tensor([3]), torch.tensor([1])), ValueError, "source 3: must be from 0 to 2"),
+        (lambda: sal.Sparse(3, 2, torch.tensor([0]), torch.tensor([-1])), ValueError, "target -1: must be from 0 to 1"),
+        (lambda: sal.Sparse(3, 2, torch.tensor([0.0]), torch.tensor([1])), TypeError, "source has shape"),
+        (lambda: sal.Sparse(3, 2, torch.tensor([0, 1]), torch.tensor([1])), ValueError, "2 sources but 1 targets"),
+        (lambda: sal.Sparse(3, 2, torch.tensor([0]), torch.tensor([1]), delay="kernel"), ValueError, "one of"),
+        (lambda: sal.Sparse.random(3, 2, 4, torch.Generator()), ValueError, "there are only 3 inputs"),
+        (lambda: sal.Conv2d((4, 4), 2, 3), ValueError, "channels, height, width"),
+        (lambda: sal.Conv2d((1, 4, 4), 2, 5), ValueError, "larger than the padded input"),
+        (lambda: sal.Conv2d((3, 4, 4), 2, 3, groups=2), ValueError, "must divide the 3 input"),
+        (lambda: sal.Conv2d((1, 4, 4), 2, 3, stride=0), ValueError, "stride = 0"),
+        (lambda: sal.Conv2d((1, 4, 4), 2, (3, 3, 3)), ValueError, "kernel_size"),
+        (lambda: sal.Conv2d((1, 4, 4), 2, 3, delay="synaptic", max_delay=1.0), ValueError, "must be one of"),
+        (lambda: sal.Conv2d((1, 4, 4), 2, 3, delay="kernel"), ValueError, "needs max_delay"),
+    ],
+)
+def test_bad_connections(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
