@@ -22,6 +22,7 @@ def test_warmup_compiles_every_kernel_that_is_called_from_python():
         arrivals.merge_spikes, backward.lif_backward, binned.binned_forward, binned_backward.binned_backward,
         bins.split_delays, forward.lif_forward, readout.readout_backward, readout.readout_forward,
         recurrent.recurrent_forward, recurrent_backward.recurrent_backward, recurrent_sweep.recurrent_sweep_forward,
-        recurrent_sweep_backward.recurrent_sweep_backward, sparse.sparse_backward, sparse.sparse_forward, sweep.sweep_forward, sweep_backward.sweep_backward,
+        recurrent_sweep_backward.recurrent_sweep_backward, sparse.sparse_backward, sparse.sparse_forward,
+        sweep.sweep_forward, sweep_backward.sweep_backward,
     ):  # fmt: skip
         assert len(kernel.signatures) == 1, kernel  # and none twice, for another layout of its arrays
