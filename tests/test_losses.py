@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import saltation as sal
-from saltation import Spikes, losses
+from saltation import Spikes, losses, regularizers
 
 # 3 units, 3 samples: all fire, one is silent, all are silent
 EVENTS = [[(0.2, 0), (0.5, 1), (0.9, 2), (0.95, 0)], [(0.3, 1), (0.6, 0)], []]
@@ -178,3 +178,107 @@ def test_spikes_and_readouts_are_told_apart():
             call()
     with pytest.raises(TypeError, match=r"pass readout values \(B, N\)"):
         sal.losses.readout_cross_entropy(readout, labels)
+
+
+def random_trains(seed, units=2, samples=3, most=6):
+    generator = torch.Generator().manual_seed(seed)
+    lists = []
+    for _ in range(samples):
+        n = int(torch.randint(0, most, (), generator=generator))
+        lists.append([(float(torch.rand((), generator=generator)), k % units) for k in range(n)])
+    return outputs(lists, units)
+
+
+def test_soft_counts():
+    spikes = outputs()
+    counts = losses.soft_counts(spikes, 0.2)
+
+    def worth(t):
+        return 1.0 - math.exp((t - 1.0) / 0.2)
+
+    expected = [[worth(0.2) + worth(0.95), worth(0.5), worth(0.9)], [worth(0.6), worth(0.3), 0.0], [0.0, 0.0, 0.0]]
+    for row, expected_row in zip(counts.tolist(), expected, strict=True):
+        assert row == pytest.approx(expected_row, rel=1e-12)
+    assert gradient(counts.sum(), spikes)[0] == pytest.approx(-math.exp(-0.8 / 0.2) / 0.2, rel=1e-12)
+    assert losses.soft_counts(spikes, 1e-4).round().tolist() == spikes.counts().tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_van_rossum_is_the_integral(seed):
+    from scipy.integrate import quad
+
+    ours, theirs = random_trains(seed), random_trains(seed + 100).detach()
+    distance = losses.van_rossum(ours, theirs, tau=0.3)
+    for b in range(3):
+        for n in range(2):
+            trains = [[t for t, unit in train.to_lists()[b] if unit == n] for train in (ours, theirs)]
+
+            def difference(t, trains=trains):
+                f, g = (sum(math.exp(-(t - s) / 0.3) for s in train if s <= t) for train in trains)
+                return (f - g) ** 2 / 0.3
+
+            points = sorted(set(trains[0] + trains[1]))
+            value, start = 0.0, 0.0
+            for stop in [*points, 20.0]:
+                value += quad(difference, start, stop, epsabs=1e-12, limit=200)[0]
+                start = stop
+            assert distance[b, n].item() == pytest.approx(value, abs=1e-8)
+
+
+def test_van_rossum_of_equal_trains_and_of_one_spike():
+    ours = outputs()
+    assert losses.van_rossum(ours, ours.detach(), 0.1).abs().max() < 1e-15
+    silent = outputs([[], [], []])
+    assert losses.van_rossum(outputs([[(0.3, 0)], [], []]), silent, 0.1)[0].tolist() == [0.5, 0.0, 0.0]
+
+
+def edit_cost(a, b, q):
+    """Victor-Purpura by trying every way."""
+    if not a or not b:
+        return len(a) + len(b)
+    return min(
+        edit_cost(a[1:], b, q) + 1, edit_cost(a, b[1:], q) + 1, edit_cost(a[1:], b[1:], q) + q * abs(a[0] - b[0])
+    )
+
+
+@pytest.mark.parametrize("q", [0.0, 1.0, 7.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_victor_purpura_is_the_cheapest_way(seed, q):
+    ours, theirs = random_trains(seed, most=9), random_trains(seed + 100, most=9).detach()
+    distance = losses.victor_purpura(ours, theirs, q)
+    for b in range(3):
+        for n in range(2):
+            trains = [[t for t, unit in train.to_lists()[b] if unit == n] for train in (ours, theirs)]
+            assert distance[b, n].item() == pytest.approx(edit_cost(*trains, q), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda ours, theirs: losses.van_rossum(ours, theirs, 0.3).mean(),
+        lambda ours, theirs: losses.victor_purpura(ours, theirs, 3.0).mean(),
+        lambda ours, theirs: losses.soft_counts(ours, 0.3).square().mean(),
+        lambda ours, theirs: regularizers.count_target(ours, 2.5, 0.3),
+    ],
+)
+def test_gradients_of_distances(loss):
+    ours, theirs = random_trains(2, most=9), random_trains(102, most=9).detach()
+    exact = gradient(loss(ours, theirs), ours)
+    assert any(exact)
+    for k, expected in enumerate(exact):
+        shifted = []
+        for step in (-1e-6, 1e-6):
+            times = ours.times.detach().clone()
+            times[k] += step
+            shifted.append(loss(ours.with_times(times), theirs).item())
+        assert (shifted[1] - shifted[0]) / 2e-6 == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize("measure", [losses.van_rossum, losses.victor_purpura])
+def test_distances_refuse_what_does_not_belong_together(measure):
+    with pytest.raises(ValueError, match="num_units differs"):
+        measure(outputs(), random_trains(0, units=2), 0.1)
+    with pytest.raises(ValueError, match="-1"):
+        measure(outputs(), outputs(), -1.0)
+    with pytest.raises(TypeError, match="takes Spikes"):
+        measure(torch.zeros(3), outputs(), 0.1)

@@ -103,3 +103,27 @@ def test_peak_hinge_checks_its_arguments():
         regularizers.peak_hinge(torch.zeros(2, 3), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="margin = nan"):
         regularizers.peak_hinge(torch.zeros(2, 3), torch.zeros(2, 3), float("nan"))
+
+
+def test_count_target_does_not_depend_on_the_size_of_the_batch():
+    events = [[(0.1, 0), (0.2, 0), (0.3, 1)], [(0.5, 0)]]
+    one, many = (sal.Spikes.from_lists(lists, 2, 1.0) for lists in (events, events * 5))
+    value = sal.regularizers.count_target(one, 2.0, tau=1e-3)
+    assert value.item() == pytest.approx(((1.5 - 2) ** 2 + (0.5 - 2) ** 2) / 2)
+    assert sal.regularizers.count_target(many, 2.0, tau=1e-3).item() == pytest.approx(value.item())
+    assert sal.regularizers.count_target(one, torch.tensor([1.5, 0.5]), tau=1e-3).item() == pytest.approx(0.0)
+    with pytest.raises(ValueError, match=r"target has shape \(3,\)"):
+        sal.regularizers.count_target(one, torch.zeros(3), tau=0.1)
+    with pytest.raises(ValueError, match="target"):
+        sal.regularizers.count_target(one, -1.0, tau=0.1)
+
+
+def test_mean_delay_shortens_delays():
+    connection = sal.Linear(3, 2, delay="synaptic", max_delay=2.0)
+    connection.set_delays(0.5)
+    penalty = sal.regularizers.mean_delay(connection)
+    assert penalty.item() == pytest.approx(0.25)
+    penalty.backward()
+    assert bool((connection.raw_delay.grad > 0).all())
+    with pytest.raises(ValueError, match="no delays"):
+        sal.regularizers.mean_delay(sal.Linear(3, 2))

@@ -10,9 +10,10 @@ from saltation.kernels import (
     recurrent_backward,
     recurrent_sweep,
     recurrent_sweep_backward,
+    sparse,
     sweep,
     sweep_backward,
-)  # fmt: skip
+)
 from saltation.warmup import warmup
 
 

@@ -81,27 +81,102 @@ def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:
     Args:
         spikes, target: of the same samples, units and duration.
     """
-    _of_spikes(spikes)
-    _of_spikes(target)
-    for name in ("num_samples", "num_units", "duration"):
-        ours, theirs = getattr(spikes, name), getattr(target, name)
-        check.require(ours == theirs, f"{name} differs: spikes have {ours}, target has {theirs}")
-    cells = spikes.num_samples * spikes.num_units
-    ranked = [_ranked(train, cells) for train in (spikes, target)]
+    cells = _matching(spikes, target)
+    ranked = [_ranked(train, cells)[0] for train in (spikes, target)]
     width = max(train.shape[1] for train in ranked)
     ours, theirs = (functional.pad(train, (0, width - train.shape[1]), value=spikes.duration) for train in ranked)
     return (ours - theirs).square().sum() / max(spikes.num_samples, 1)
 
 
-def _ranked(train: Spikes, cells: int) -> Tensor:
-    """(cells, K): the k-th spike of every unit in every sample, the duration where there is none."""
+def soft_counts(spikes: Spikes, tau: float) -> Tensor:
+    """(B, N): sum over spikes of 1 - exp(-(duration - t)/tau).
+
+    A number of spikes has no gradient but 0. This one does: a spike counts as 1 well before the end of the sample and
+    less and less towards it, so that spikes that leave there do so continuously; earlier spikes count more.
+
+    Args:
+        spikes: of any layer.
+        tau: > 0, in the unit of time; the smaller, the closer to the number of spikes, and the smaller the gradient.
+    """
+    _of_spikes(spikes)
+    tau = check.finite_number(tau, "tau", low=0.0, strict=True)
+    worth = -torch.expm1((spikes.times - spikes.duration) / tau)
+    counts = torch.zeros(spikes.num_samples * spikes.num_units, dtype=worth.dtype)
+    counts = counts.index_add(0, spikes.sample_index() * spikes.num_units + spikes.units, worth)
+    return counts.reshape(spikes.num_samples, spikes.num_units)
+
+
+def _matching(spikes: Spikes, target: Spikes) -> int:
+    """The number of trains, B N, of both; raises if they do not belong together."""
+    _of_spikes(spikes)
+    _of_spikes(target)
+    for name in ("num_samples", "num_units", "duration"):
+        ours, theirs = getattr(spikes, name), getattr(target, name)
+        check.require(ours == theirs, f"{name} differs: spikes have {ours}, target has {theirs}")
+    return spikes.num_samples * spikes.num_units
+
+
+def van_rossum(spikes: Spikes, target: Spikes, tau: float) -> Tensor:
+    """(B, N): squared van Rossum distance of every train to its target (van Rossum 2001).
+
+    (1/tau) int_0^inf (f - g)^2 dt with f = sum over spikes of e^{-(t - t_k)/tau}, g likewise of the target; the end of
+    the sample does not cut it off. In closed form 1/2 sum_ij s_i s_j e^{-|t_i - t_j|/tau} with s = 1 for spikes and -1
+    for targets. A surplus or missing spike costs 1/2. A loss is for example its mean.
+
+    Args:
+        spikes, target: of the same samples, units and duration.
+        tau: > 0, the precision that counts, in the unit of time.
+    """
+    cells = _matching(spikes, target)
+    tau = check.finite_number(tau, "tau", low=0.0, strict=True)
+    (ours, n), (theirs, m) = (_ranked(train, cells) for train in (spikes, target))
+    t = torch.cat([ours, theirs], 1)
+    sign = torch.cat([_present(ours, n), -_present(theirs, m)], 1)
+    near = torch.exp(-(t[:, :, None] - t[:, None, :]).abs() / tau)
+    distance = 0.5 * torch.einsum("ci,cij,cj->c", sign, near, sign)
+    return distance.reshape(spikes.num_samples, spikes.num_units)
+
+
+def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
+    """(B, N): Victor-Purpura distance of every train to its target (Victor & Purpura 1996).
+
+    The least cost of turning one train into the other: 1 to add or remove a spike, q |dt| to move one. Its gradient is
+    exact wherever one way is cheapest: +-q for a spike that is moved, 0 for one that is removed.
+
+    Args:
+        spikes, target: of the same samples, units and duration.
+        q: >= 0, cost per unit of time; spikes further apart than 2/q are not matched.
+    """
+    cells = _matching(spikes, target)
+    q = check.finite_number(q, "q", low=0.0)
+    (ours, n), (theirs, m) = (_ranked(train, cells) for train in (spikes, target))
+    # row[j]: the cost of turning the first i spikes of ours into the first j of theirs
+    row = [torch.full((cells,), float(j), dtype=ours.dtype) for j in range(theirs.shape[1] + 1)]
+    table = [torch.stack(row, 1)]
+    for i in range(ours.shape[1]):
+        below = [row[0] + 1.0]
+        for j in range(theirs.shape[1]):
+            move = row[j] + q * (ours[:, i] - theirs[:, j]).abs()
+            below.append(torch.minimum(torch.minimum(row[j + 1], below[j]) + 1.0, move))
+        row = below
+        table.append(torch.stack(row, 1))
+    return torch.stack(table, 1)[torch.arange(cells), n, m].reshape(spikes.num_samples, spikes.num_units)
+
+
+def _present(ranked: Tensor, counts: Tensor) -> Tensor:
+    """1 where a train has a k-th spike, else 0."""
+    return (torch.arange(ranked.shape[1]) < counts[:, None]).to(ranked.dtype)
+
+
+def _ranked(train: Spikes, cells: int) -> tuple[Tensor, Tensor]:
+    """(cells, K): the k-th spike of every unit in every sample, the duration where there is none; (cells,) counts."""
     flat = train.sample_index() * train.num_units + train.units
     order = torch.argsort(flat, stable=True)  # keeps the order of time within a unit
     counts = torch.bincount(flat, minlength=cells)
     rank = torch.arange(flat.numel()) - (counts.cumsum(0) - counts)[flat[order]]
     width = int(counts.max()) if cells else 0
     table = torch.full((cells, width), train.duration, dtype=train.times.dtype)
-    return table.index_put((flat[order], rank), train.times[order])
+    return table.index_put((flat[order], rank), train.times[order]), counts
 
 
 def readout_cross_entropy(values: Tensor, labels: Tensor) -> Tensor:

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from . import check
+from .connections import Connection
 from .layer import Layer
+from .losses import soft_counts
 from .spikes import Spikes
 
 
@@ -25,6 +27,32 @@ def peak_hinge(peak: Tensor | None, counts: Tensor, margin: float = 0.0) -> Tens
     if not peak.numel():
         return peak.sum()
     return torch.where(counts == 0, (margin - peak).clamp(min=0.0), torch.zeros_like(peak)).mean()
+
+
+def count_target(spikes: Spikes, target: float | Tensor, tau: float) -> Tensor:
+    """Mean over units of (mean over samples of `losses.soft_counts` - target)^2: pulls the activity of every unit, on
+    average over a batch, towards a number of spikes, whatever the size of the batch.
+
+    Only spikes carry a gradient: for units that are silent in the whole batch see `peak_hinge`.
+
+    Args:
+        spikes: of a layer.
+        target: >= 0, a number or (N,).
+        tau: > 0, see `losses.soft_counts`.
+    """
+    counts = soft_counts(spikes, tau)
+    target = torch.as_tensor(target, dtype=counts.dtype)
+    check.require(
+        target.shape in ((), (spikes.num_units,)), f"target has shape {tuple(target.shape)}: one number, or (N,)"
+    )
+    check.legal_values("target", target, (target >= 0) & target.isfinite(), "must be >= 0 and finite")
+    return (counts.mean(0) - target).square().mean() if spikes.num_samples else counts.sum()
+
+
+def mean_delay(connection: Connection) -> Tensor:
+    """The mean delay as a fraction of max_delay: a penalty that keeps delays short unless they pay."""
+    check.require(connection.delay is not None, "this connection has no delays to penalise")
+    return connection.delays().mean() / connection.max_delay
 
 
 def bump_silent_(layer: Layer, spikes: Spikes, max_silent: float, amount: float) -> int:
