@@ -191,3 +191,98 @@ def test_remedies_and_starts_work_for_all():
 def test_bad_connections(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def side_by_side(kind, generator):
+    linear = {
+        "none": lambda: sal.Linear(3, 5),
+        "axonal": lambda: sal.Linear(3, 5, delay="axonal", max_delay=1.5),
+        "dendritic": lambda: sal.Linear(3, 5, delay="dendritic", max_delay=1.5),
+        "wired": lambda: sal.Sparse.random(3, 5, 2, generator, delay="synaptic", max_delay=1.5),
+    }
+    return sal.Beside(randomised(sal.Linear(4, 5), generator), randomised(linear[kind](), generator))
+
+
+@pytest.mark.parametrize("kind", ["none", "axonal", "dendritic", "wired"])
+def test_connections_side_by_side_equal_linear(kind):
+    generator = torch.Generator().manual_seed(0)
+    both = side_by_side(kind, generator)
+    first, second = (random_spikes(generator, units=units, events=12) for units in (4, 3))
+    spikes = first.beside(second)
+    assert (
+        spikes.num_units == 7 and spikes.counts().tolist() == torch.cat([first.counts(), second.counts()], 1).tolist()
+    )
+    neuron = neurons_of(both, generator)
+    ours, theirs = (sal.Layer(connection, neuron)(spikes) for connection in (both, as_linear(both)))
+    assert ours.times.numel() > 20
+    torch.testing.assert_close(ours.times, theirs.times, rtol=0, atol=1e-11)
+    coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
+    layer, seen = sal.Layer(both, neuron), {}
+
+    def loss():
+        output = layer(spikes)
+        seen["signature"] = output.units.tolist()
+        return spike_loss(output, coefficients)
+
+    parameters = {name: p for name, p in trained(layer).items() if "connection" in name}
+    assert len(parameters) == (2 if kind == "none" else 3)
+    compare(loss, parameters, lambda: seen["signature"])
+
+
+def test_skip_connections_carry_gradients():
+    generator = torch.Generator().manual_seed(1)
+    spikes = random_spikes(generator, events=12)
+    hidden = random_layer(generator, 4, 5)
+    both = side_by_side("axonal", generator)
+    output = sal.Layer(sal.Beside(both.connections[0], sal.Linear(5, 5).double()), neurons_of(both, generator))
+    times = output(spikes.beside(hidden(spikes))).times
+    assert all(bool(grad.any()) for grad in torch.autograd.grad(times.sum(), list(hidden.connection.parameters())))
+
+
+def test_starts_of_connections_side_by_side():
+    generator = torch.Generator().manual_seed(2)
+    both = side_by_side("axonal", generator)
+    layer = sal.Layer(both, sal.LIF(5, tau_mem=2.0, tau_syn=1.0))
+    spikes = random_spikes(generator, units=7, events=40)
+    sal.init.uniform_delays_(layer, 0.2, 0.3, generator)
+    sal.init.drive_(layer, spikes, generator)
+    assert bool((both.connections[1].delays() >= 0.2).all()) and not both.connections[0].delays().any()
+    assert layer(spikes).times.numel() > 0
+    torch.nn.init.zeros_(both.connections[0].weight)
+    assert sal.regularizers.bump_silent_(layer, layer(spikes.sample(2)), 0.5, 0.25) == 5
+    assert both.connections[0].weight.unique().tolist() == [0.25]
+
+
+def test_pooling():
+    pool = sal.SumPool2d((2, 4, 6), (2, 3))
+    assert pool.out_shape == (2, 2, 2) and (pool.in_size, pool.out_size) == (48, 8)
+    generator = torch.Generator().manual_seed(0)
+    spikes = random_spikes(generator, units=48, events=100)
+    image = spikes.counts().double().reshape(3, 2, 4, 6)
+    expected = 6 * torch.nn.functional.avg_pool2d(image, (2, 3))
+    torch.testing.assert_close(pool(spikes).counts().double(), expected.flatten(1))
+    network = sal.Sequential(
+        sal.Layer(sal.Conv2d((1, 8, 8), 2, 3), sal.LIF(72, tau_mem=2.0, tau_syn=1.0)),
+        sal.SumPool2d((2, 6, 6), 3),
+        sal.Layer(sal.Linear(8, 3), sal.LI(3, tau_mem=2.0, tau_syn=1.0)),
+    )
+    torch.nn.init.constant_(network[0].connection.weight, 2.0)
+    results = network.run(random_spikes(generator, units=64, events=60), peak=True)
+    assert [type(result).__name__ for result in results] == ["Result", "Readout"]
+    results[1].integral().sum().backward()
+    assert network[0].connection.weight.grad.any()
+    network.constrain_()
+    with pytest.raises(ValueError, match="layer 1"):
+        sal.Sequential(network[0], sal.SumPool2d((2, 3, 3), 3))
+    with pytest.raises(ValueError, match="must divide"):
+        sal.SumPool2d((2, 6, 6), 4)
+
+
+def test_bad_neighbours():
+    with pytest.raises(ValueError, match="side by side"):
+        sal.Beside(sal.Linear(3, 5), sal.Linear(3, 4))
+    with pytest.raises(ValueError, match="at least one"):
+        sal.Beside()
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="num_samples differs"):
+        random_spikes(generator).beside(random_spikes(generator, samples=2))

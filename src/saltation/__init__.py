@@ -7,10 +7,11 @@ from .neurons import LI, LIF
 from .ops import SpikeBudgetError
 from .readout import Readout
 from .spikes import Spikes
-from .wired import Conv2d, Sparse
+from .wired import Beside, Conv2d, Sparse, SumPool2d
 
 __version__ = "0.1.0"
 __all__ = [
+    "Beside",
     "Conv2d",
     "LI",
     "LIF",
@@ -22,6 +23,7 @@ __all__ = [
     "Sparse",
     "SpikeBudgetError",
     "Spikes",
+    "SumPool2d",
     "__version__",
     "init",
     "losses",

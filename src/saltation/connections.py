@@ -56,6 +56,10 @@ class Connection(nn.Module):
         """Weights (out_size, in_size) and delays that broadcast to them; 0 where there is no synapse."""
         return self.weight, self.delays()
 
+    def parts(self) -> list["Connection"]:
+        """The connections that this one is made of: itself, except for `Beside`."""
+        return [self]
+
     def bump_(self, silent: Tensor, amount: float) -> None:
         """Add `amount` to all weights that lead to the neurons `silent` (out_size,) bool."""
         self.weight[silent] += amount

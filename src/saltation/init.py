@@ -8,8 +8,8 @@ from .layer import Layer
 from .spikes import Spikes
 
 
-def _connection(where: Layer | Connection) -> Connection:
-    return where.connection if isinstance(where, Layer) else where
+def _parts(where: Layer | Connection) -> list[Connection]:
+    return (where.connection if isinstance(where, Layer) else where).parts()
 
 
 def normal_(where: Layer | Connection, mean: float, std: float, generator: torch.Generator) -> None:
@@ -18,17 +18,21 @@ def normal_(where: Layer | Connection, mean: float, std: float, generator: torch
     check.finite_number(std, "std", low=0.0)
     check.generator(generator)
     with torch.no_grad():
-        weight = _connection(where).weight
-        weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype) * std + mean)
+        for connection in _parts(where):
+            weight = connection.weight
+            weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype) * std + mean)
 
 
 def uniform_delays_(where: Layer | Connection, low: float, high: float, generator: torch.Generator) -> None:
     """delays ~ U(low, high), within the connection's [min_delay, max_delay]; of what, see `normal_`."""
     check.require(low <= high, f"delays from {low} to {high}: low must not exceed high")
     check.generator(generator)
-    connection = _connection(where)
-    fraction = torch.rand(connection.delays().shape, generator=generator, dtype=torch.float64)
-    connection.set_delays((low + (high - low) * fraction).clamp(low, high))  # rounding may lead beyond high
+    connections = _parts(where)
+    if len(connections) > 1:  # of a `Beside`, those that have delays
+        connections = [connection for connection in connections if connection.delay is not None]
+    for connection in connections:
+        fraction = torch.rand(connection.delays().shape, generator=generator, dtype=torch.float64)
+        connection.set_delays((low + (high - low) * fraction).clamp(low, high))  # rounding may lead beyond high
 
 
 def drive_(layer: Layer, spikes: Spikes, generator: torch.Generator, drive: float = 1.5, std: float = 1.0) -> None:
@@ -52,4 +56,5 @@ def drive_(layer: Layer, spikes: Spikes, generator: torch.Generator, drive: floa
         peak = layer.free_peak(spikes).clamp(min=0.0).mean() if spikes.num_samples else torch.tensor(0.0)
         check.require(bool(peak > 0.0), f"{spikes} cannot drive the layer: give a batch of typical, non-silent input")
         threshold = layer.neuron.columns()["threshold"].double().mean()
-        layer.connection.weight.mul_(drive * (threshold if threshold > 0 else 1.0) / peak)
+        for connection in layer.connection.parts():
+            connection.weight.mul_(drive * (threshold if threshold > 0 else 1.0) / peak)

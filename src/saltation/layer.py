@@ -15,6 +15,7 @@ from .kernels.layout import THRESHOLD, Wiring
 from .neurons import LI, LIF
 from .readout import Readout
 from .spikes import Spikes
+from .wired import SumPool2d
 
 # A spike counts as grazing if tau_mem d(V - theta)/dt < GRAZING threshold: its gradient is 1/GRAZING or larger.
 GRAZING = 1e-2
@@ -80,6 +81,16 @@ class Layer(nn.Module):
         if max_spikes is None:
             max_spikes = ops.DEFAULT_BUDGET if recurrent is None else ops.RECURRENT_BUDGET
         self.max_spikes = check.positive_int(max_spikes, "max_spikes")
+
+    @property
+    def in_size(self) -> int:
+        """Number of inputs."""
+        return self.connection.in_size
+
+    @property
+    def out_size(self) -> int:
+        """Number of neurons."""
+        return self.neuron.size
 
     def forward(self, spikes: Spikes) -> Any:
         """Output spikes (LIF) or readout (LI) for a batch of input spikes."""
@@ -202,38 +213,43 @@ class Sequential(nn.Module):
     """Layers one after the other.
 
     Args:
-        layers: at least one `Layer`; the sizes must match, and only the last may hold leaky integrators.
+        layers: at least one `Layer`; between them there may be `SumPool2d`. The sizes must match, and only the last may
+            hold leaky integrators.
     """
 
-    def __init__(self, *layers: Layer):
+    def __init__(self, *layers: Layer | SumPool2d):
         super().__init__()
         check.require(len(layers) > 0, "Sequential needs at least one layer")
         for k, (before, after) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
-            check.width(before.neuron.size, after.connection.in_size, f"the input of layer {k + 1}")
-            check.require(isinstance(before.neuron, LIF), f"layer {k} does not spike: leaky integrators must come last")
+            spikes = not isinstance(before, Layer) or isinstance(before.neuron, LIF)
+            check.require(spikes, f"layer {k} does not spike: leaky integrators must come last")
+            check.width(before.out_size, after.in_size, f"the input of layer {k + 1}")
         self.layers = nn.ModuleList(layers)
 
     def forward(self, spikes: Spikes) -> Any:
         """The last layer's output."""
-        for k in range(len(self.layers)):
-            spikes = self._numbered(k, self.layers[k], spikes)
+        for k, layer in enumerate(self.layers):
+            spikes = self._numbered(k, layer, spikes)
         return spikes
 
     def run(self, spikes: Spikes, peak: bool = False) -> list[Any]:
-        """One `Result` per spiking layer; the `Readout` for a last layer of leaky integrators."""
+        """One `Result` per spiking layer; the `Readout` for a last layer of leaky integrators; none for pooling."""
         results: list[Any] = []
-        for k, layer in enumerate(self):
-            if isinstance(layer.neuron, LI):
-                results.append(layer(spikes))
-                break
-            results.append(self._numbered(k, layer.run, spikes, peak))
-            spikes = results[-1].spikes
+        for k, layer in enumerate(self.layers):
+            if isinstance(layer, Layer) and isinstance(layer.neuron, LIF):
+                results.append(self._numbered(k, layer.run, spikes, peak))
+                spikes = results[-1].spikes
+            elif isinstance(layer, Layer):
+                results.append(self._numbered(k, layer, spikes))
+            else:
+                spikes = self._numbered(k, layer, spikes)
         return results
 
     def constrain_(self) -> None:
         """Move trained neuron parameters back into their legal range; call it after optimiser steps."""
-        for layer in self:
-            layer.constrain_()
+        for layer in self.layers:
+            if isinstance(layer, Layer):
+                layer.constrain_()
 
     @staticmethod
     def _numbered(k: int, run: Callable[..., Any], *arguments: Any) -> Any:

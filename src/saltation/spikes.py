@@ -139,6 +139,24 @@ class Spikes:
         units = torch.cat([batch.units for batch in batches])
         return cls.unchecked(times, units, offsets, batches[0].num_units, batches[0].duration)
 
+    def beside(self, *others: "Spikes") -> "Spikes":
+        """The same samples with the units of all side by side; those of the first batch keep their numbers.
+
+        With it one layer gets input from several, and connections skip layers (see `Beside`); gradients are kept.
+        """
+        parts = (self, *others)
+        for name in ("num_samples", "duration"):
+            values = [getattr(part, name) for part in parts]
+            check.require(len(set(values)) == 1, f"{name} differs: {values}")
+        shifts = [sum(part.num_units for part in parts[:k]) for k in range(len(parts))]
+        times = torch.cat([part.times for part in parts])
+        units = torch.cat([part.units + shift for part, shift in zip(parts, shifts, strict=True)])
+        sample = torch.cat([part.sample_index() for part in parts])
+        order = _by_sample_and_time(sample, times)
+        offsets = torch.stack([part.offsets for part in parts]).sum(0)
+        num_units = sum(part.num_units for part in parts)
+        return Spikes.unchecked(times[order], units[order], offsets, num_units, self.duration)
+
     # -- views ---------------------------------------------------------------------------------------------------
 
     @property
@@ -189,8 +207,7 @@ class Spikes:
     def with_times(self, times: Tensor) -> "Spikes":
         """The same units with other times; sorted again within each sample, gradients kept."""
         check.require(times.shape == self.times.shape, f"times has {times.numel()} events, not {self.times.numel()}")
-        order = torch.argsort(times.detach(), stable=True)
-        order = order[torch.argsort(self.sample_index()[order], stable=True)]
+        order = _by_sample_and_time(self.sample_index(), times)
         return Spikes(times[order], self.units[order], self.offsets, self.num_units, self.duration)
 
     def __len__(self) -> int:
@@ -202,3 +219,9 @@ class Spikes:
             f"Spikes({self.num_samples} samples, {self.num_units} units, {self.times.numel()} events, "
             f"duration {self.duration:g}{gradient})"
         )
+
+
+def _by_sample_and_time(sample: Tensor, times: Tensor) -> Tensor:
+    """The order of events; those of equal times keep theirs."""
+    order = torch.argsort(times.detach(), stable=True)
+    return order[torch.argsort(sample[order], stable=True)]

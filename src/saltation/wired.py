@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from . import check
 from .connections import Connection
 from .kernels.layout import Wiring
+from .spikes import Spikes
 
 
 class Wired(Connection):
@@ -216,6 +217,122 @@ class Conv2d(Wired):
     def extra_repr(self) -> str:
         """What print shows."""
         return f"{self.in_shape} -> {self.out_shape}, kernel {tuple(self.weight.shape)}, {super().extra_repr()}"
+
+
+class Beside(Wired):
+    """Several connections into the same neurons, each from its own part of the input; see `Spikes.beside`.
+
+    Args:
+        connections: at least one, all with the same out_size.
+
+    Attributes:
+        connections: the same; their weights and delays are trained and initialised one by one.
+
+    Example:
+        >>> from saltation import Linear, Spikes
+        >>> both = Beside(Linear(3, 5), Sparse(4, 5, torch.arange(4), torch.arange(4)))
+        >>> both.in_size, both.out_size
+        (7, 5)
+    """
+
+    def __init__(self, *connections: Connection):
+        check.require(len(connections) > 0, "Beside needs at least one connection")
+        for connection in connections[1:]:
+            check.width(connections[0].out_size, connection.out_size, "the outputs of connections side by side")
+        super().__init__(sum(connection.in_size for connection in connections), connections[0].out_size)
+        self.connections = nn.ModuleList(connections)
+        self.delay = None  # that of the parts counts
+        if all(connection.wiring is None for connection in connections):
+            return
+        sources, targets, shift = [], [], 0
+        for connection in connections:
+            if isinstance(connection, Wired) and connection.wiring is not None:
+                target, source = connection.target, connection.source
+            else:
+                pairs = torch.cartesian_prod(torch.arange(self.out_size), torch.arange(connection.in_size))
+                target, source = pairs.unbind(1)
+            sources.append(source + shift)
+            targets.append(target)
+            shift += connection.in_size
+        target = torch.cat(targets)
+        self.order = torch.argsort(target, stable=True)
+        self._wire(torch.cat(sources)[self.order], target[self.order])
+
+    def parts(self) -> list[Connection]:
+        """The connections side by side."""
+        return [part for connection in self.connections for part in connection.parts()]  # type: ignore[operator]
+
+    def synapses(self) -> tuple[Tensor, Tensor]:
+        """Weights and delays as the kernels take them: by pair, or by synapse of the wiring."""
+        if self.wiring is None:
+            return self.dense()
+        pairs = []
+        for connection in self.connections:
+            weight, delay = connection.synapses()  # type: ignore[operator]
+            pairs.append((weight.flatten(), delay.expand(weight.shape).flatten()))
+        return torch.cat([weight for weight, _ in pairs])[self.order], torch.cat([d for _, d in pairs])[self.order]
+
+    def dense(self) -> tuple[Tensor, Tensor]:
+        """Weights (out_size, in_size) and delays that broadcast to them; 0 where there is no synapse."""
+        weights, delays = zip(*(connection.dense() for connection in self.connections), strict=True)  # type: ignore[operator]
+        rows = max(delay.shape[0] for delay in delays)  # 1: one order of arrivals for all neurons
+        wide = [d.expand(rows, w.shape[1]) for w, d in zip(weights, delays, strict=True)]
+        return torch.cat(weights, 1), torch.cat(wide, 1)
+
+    def delays(self) -> Tensor:
+        """The delays of all parts, broadcastable to (out_size, in_size)."""
+        return self.dense()[1]
+
+    def bump_(self, silent: Tensor, amount: float) -> None:
+        """Add `amount` to all weights that lead to the neurons `silent` (out_size,) bool."""
+        for connection in self.parts():
+            connection.bump_(silent, amount)
+
+    def extra_repr(self) -> str:
+        """What print shows."""
+        return f"{self.in_size}, {self.out_size}"
+
+
+class SumPool2d(nn.Module):
+    """Merges the spikes of the units in every window: each goes on as a spike of the window's unit, at the same time.
+
+    Units are numbered as in `Conv2d`. Goes between the layers of a `Sequential`.
+
+    Args:
+        in_shape: (channels, H, W) of the input.
+        kernel_size: of the windows, which lie side by side; a number or a pair that divides H and W.
+
+    Attributes:
+        in_shape, out_shape: (channels, height, width).
+
+    Example:
+        >>> SumPool2d((8, 12, 12), 2).out_shape
+        (8, 6, 6)
+    """
+
+    def __init__(self, in_shape: Sequence[int], kernel_size: int | Sequence[int]):
+        super().__init__()
+        check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
+        channels, height, width = (check.positive_int(size, "in_shape") for size in in_shape)
+        rows, columns = _pair(kernel_size, "kernel_size", 1)
+        check.require(
+            height % rows == 0 and width % columns == 0,
+            f"kernel_size = {(rows, columns)}: must divide height and width, {(height, width)}",
+        )
+        self.in_shape, self.out_shape = (channels, height, width), (channels, height // rows, width // columns)
+        self.in_size, self.out_size = channels * height * width, channels * height * width // (rows * columns)
+        c, y, x = np.ogrid[:channels, :height, :width]
+        unit = (c * self.out_shape[1] + y // rows) * self.out_shape[2] + x // columns
+        self.register_buffer("unit", torch.from_numpy(unit.ravel()), persistent=False)
+
+    def forward(self, spikes: Spikes) -> Spikes:
+        """The merged spikes; gradients are kept."""
+        check.width(self.in_size, spikes.num_units, "the input of this pooling")
+        return Spikes.unchecked(spikes.times, self.unit[spikes.units], spikes.offsets, self.out_size, spikes.duration)  # type: ignore[index]
+
+    def extra_repr(self) -> str:
+        """What print shows."""
+        return f"{self.in_shape} -> {self.out_shape}"
 
 
 def _indices(values: Tensor, name: str) -> Tensor:
