@@ -5,6 +5,7 @@ from .connections import Linear
 from .layer import Layer, Result, Sequential
 from .neurons import LI, LIF
 from .ops import SpikeBudgetError
+from .optim import bound_, parameter_groups
 from .readout import Readout
 from .spikes import Spikes
 from .wired import Beside, Conv2d, Sparse, SumPool2d
@@ -25,7 +26,9 @@ __all__ = [
     "Spikes",
     "SumPool2d",
     "__version__",
+    "bound_",
     "init",
     "losses",
+    "parameter_groups",
     "regularizers",
 ]

@@ -5,19 +5,8 @@ import math
 import torch
 
 from saltation.layer import Sequential
+from saltation.optim import KINDS, parameter_kind
 from saltation.train.config import TrainConfig
-
-KINDS = ("weight", "readout", "delay", "threshold", "tau")
-
-
-def parameter_kind(name: str, last_layer: int) -> str:
-    """weight, readout (weights of the last layer), delay, threshold or tau, from a name such as `1.neuron.jump`."""
-    leaf = name.rpartition(".")[2]
-    if leaf == "weight":
-        return "readout" if str(last_layer) in name.split(".") else "weight"
-    if leaf == "raw_delay":
-        return "delay"
-    return "tau" if leaf.startswith("tau_") else "threshold"
 
 
 def make_optimizer(model: Sequential, config: TrainConfig) -> torch.optim.Optimizer:

@@ -1,0 +1,100 @@
+"""Groups with their own learning rates, and smooth bounds."""
+
+import pytest
+import torch
+from problems import compare, random_layer, random_spikes, spike_loss, trained
+
+import saltation as sal
+
+
+def network():
+    hidden = sal.LIF(5, tau_mem=0.02, tau_syn=0.005, jump=0.1, tau_adapt=0.1, train=("threshold", "tau_mem", "jump"))
+    return sal.Sequential(
+        sal.Layer(sal.Linear(4, 5, delay="axonal", max_delay=0.1), hidden, recurrent=sal.Linear(5, 5)),
+        sal.Layer(sal.Linear(5, 3), sal.LI(3, tau_mem=0.02, tau_syn=0.005)),
+    )
+
+
+def test_groups():
+    model = network()
+    groups = sal.parameter_groups(model, 0.01, {"readout": 2.0})
+    rates = {(group["kind"], round(group["lr"], 9)) for group in groups}
+    expected = {("weight", 0.01), ("readout", 0.02), ("delay", 0.005), ("threshold", 0.005), ("threshold", 0.0005)}
+    assert rates == expected | {("tau", 0.0001)}
+    listed = [id(p) for group in groups for p in group["params"]]
+    assert sorted(listed) == sorted(id(p) for p in model.parameters())
+    weights = next(group["params"] for group in groups if group["kind"] == "weight")
+    assert len(weights) == 2  # the recurrent ones among them
+    torch.optim.Adam(groups).step()
+
+
+def test_the_recurrent_weights_of_a_last_layer_are_no_readout():
+    model = sal.Sequential(
+        sal.Layer(sal.Linear(4, 3), sal.LIF(3, tau_mem=2.0, tau_syn=1.0), recurrent=sal.Linear(3, 3))
+    )
+    kinds = {group["kind"]: len(group["params"]) for group in sal.parameter_groups(model, 0.01)}
+    assert kinds == {"readout": 1, "weight": 1, "threshold": 1}
+
+
+def test_frozen_parameters_are_left_out():
+    model = network()
+    model[0].connection.raw_delay.requires_grad_(False)
+    assert "delay" not in {group["kind"] for group in sal.parameter_groups(model, 0.01)}
+
+
+@pytest.mark.parametrize("bad", [{"ratios": {"delays": 1.0}}, {"ratios": {"delay": -1.0}}, {"lr": 0.0}])
+def test_bad_groups(bad):
+    with pytest.raises(ValueError, match="delays|delay|lr"):
+        sal.parameter_groups(network(), **{"lr": 0.01, **bad})
+
+
+def test_bounds_hold_and_keep_the_values():
+    neuron = network()[0].neuron
+    before = neuron.tau_mem.detach().clone(), neuron.jump.detach().clone()
+    sal.bound_(neuron, tau_mem=(0.005, 0.1), jump=(-0.1, 0.5))
+    torch.testing.assert_close(neuron.tau_mem, before[0])
+    torch.testing.assert_close(neuron.jump, before[1])
+    for push in (-100.0, 100.0):
+        with torch.no_grad():
+            for name in ("tau_mem", "jump"):
+                neuron.parametrizations[name].original.fill_(push)
+        low, high = neuron.tau_mem.detach().min().item(), neuron.tau_mem.detach().max().item()
+        assert low * (1 + 1e-6) >= 0.005 and high <= 0.1 * (1 + 1e-6)
+        assert neuron.jump.min().item() >= -0.1 - 1e-6 and neuron.jump.max().item() <= 0.5 + 1e-6
+    neuron.constrain_()
+    neuron.packed()
+
+
+def test_gradients_through_bounds():
+    generator = torch.Generator().manual_seed(3)
+    layer, spikes = random_layer(generator, 4, 5, "synaptic", refractory=0.2), random_spikes(generator)
+    sal.bound_(layer.neuron, tau_mem=(0.5, 10.0), tau_syn=(0.1, 10.0), threshold=(0.1, 2.0), v_reset=(-1.0, 0.3))
+    coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
+    seen = {}
+
+    def loss():
+        output = layer(spikes)
+        seen["units"] = output.units.tolist()
+        return spike_loss(output, coefficients)
+
+    loss()
+    assert len(seen["units"]) > 15
+    parameters = trained(layer)
+    assert "0.neuron.parametrizations.tau_mem.original" in parameters
+    compare(loss, parameters, lambda: seen["units"])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"tau_syn": (0.001, 0.1)}, "'tau_syn' is not trained"),
+        ({"tau_mem": (0.03, 0.1)}, "must lie between the bounds"),
+        ({"tau_mem": (0.0, 0.1)}, "a time constant must be > 0"),
+        ({"tau_mem": (0.1, 0.001)}, "high bound of tau_mem"),
+        ({"tau_mem": (0.1,)}, r"must be \(low, high\)"),
+        ({"speed": (0.1, 1.0)}, "'speed' is not trained"),
+    ],
+)
+def test_bad_bounds(bounds, message):
+    with pytest.raises(ValueError, match=message):
+        sal.bound_(network()[0].neuron, **bounds)
