@@ -119,6 +119,21 @@ def ordered_arrivals(events, b, delay_row, duration, arrival, source, arrival_co
 
 
 @kernel
+def store_spikes(b, length, log, author, spikes, start, buffer, filled):
+    """Put the spikes of sample b, logged as they came, into the buffer neuron by neuron; there must be room.
+
+    log (length or more, columns), author: whose each row is, spikes (N,): how many, start (N + 1,): scratch.
+    Returns how many rows of the buffer are filled then.
+    """
+    order = np.empty(length, np.int64)
+    group_by(length, author, start, order)
+    for m in range(length):
+        buffer.rows[filled + m] = log[order[m]]
+    buffer.counts[b] = spikes
+    return filled + length
+
+
+@kernel
 def spike_slope(neuron, row):
     """d(V - theta)/dt just before an own spike: (I - V)/tau_mem + a/tau_adapt with V = threshold + a."""
     V = neuron[THRESHOLD] + row[ADAPTATION]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrivals import group_by, longest_sample, ordered_arrivals
+from .arrivals import longest_sample, ordered_arrivals, store_spikes
 from .crossing import largest_phi
 from .forward import walk
 from .jit import kernel
@@ -249,12 +249,7 @@ def recurrent_forward(events, synapses, recurrent, neurons, cursor, last, buffer
             return status, b * N + n, filled
         if filled + length > buffer.rows.shape[0]:
             return BUFFER_FULL, b * N, filled
-        order = np.empty(length, np.int64)
-        group_by(length, author, start, order)
-        for m in range(length):
-            buffer.rows[filled + m] = log[order[m]]
-        filled += length
-        buffer.counts[b] = spikes
+        filled = store_spikes(b, length, log, author, spikes, start, buffer, filled)
         if want_peak:
             peaks.value[b], peaks.time[b], peaks.slope[b] = own[:, PEAK], own[:, PEAK_TIME], own[:, PEAK_SLOPE]
     return DONE, last * N, filled

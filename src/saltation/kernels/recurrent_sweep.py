@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .advance import advance
-from .arrivals import group_by, longest_sample
+from .arrivals import longest_sample, store_spikes
 from .crossing import largest_phi, reaches
 from .jit import kernel
 from .layout import (
@@ -276,12 +276,7 @@ def recurrent_sweep_forward(events, synapses, recurrent, weights, neurons, curso
             return status, b * N + n, filled
         if filled + length > buffer.rows.shape[0]:
             return BUFFER_FULL, b * N, filled
-        order = np.empty(length, np.int64)
-        group_by(length, author, start, order)
-        for m in range(length):
-            buffer.rows[filled + m] = log[order[m]]
-        filled += length
-        buffer.counts[b] = scratch.spikes
+        filled = store_spikes(b, length, log, author, scratch.spikes, start, buffer, filled)
         if want_peak:
             own = scratch.own
             peaks.value[b], peaks.time[b], peaks.slope[b] = own[:, PEAK], own[:, PEAK_TIME], own[:, PEAK_SLOPE]

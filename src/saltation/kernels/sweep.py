@@ -12,7 +12,7 @@ from math import exp, inf
 import numpy as np
 
 from .advance import advance
-from .arrivals import group_by, longest_sample, ordered_arrivals
+from .arrivals import longest_sample, ordered_arrivals, store_spikes
 from .crossing import ROUNDING, largest_phi, reaches
 from .flow import flow
 from .jit import kernel
@@ -340,7 +340,7 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
     x, factors, hot = aligned(STATE_SIZE), aligned(FACTORS_SIZE), np.empty(TILE, np.uint8)
     own, spikes, start = np.empty((N, 4)), np.empty(N, np.int64), np.empty(N + 1, np.int64)
     room = N * FIRST_ROOM
-    log, author, order = np.empty((room, NUM_COLUMNS)), np.empty(room, np.int64), np.empty(room, np.int64)
+    log, author = np.empty((room, NUM_COLUMNS)), np.empty(room, np.int64)
     sample_ends(synapses, neurons.duration, ends)
     for b in range(cursor // N, last):
         count = local_arrivals(
@@ -356,16 +356,12 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
             if status != BUFFER_FULL:
                 break
             room *= 4
-            log, author, order = np.empty((room, NUM_COLUMNS)), np.empty(room, np.int64), np.empty(room, np.int64)
+            log, author = np.empty((room, NUM_COLUMNS)), np.empty(room, np.int64)
         if status == BUDGET_EXCEEDED:
             return status, b * N + n, filled
         if filled + length > buffer.rows.shape[0]:
             return BUFFER_FULL, b * N, filled
-        group_by(length, author, start, order)
-        for m in range(length):
-            buffer.rows[filled + m] = log[order[m]]
-        filled += length
-        buffer.counts[b] = spikes
+        filled = store_spikes(b, length, log, author, spikes, start, buffer, filled)
         if want_peak:
             peaks.value[b], peaks.time[b], peaks.slope[b] = own[:, PEAK], own[:, PEAK_TIME], own[:, PEAK_SLOPE]
     return DONE, last * N, filled
