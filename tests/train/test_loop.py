@@ -131,6 +131,7 @@ def test_resuming_a_finished_run_repeats_its_result(tiny, tmp_path):
         {"loss__name": "first_spike_cross_entropy", "loss__early": 0.01},
         {"train__optimizer": "adamw", "train__weight_decay": 0.01, "train__schedule": "constant"},
         {"train__peak_hinge": 0.1, "train__peak_margin": 0.1},
+        {"train__counts__weight": 0.1, "train__counts__tau": 0.5},
         {"model__layers__0__delay": "axonal", "model__layers__1__delay": "dendritic"},
         {"model__layers__0__delay": "none", "train__clip_norm": 0.0},
         {"model__layers__0__jump": 0.1, "model__layers__0__tau_adapt": 1.0, "model__layers__0__refractory": 0.1},

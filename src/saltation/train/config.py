@@ -104,6 +104,15 @@ class BumpConfig:
 
 
 @dataclass
+class CountsConfig:
+    """Pull the mean number of spikes of every spiking unit towards a target (`regularizers.count_target`)."""
+
+    weight: float = 0.0  # of the penalty in the loss; 0: off
+    target: float = 2.0  # spikes per sample, on average over a batch
+    tau: float = 1.0  # see `losses.soft_counts`; in the unit of time
+
+
+@dataclass
 class TrainConfig:
     """How the network is trained."""
 
@@ -124,6 +133,7 @@ class TrainConfig:
     bump: BumpConfig = field(default_factory=BumpConfig)
     peak_hinge: float = 0.0  # weight of the hinge that pulls silent neurons towards their threshold
     peak_margin: float = 0.0
+    counts: CountsConfig = field(default_factory=CountsConfig)
 
 
 @dataclass
@@ -160,6 +170,7 @@ POSITIVE = (
     "loss.tau",
     "loss.window",
     "loss.scale",
+    "train.counts.tau",
 )
 NOT_NEGATIVE = (
     "seed",
@@ -174,4 +185,6 @@ NOT_NEGATIVE = (
     "train.drop",
     "train.peak_hinge",
     "train.bump.amount",
+    "train.counts.weight",
+    "train.counts.target",
 )

@@ -36,12 +36,16 @@ class Objective:
         return loss, losses.first_spike_prediction(spikes)
 
     def penalty(self, results: list[Any]) -> torch.Tensor | float:
-        """The weighted hinge on the peak potential of silent neurons, or 0."""
+        """The weighted hinge on the peak potential of silent neurons, and the distance from wanted counts; or 0."""
         total: torch.Tensor | float = 0.0
-        if self.needs_peak:
-            for result in spiking_results(results):
+        wanted = self.train.counts
+        for result in spiking_results(results):
+            if self.needs_peak:
                 hinge = regularizers.peak_hinge(result.peak, result.spikes.counts(), margin=self.train.peak_margin)
                 total = total + self.train.peak_hinge * hinge
+            if wanted.weight > 0:
+                off = regularizers.count_target(result.spikes, wanted.target, wanted.tau)
+                total = total + wanted.weight * off
         return total
 
     def revive(self, model: Sequential, results: list[Any]) -> int:
