@@ -45,6 +45,25 @@ def test_two_layers_every_parameter(delay, reset, refractory):
     compare(loss, {"times": times, **trained(hidden, output)}, lambda: seen["signature"])
 
 
+@pytest.mark.parametrize("delay", DELAYS)
+def test_trained_time_constants_that_start_equal(delay):
+    generator = torch.Generator().manual_seed(5)
+    spikes = random_spikes(generator)
+    tau = torch.full((5,), 2.0).double(), torch.full((5,), 1.3).double()
+    layer = random_layer(generator, 4, 5, delay, refractory=0.2, tau=tau)
+    coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
+    seen = {}
+
+    def loss():
+        output = layer(spikes)
+        seen["units"] = output.units.tolist()
+        return spike_loss(output, coefficients)
+
+    loss()
+    assert len(seen["units"]) > 15
+    compare(loss, trained(layer), lambda: seen["units"])
+
+
 @pytest.mark.parametrize("jump", [-0.05, 0.0, 0.4])
 def test_adaptation_of_either_sign(jump):
     generator = torch.Generator().manual_seed(3)
