@@ -95,6 +95,20 @@ def random_layer(
     return sal.Layer(connection, neuron)
 
 
+def compare_layer(layer, spikes, coefficients, parameters, least=0):
+    """`compare` for a random function of the layer's spikes, of which there must be more than `least`."""
+    seen = {}
+
+    def loss():
+        output = layer(spikes)
+        seen["units"] = output.units.tolist()
+        return spike_loss(output, coefficients)
+
+    loss()
+    assert len(seen["units"]) > least
+    compare(loss, parameters, lambda: seen["units"])
+
+
 def closed_form_first_spike(weight, tau_syn, threshold, equal):
     """First spike for one input at t = 0: (time, dt/dweight, dt/dthreshold), for tau_mem = tau_syn or 2 tau_syn."""
     if equal:

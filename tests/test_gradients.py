@@ -5,7 +5,16 @@ import math
 
 import pytest
 import torch
-from problems import DELAYS, closed_form_first_spike, compare, random_layer, random_spikes, spike_loss, trained
+from problems import (
+    DELAYS,
+    closed_form_first_spike,
+    compare,
+    compare_layer,
+    random_layer,
+    random_spikes,
+    spike_loss,
+    trained,
+)
 
 import saltation as sal
 
@@ -52,16 +61,7 @@ def test_trained_time_constants_that_start_equal(delay):
     tau = torch.full((5,), 2.0).double(), torch.full((5,), 1.3).double()
     layer = random_layer(generator, 4, 5, delay, refractory=0.2, tau=tau)
     coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
-    seen = {}
-
-    def loss():
-        output = layer(spikes)
-        seen["units"] = output.units.tolist()
-        return spike_loss(output, coefficients)
-
-    loss()
-    assert len(seen["units"]) > 15
-    compare(loss, trained(layer), lambda: seen["units"])
+    compare_layer(layer, spikes, coefficients, trained(layer), least=15)
 
 
 @pytest.mark.parametrize("jump", [-0.05, 0.0, 0.4])
@@ -70,16 +70,7 @@ def test_adaptation_of_either_sign(jump):
     spikes = random_spikes(generator)
     layer = random_layer(generator, 4, 5, "synaptic", "subtract", 0.2, jump, scale=1.5)
     coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
-    seen = {}
-
-    def loss():
-        output = layer(spikes)
-        seen["units"] = output.units.tolist()
-        return spike_loss(output, coefficients)
-
-    loss()
-    assert len(seen["units"]) > 15
-    compare(loss, trained(layer), lambda: seen["units"])
+    compare_layer(layer, spikes, coefficients, trained(layer), least=15)
 
 
 def test_spikes_forced_at_the_end_of_the_refractory_period():

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from problems import compare, random_layer, random_spikes, spike_loss, trained
+from problems import compare_layer, random_layer, random_spikes, spike_loss, trained
 
 import saltation as sal
 
@@ -102,17 +102,10 @@ def test_every_parameter(which):
         if result.spikes.times.numel() >= 3 and result.slopes.min() > 0.2:
             break
     coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
-    seen = {}
-
-    def loss():
-        output = layer(spikes)
-        seen["signature"] = output.units.tolist()
-        return spike_loss(output, coefficients)
-
     names = {"0.connection.weight", *(["0.connection.raw_delay"] if connection.delay else [])}
     parameters = {name: p for name, p in trained(layer).items() if name in names}
     assert parameters.keys() == names
-    compare(loss, parameters, lambda: seen["signature"])
+    compare_layer(layer, spikes, coefficients, parameters)
 
 
 @pytest.mark.parametrize("options", CONVOLUTIONS)
@@ -217,16 +210,10 @@ def test_connections_side_by_side_equal_linear(kind):
     assert ours.times.numel() > 20
     torch.testing.assert_close(ours.times, theirs.times, rtol=0, atol=1e-11)
     coefficients = torch.randn(5000, generator=generator, dtype=torch.float64)
-    layer, seen = sal.Layer(both, neuron), {}
-
-    def loss():
-        output = layer(spikes)
-        seen["signature"] = output.units.tolist()
-        return spike_loss(output, coefficients)
-
+    layer = sal.Layer(both, neuron)
     parameters = {name: p for name, p in trained(layer).items() if "connection" in name}
     assert len(parameters) == (2 if kind == "none" else 3)
-    compare(loss, parameters, lambda: seen["signature"])
+    compare_layer(layer, spikes, coefficients, parameters)
 
 
 def test_skip_connections_carry_gradients():

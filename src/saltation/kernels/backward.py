@@ -121,6 +121,14 @@ def peak_moves(rows, neuron, end, peak_slope, grad_peak):
 
 
 @kernel
+def kink_of(rows, neuron, peak_time, peak_slope, grad_peak):
+    """What the peak adds to dL/dt of an arrival at that very time, if the peak is a kink that moves with it."""
+    if rows.shape[0] > 0 and peak_time <= rows[-1, TIME] + neuron[REFRACTORY]:
+        return 0.0
+    return grad_peak * peak_slope
+
+
+@kernel
 def smallest_slope(neuron, min_slope):
     """A slope below this is not resolved by float64, or not wanted."""
     return max(min_slope, EPS * abs(neuron[THRESHOLD]) / neuron[TAU_MEM])
@@ -265,9 +273,8 @@ def lif_backward(
                 neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, with_taus, segments,
                 grad,
             )  # fmt: skip
-            kink = last_counts and (count == 0 or peak_time > rows[count - 1, TIME] + neuron[REFRACTORY])
-            kink_gradient = G_peak * peak_slope if kink else 0.0
+            kink = kink_of(rows, neuron, peak_time, peak_slope, G_peak)
             input_gradients(
-                events, b, synapses, j, neurons.duration, neuron, rows, segments, last_counts, peak_time, kink_gradient,
+                events, b, synapses, j, neurons.duration, neuron, rows, segments, last_counts, peak_time, kink,
                 with_taus, gradients,
             )  # fmt: skip

@@ -12,6 +12,7 @@ from .backward import (
     arrival_gradient,
     cross_spike,
     input_gradients,
+    kink_of,
     last_end,
     open_segment,
     peak_moves,
@@ -19,7 +20,7 @@ from .backward import (
     smallest_slope,
 )
 from .jit import kernel
-from .layout import REFRACTORY, THRESHOLD, TIME
+from .layout import THRESHOLD, TIME
 
 # Columns of what is carried from spike to spike of a neuron: p after the spike to come, where the segment after it
 # ends, what adds to its dL/dT; and what a recurrent arrival at the time of the peak adds to its own dL/dt.
@@ -92,8 +93,7 @@ def begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chai
             count, c[C_END], G_peak, 0.0, neuron, neurons.subtract, rows, with_taus, segments_of(n, chain), grad[n]
         )
         c[C_MORE] = G_release + peak_moves(rows, neuron, c[C_END], peak_slope, G_peak)
-        kink = G_peak != 0.0 and (count == 0 or peak_time > rows[count - 1, TIME] + neuron[REFRACTORY])
-        c[C_PEAK_TIME], c[C_KINK] = peak_time, G_peak * peak_slope if kink else 0.0
+        c[C_PEAK_TIME], c[C_KINK] = peak_time, kink_of(rows, neuron, peak_time, peak_slope, G_peak)
 
 
 @kernel

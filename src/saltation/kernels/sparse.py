@@ -3,11 +3,11 @@
 import numpy as np
 
 from .arrivals import group_by, longest_sample, sort_arrivals
-from .backward import adjoint, arrival_gradient, new_segments, own_rows, peak_of
+from .backward import adjoint, arrival_gradient, kink_of, new_segments, own_rows, peak_of
 from .crossing import largest_phi
 from .forward import walk
 from .jit import kernel
-from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, REFRACTORY, TAU_MEM, TAU_SYN, THRESHOLD, TIME
+from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, TAU_MEM, TAU_SYN, THRESHOLD
 
 
 @kernel
@@ -89,7 +89,7 @@ def sparse_backward(
                 neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, with_taus, segments,
                 grad,
             )  # fmt: skip
-            kink = last_counts and (count == 0 or peak_time > rows[count - 1, TIME] + neuron[REFRACTORY])
+            kink = kink_of(rows, neuron, peak_time, peak_slope, G_peak)
             for s in range(wiring.start[j], wiring.start[j + 1]):
                 i, w, d = wiring.source[s], synapses.weight[s], synapses.delay[s * stride]
                 for p in range(start[i], start[i + 1]):
@@ -98,9 +98,9 @@ def sparse_backward(
                     if t >= neurons.duration:
                         continue
                     grad_w, grad_t = arrival_gradient(t, w, neuron, rows, segments, last_counts, with_taus, grad)
-                    if kink and t == peak_time:
-                        grad_t += G_peak * peak_slope
-                        kink = False  # of equal arrivals one moves the peak
+                    if t == peak_time:
+                        grad_t += kink
+                        kink = 0.0  # of equal arrivals one moves the peak
                     gradients.weight[s] += grad_w
                     gradients.delay[s * stride] += grad_t
                     gradients.times[k] += grad_t

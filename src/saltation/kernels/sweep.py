@@ -254,7 +254,7 @@ def sweep_tile(
                     continue
                 V, I, a = x[before + m], x[before + TILE + m], x[before + 2 * TILE + m]
                 phi_max, decay = factors[PHI_MAX + m], (t_next - t) * factors[RATE_MEM + m]
-                e_adapt = table[k, E_ADAPT] if alike else factors[OWN_ADAPT + m]
+                e_adapt = interval[E_ADAPT] if alike else factors[OWN_ADAPT + m]
                 if not reaches(V, I, a, x[LEVEL + m], max(1.0 - decay, 0.0), min(decay, phi_max), e_adapt):
                     continue
                 n = first + m
