@@ -3,7 +3,7 @@
 from . import init, losses, regularizers
 from .connections import Linear
 from .layer import Layer, Result, Sequential
-from .neurons import LI, LIF
+from .neurons import LI, LIF, QIF
 from .ops import SpikeBudgetError
 from .optim import bound_, parameter_groups
 from .readout import Readout
@@ -16,6 +16,7 @@ __all__ = [
     "Conv2d",
     "LI",
     "LIF",
+    "QIF",
     "Layer",
     "Linear",
     "Readout",

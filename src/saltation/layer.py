@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from . import check, ops
 from .connections import Connection
 from .kernels.flow import phi
-from .kernels.layout import THRESHOLD, Wiring
-from .neurons import LI, LIF
+from .kernels.layout import JUMP, PSEUDO_DRIVE, PSEUDO_TIME, TAU_ADAPT, TAU_MEM, THRESHOLD, Wiring, full_wiring
+from .kernels.qif import flow
+from .neurons import LI, LIF, QIF
 from .readout import Readout
 from .spikes import Spikes
 from .wired import SumPool2d
@@ -46,13 +47,13 @@ class Layer(nn.Module):
 
     Args:
         connection: `Linear`, `Sparse` or `Conv2d`.
-        neuron: `LIF` or `LI`, as many as the connection has outputs.
+        neuron: `LIF`, `QIF` or `LI`, as many as the connection has outputs.
         recurrent: a `Linear(n, n)` (or `Sparse`) from the n neurons of this layer to themselves, with any kind of delay
-            or none; only for neurons that spike.
+            or none; only for LIF neurons.
         max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`. None:
             100,000, or 10,000 in a recurrent layer, where all of it can run away together.
 
-    Calling the layer with `Spikes` returns `Spikes` (LIF) or a `Readout` (LI). It holds no state between calls.
+    Calling the layer with `Spikes` returns `Spikes` (LIF, QIF) or a `Readout` (LI). It holds no state between calls.
 
     Example:
         >>> from saltation import LIF, Linear
@@ -65,14 +66,16 @@ class Layer(nn.Module):
     def __init__(
         self,
         connection: Connection,
-        neuron: LIF | LI,
+        neuron: LIF | QIF | LI,
         recurrent: Connection | None = None,
         max_spikes: int | None = None,
     ):
         super().__init__()
         check.width(connection.out_size, neuron.size, "the neurons of a layer and the outputs of its connection")
         if recurrent is not None:
-            check.require(isinstance(neuron, LIF), "leaky integrators never spike: they cannot have recurrent=")
+            check.require(
+                isinstance(neuron, LIF), "recurrent= is for LIF neurons: LI never spike, and QIF have no kernel"
+            )
             check.width(recurrent.in_size, neuron.size, "the neurons of a layer and the inputs of its recurrent part")
             check.width(recurrent.out_size, neuron.size, "the neurons of a layer and the outputs of its recurrent part")
         self.connection = connection
@@ -93,7 +96,7 @@ class Layer(nn.Module):
         return self.neuron.size
 
     def forward(self, spikes: Spikes) -> Any:
-        """Output spikes (LIF) or readout (LI) for a batch of input spikes."""
+        """Output spikes, or the readout of LI neurons, for a batch of input spikes."""
         if isinstance(self.neuron, LI):
             return Readout(self._arguments(spikes), self.neuron.size, spikes.duration)
         return self.run(spikes).spikes
@@ -102,38 +105,43 @@ class Layer(nn.Module):
         """As calling the layer, with more about what happened. Only for spiking neurons.
 
         Args:
-            peak: also compute `Result.peak`, with exact gradients (it can revive silent neurons).
+            peak: also compute `Result.peak`, with exact gradients (it can revive silent neurons); only for LIF neurons,
+                since the pseudospikes of QIF neurons do the same.
         """
-        if not isinstance(self.neuron, LIF):
+        if isinstance(self.neuron, LI):
             raise TypeError("run() is for spiking neurons; call the layer to get the readout of leaky integrators")
         arguments = self._arguments(spikes)
+        quadratic = isinstance(self.neuron, QIF)
+        check.require(not (peak and quadratic), "peak is for LIF neurons; give QIF neurons a pseudo_time instead")
         setting = ops.Setting(
-            subtract=self.neuron.reset == "subtract",
+            subtract=isinstance(self.neuron, LIF) and self.neuron.reset == "subtract",
             spiking=True,
             duration=spikes.duration,
             want_peak=peak,
-            min_slope=self.neuron.min_slope,
+            min_slope=self.neuron.min_slope if isinstance(self.neuron, LIF) else 0.0,
             budget=self.max_spikes,
             with_taus=self.neuron.tau_mem.requires_grad or self.neuron.tau_syn.requires_grad,
             wiring=self._wiring(),
+            quadratic=quadratic,
         )
         times, units, offsets, peaks, slopes = ops.lif(arguments, setting)
         output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)
         return Result(output, peaks if peak else None, slopes)
 
     def free_peak(self, spikes: Spikes) -> Tensor:
-        """(B, N): the largest V if no neuron ever spiked; how strongly the input drives the layer."""
+        """(B, N): the largest V if no neuron ever spiked, and QIF neurons were linear; how strong the input is."""
         setting = ops.Setting(False, False, spikes.duration, True, 0.0, 1, wiring=self._wiring())
         arguments = self._arguments(spikes)._replace(**ops.NOT_RECURRENT)
         neurons = arguments.neurons.detach().clone()
-        neurons[:, THRESHOLD] = 0.0
+        neurons[:, TAU_ADAPT], neurons[:, THRESHOLD], neurons[:, JUMP] = 1.0, 0.0, 0.0
         return ops.lif(arguments._replace(neurons=neurons), setting)[3]
 
     def trace(self, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Membrane potential and threshold of one LIF neuron at the given times, for pictures.
+        """Membrane potential and threshold of one spiking neuron at the given times, for pictures.
 
         Returns:
-            V, theta: arrays like `times`. At the very time of a spike they hold the values just before it.
+            V, theta: arrays like `times`. At the very time of a spike they hold the values just before it. The V of
+            QIF neurons, which passes through infinity, is cut at +-3 thresholds.
         """
         arrivals: list[tuple[float, float]] = []
         with torch.no_grad():
@@ -146,8 +154,10 @@ class Layer(nn.Module):
                     weight = weights[unit].double().numpy()
                     arrivals += [(t + delay[i], weight[i]) for t, i in events.detach().to_lists()[0]]
             neuron = self.neuron.packed()[unit].numpy()
-        own = output.to_lists()[0]
-        return _trace(np.asarray(times, float), [t for t, j in own if j == unit], arrivals, neuron, self.neuron)
+        own = [t for t, j in output.to_lists()[0] if j == unit]
+        if isinstance(self.neuron, QIF):
+            return _quadratic_trace(np.asarray(times, float), own, arrivals, neuron)
+        return _trace(np.asarray(times, float), own, arrivals, neuron, self.neuron)
 
     def constrain_(self) -> None:
         """Move trained neuron parameters back into their legal range; call it after optimiser steps."""
@@ -158,7 +168,9 @@ class Layer(nn.Module):
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
-        weight, delay = _synapses(self.connection, "", dense=self._wiring() is None)
+        weight, delay = _synapses(self.connection, "", dense=self.connection.wiring is None or self._wiring() is None)
+        if isinstance(self.neuron, QIF) and self.connection.wiring is None:
+            weight, delay = weight.flatten(), delay.expand(weight.shape).flatten()
         packed = self.neuron.packed()
         arguments = ops.Arguments(
             spikes.times, weight, delay, packed, units=spikes.units, offsets=spikes.offsets, **ops.NOT_RECURRENT
@@ -170,7 +182,9 @@ class Layer(nn.Module):
 
     def _wiring(self) -> Wiring | None:
         """The synapses, where there are kernels for wiring: not in recurrent layers, nor for readouts."""
-        alone = self.recurrent is None and isinstance(self.neuron, LIF)
+        if isinstance(self.neuron, QIF) and self.connection.wiring is None:
+            return full_wiring(self.in_size, self.out_size)
+        alone = self.recurrent is None and not isinstance(self.neuron, LI)
         return self.connection.wiring if alone else None
 
 
@@ -209,6 +223,25 @@ def _trace(
     return V, theta
 
 
+def _quadratic_trace(
+    times: np.ndarray, own: list[float], arrivals: list[tuple[float, float]], neuron: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_trace`, for QIF neurons."""
+    tau, threshold = neuron[TAU_MEM], neuron[THRESHOLD]
+    changes = [(t, w / threshold) for t, w in arrivals] + [(neuron[PSEUDO_TIME], neuron[PSEUDO_DRIVE])]
+    changes = sorted([*changes, *((T, np.nan) for T in own)], key=lambda change: change[0])
+    V, n, t, p, q, current = np.zeros_like(times), 0, 0.0, 0.0, 1.0, 0.0
+    for m in np.argsort(times, kind="stable"):
+        while n < len(changes) and changes[n][0] < times[m]:
+            p, q, current = flow(changes[n][0] - t, p, q, current, tau)
+            t, w = changes[n]
+            p, q, current = (-1.0, 0.0, current) if np.isnan(w) else (p / (abs(p) + q), q / (abs(p) + q), current + w)
+            n += 1
+        p_m, q_m, _ = flow(times[m] - t, p, q, current, tau)
+        V[m] = p_m / q_m if q_m > 0.0 else np.inf
+    return threshold * V.clip(-3.0, 3.0), np.full_like(times, threshold)
+
+
 class Sequential(nn.Module):
     """Layers one after the other.
 
@@ -221,7 +254,7 @@ class Sequential(nn.Module):
         super().__init__()
         check.require(len(layers) > 0, "Sequential needs at least one layer")
         for k, (before, after) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
-            spikes = not isinstance(before, Layer) or isinstance(before.neuron, LIF)
+            spikes = not isinstance(before, Layer) or not isinstance(before.neuron, LI)
             check.require(spikes, f"layer {k} does not spike: leaky integrators must come last")
             check.width(before.out_size, after.in_size, f"the input of layer {k + 1}")
         self.layers = nn.ModuleList(layers)
@@ -236,7 +269,7 @@ class Sequential(nn.Module):
         """One `Result` per spiking layer; the `Readout` for a last layer of leaky integrators; none for pooling."""
         results: list[Any] = []
         for k, layer in enumerate(self.layers):
-            if isinstance(layer, Layer) and isinstance(layer.neuron, LIF):
+            if isinstance(layer, Layer) and not isinstance(layer.neuron, LI):
                 results.append(self._numbered(k, layer.run, spikes, peak))
                 spikes = results[-1].spikes
             elif isinstance(layer, Layer):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from . import check
-from .kernels.layout import REFRACTORY, TAU_ADAPT, THRESHOLD, V_RESET
+from .kernels.layout import PSEUDO_DRIVE, PSEUDO_TIME, REFRACTORY, TAU_ADAPT, TAU_MEM, THRESHOLD, V_RESET
 
 PARAMETERS = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset", "refractory")
 TRAINABLE = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset")
@@ -25,8 +25,9 @@ def _show(values: Tensor) -> str:
 
 
 class Neuron(nn.Module):
-    """What LIF and LI share: a population whose parameters are scalars or per neuron, some of them trained."""
+    """What all neurons share: a population whose parameters are scalars or per neuron, some of them trained."""
 
+    names: tuple[str, ...] = PARAMETERS  # of the parameters that a user can set
     tau_mem: Tensor
     tau_syn: Tensor
     tau_adapt: Tensor
@@ -54,7 +55,7 @@ class Neuron(nn.Module):
         self.floors = {name: SMALLEST_FACTOR * float(getattr(self, name).detach().min()) for name in train}
 
     def columns(self) -> dict[str, Tensor]:
-        """The parameters by name; LI lacks some, which the kernels then never use."""
+        """The parameters by name, in the order of the columns of kernels/layout.py."""
         return {name: getattr(self, name) for name in PARAMETERS}
 
     def packed(self) -> Tensor:
@@ -62,7 +63,7 @@ class Neuron(nn.Module):
         values = self.columns()
         for name, value in values.items():
             check.floating(value, name)
-        packed = torch.stack([values[name].double().expand(self.size) for name in PARAMETERS], dim=1)
+        packed = torch.stack([value.double().expand(self.size) for value in values.values()], dim=1)
         if not self.legal(packed.detach().numpy()):
             self.validate()
         return packed
@@ -74,9 +75,9 @@ class Neuron(nn.Module):
 
     def validate(self) -> None:
         """Raise ValueError if a parameter is illegal, and say which."""
-        values = self.columns()
-        for name in PARAMETERS[:3]:
-            value = values[name]
+        for name, value in self.columns().items():
+            if not name.startswith("tau"):
+                continue
             check.legal_values(name, value, (value > 0) & value.isfinite(), "a time constant must be > 0 and finite")
 
     def constrain_(self) -> None:
@@ -88,7 +89,7 @@ class Neuron(nn.Module):
 
     def extra_repr(self) -> str:
         """What print shows."""
-        shown = {name: getattr(self, name) for name in PARAMETERS if hasattr(self, name)}
+        shown = {name: getattr(self, name) for name in self.names}
         parts = [
             f"{name}={v.item():g}" if v.numel() == 1 else f"{name}=<{v.numel()} values>" for name, v in shown.items()
         ]
@@ -185,6 +186,93 @@ class LIF(Neuron):
                 self.jump.clamp_(min=0.0)  # adaptation stays adaptation: facilitation may run away
 
 
+class QIF(Neuron):
+    """Quadratic integrate-and-fire neurons with current-based synapses; spike times depend smoothly on everything.
+
+        tau_mem dV/dt = V (V / threshold - 1) + I          (tau_mem / 2) dI/dt = -I
+
+    An input spike adds its weight to I. Rest is V = 0; above `threshold` V grows by itself, reaches infinity (a spike)
+    and goes on from minus infinity. For tau_syn = tau_mem / 2, which is fixed, all of this has a closed form.
+
+    A spike that vanishes as parameters change does not vanish in the middle: it moves later and later, and leaves at
+    the end of the trial. So does its effect, and gradients neither jump nor diverge at the threshold. With
+    `pseudo_time` even a neuron that the input leaves silent gets a gradient: near the end of the trial a drive strong
+    enough to make every neuron spike is added to I, and these pseudospikes come earlier the closer V was to threshold.
+
+    Args:
+        size: number of neurons.
+        tau_mem: membrane time constant, > 0, in the unit of the spike times; tau_syn is half of it.
+        threshold: where V starts to grow by itself, > 0. It scales V and the weights.
+        pseudo_time: when the pseudo drive is added, >= 0, after the relevant input and, in a deeper layer, after the
+            pseudospikes of the layer before; leave some tau_mem until the end of the trial. inf: never.
+        pseudo_drive: what is added to I then, in thresholds, >= 0. Even from V = -infinity a neuron spikes if its I
+            exceeds pi^2 thresholds. 20, the default, leaves room for inhibition and makes a resting neuron spike once.
+        train: names of the parameters to train, out of tau_mem, threshold.
+
+    Every parameter is a number or a tensor of shape (size,).
+
+    Raises:
+        ValueError, TypeError: if a value is out of range, or of another shape or dtype.
+
+    Source: Klos & Memmesheimer, Smooth exact gradient descent learning in spiking neural networks, PRL 134 (2025).
+
+    Example:
+        >>> float(QIF(30, tau_mem=2.0, pseudo_time=5.0).tau_syn)
+        1.0
+    """
+
+    names = ("tau_mem", "threshold", "pseudo_time", "pseudo_drive")
+    pseudo_time: Tensor
+    pseudo_drive: Tensor
+
+    def __init__(
+        self,
+        size: int,
+        tau_mem: float | Tensor,
+        threshold: float | Tensor = 1.0,
+        pseudo_time: float | Tensor = torch.inf,
+        pseudo_drive: float | Tensor = 20.0,
+        train: Sequence[str] = (),
+    ):
+        given = (tau_mem, threshold, pseudo_time, pseudo_drive)
+        super().__init__(size, dict(zip(self.names, given, strict=True)), train, ("tau_mem", "threshold"))
+        self.validate()
+
+    @property
+    def tau_syn(self) -> Tensor:  # type: ignore[override]
+        """Half of tau_mem."""
+        return 0.5 * self.tau_mem
+
+    def columns(self) -> dict[str, Tensor]:
+        """The parameters by name, in the order of the columns of kernels/layout.py."""
+        zero = torch.zeros((), dtype=torch.float64)
+        columns = {
+            name: getattr(self, name) for name in ("tau_mem", "tau_syn", "pseudo_time", "threshold", "pseudo_drive")
+        }
+        return columns | {"no v_reset": zero, "no refractory": zero}
+
+    def legal(self, packed: np.ndarray) -> bool:
+        """Whether all of `packed` (size, 7) is legal."""
+        finite = np.isfinite(packed[:, [TAU_MEM, THRESHOLD, PSEUDO_DRIVE]]).all()
+        positive = (packed[:, [TAU_MEM, THRESHOLD]] > 0).all() and (packed[:, [PSEUDO_TIME, PSEUDO_DRIVE]] >= 0).all()
+        return bool(finite and positive)
+
+    def validate(self) -> None:
+        """Raise ValueError if a parameter is illegal, and say which."""
+        super().validate()
+        rule = "must be finite and > 0"
+        check.legal_values("threshold", self.threshold, (self.threshold > 0) & self.threshold.isfinite(), rule)
+        check.legal_values("pseudo_time", self.pseudo_time, self.pseudo_time >= 0, "must be >= 0 (math.inf: never)")
+        legal = (self.pseudo_drive >= 0) & self.pseudo_drive.isfinite()
+        check.legal_values("pseudo_drive", self.pseudo_drive, legal, "must be finite and >= 0")
+
+    def constrain_(self) -> None:
+        """Move trained parameters that have left their legal range back to its edge. Call it after optimiser steps."""
+        with torch.no_grad():
+            for name in self.train_names:
+                getattr(self, name).clamp_(min=self.floors[name])
+
+
 class LI(Neuron):
     """Leaky integrators that never spike: the readout. Equations as LIF, without threshold.
 
@@ -195,6 +283,8 @@ class LI(Neuron):
 
     A `Layer` with LI neurons returns a `Readout`.
     """
+
+    names = ("tau_mem", "tau_syn")
 
     def __init__(self, size: int, tau_mem: float | Tensor, tau_syn: float | Tensor, train: Sequence[str] = ()):
         super().__init__(size, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train, ("tau_mem", "tau_syn"))

@@ -21,6 +21,7 @@ from .kernels.binned_backward import binned_backward
 from .kernels.bins import Delays, Grid, make_grid, split_delays
 from .kernels.forward import lif_forward
 from .kernels.jit import announce_compilation
+from .kernels.qif import qif_backward, qif_forward
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
 from .kernels.recurrent import recurrent_forward
 from .kernels.recurrent_backward import recurrent_backward
@@ -81,6 +82,7 @@ class Setting(NamedTuple):
     budget: int
     with_taus: bool = True  # whether gradients with respect to tau_mem and tau_syn are wanted
     wiring: layout.Wiring | None = None  # which synapses there are; None: all
+    quadratic: bool = False  # QIF neurons; they need a wiring
 
 
 class SpikeBudgetError(RuntimeError):
@@ -129,12 +131,13 @@ def _arrays(arguments: Arguments, setting: Setting) -> Arrays:
 class Plan(NamedTuple):
     """Which kernels simulate a layer (README.md in kernels/, section 4), and what they need besides its arguments.
 
-    wiring: neuron-major along the synapses there are. tiles: event-major, the weights by input (and by neuron, with
-    recurrent connections). grid and delays: neuron-major in bins. None of them: neuron-major; with recurrent
-    connections window by window.
+    wiring: neuron-major along the synapses there are, of quadratic neurons or not. tiles: event-major, the weights by
+    input (and by neuron, with recurrent connections). grid and delays: neuron-major in bins. None of them:
+    neuron-major; with recurrent connections window by window.
     """
 
     wiring: layout.Wiring | None = None
+    quadratic: bool = False
     recurrent: layout.Synapses | None = None
     tiles: np.ndarray | None = None
     grid: Grid | None = None
@@ -145,7 +148,7 @@ def _plan(arrays: Arrays, setting: Setting) -> Plan:
     """The fastest kernels that can do it."""
     events, synapses, recurrent, neurons = arrays
     if setting.wiring is not None:
-        return Plan(setting.wiring)
+        return Plan(setting.wiring, setting.quadratic)
     if recurrent is not None:
         if max(synapses.delay.shape[0], recurrent.delay.shape[0]) > 1:
             return Plan(recurrent=recurrent)
@@ -176,7 +179,9 @@ def _simulate_block(
     while True:
         buffer = layout.SpikeBuffer(rows, counts)
         rest = neurons, cursor, last, buffer, filled, peaks, budget
-        if plan.wiring is not None:
+        if plan.quadratic:
+            status, cursor, filled = qif_forward(events, synapses, plan.wiring, *rest)
+        elif plan.wiring is not None:
             status, cursor, filled = sparse_forward(events, synapses, plan.wiring, *rest)
         elif plan.recurrent is not None and plan.tiles is not None:
             status, cursor, filled = recurrent_sweep_forward(events, synapses, plan.recurrent, plan.tiles, *rest)
@@ -276,7 +281,9 @@ class _LIF(torch.autograd.Function):
             head = packed, first, last, buffer, bounds[first]
             span = *head, grad_rows
             min_slope = ctx.setting.min_slope
-            if plan.wiring is not None:
+            if plan.quadratic:
+                qif_backward(events, synapses, plan.wiring, *span, gradients)
+            elif plan.wiring is not None:
                 sparse_backward(events, synapses, plan.wiring, *span, peaks, G_peak, min_slope, with_taus, gradients)
             elif plan.recurrent is not None:
                 rest = grad_rows, peaks, G_peak, min_slope, with_taus, gradients, of_recurrent

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from saltation.data.events import EventDataset
 from saltation.layer import Layer, Sequential
-from saltation.neurons import LIF
+from saltation.neurons import LI
 from saltation.spikes import Spikes
 
 # Okabe and Ito's palette: told apart with every kind of colour vision.
@@ -97,7 +97,7 @@ def sample_picture(
     with torch.no_grad():
         chain = _propagate(model, spikes.detach())
     end = _last_time(chain) if end is None else end
-    spiking = [i for i, module in enumerate(model) if isinstance(module.neuron, LIF)]
+    spiking = [i for i, module in enumerate(model) if not isinstance(module.neuron, LI)]
     sizes = [max(item.num_units, 1) for item in chain]
     heights = [float(np.clip(np.sqrt(size) / 4, 0.7, 2.5)) for size in sizes]
     figure = Figure(figsize=(9, 1.2 * sum(heights) + 3.2), layout="constrained")
@@ -158,7 +158,7 @@ def _propagate(model: Sequential, spikes: Spikes) -> list[Spikes]:
     """The input spikes and those of every spiking layer (only a last layer may not spike)."""
     chain = [spikes]
     for layer in model:
-        if isinstance(layer.neuron, LIF):
+        if not isinstance(layer.neuron, LI):
             chain.append(layer(chain[-1]).detach())
     return chain
 

@@ -8,7 +8,7 @@ from . import losses
 from .connections import DELAYS, Linear
 from .kernels.bins import FEWEST
 from .layer import Layer
-from .neurons import LI, LIF
+from .neurons import LI, LIF, QIF
 from .spikes import Spikes
 from .wired import Sparse
 
@@ -30,8 +30,9 @@ def warmup() -> float:
                     Layer(connection, neuron),
                     Layer(connection, neuron, recurrent=Linear(3, 3)),
                     Layer(sparse, neuron),
+                    Layer(connection, QIF(3, tau_mem=2.0)),
                 ):
-                    result = layer.run(spikes, peak=bool(taus))
+                    result = layer.run(spikes, peak=bool(taus) and layer.neuron is neuron)
                     readout = Layer(Linear(3, 2), LI(2, tau_mem=2.0, tau_syn=1.0))(result.spikes)
                     values = readout.integral() + readout.maximum() + readout.at([1.0])[:, :, 0]
                     losses.readout_cross_entropy(values, torch.tensor([1])).backward()

@@ -26,6 +26,21 @@ def test_overrides():
     assert (config.seed, config.name) == (3, "mine")
 
 
+def test_quadratic_neurons():
+    layer = make_model(load_config("yin_yang_qif", {"model.layers.0.pseudo_time": 3}).model, 4, 3)[0]
+    assert (layer.neuron.tau_mem, layer.neuron.tau_syn, layer.neuron.pseudo_time) == (2.0, 1.0, 3.0)
+    assert layer.neuron.train_names == () and layer.connection.raw_delay.shape == (30, 4)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [("tau_syn", 2.0, "must be half of tau_mem, 1.0"), ("recurrent", {}, "only 'lif' can be recurrent")],
+)
+def test_quadratic_neurons_have_limits(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        load_config("yin_yang_qif", {f"model.layers.0.{key}": value})
+
+
 def test_a_recurrent_layer():
     config = load_config("yin_yang", {"model.layers.0.recurrent": {"delay": "axonal", "max_delay": 0.5, "std": 0.2}})
     recurrent = config.model.layers[0].recurrent

@@ -7,6 +7,8 @@ import numpy as np
 # Columns of the (N, 7) array of neuron parameters; gradients with respect to them have the same columns.
 TAU_MEM, TAU_SYN, TAU_ADAPT, THRESHOLD, JUMP, V_RESET, REFRACTORY = range(7)
 NUM_PARAMETERS = 7
+# A QIF neuron has tau_mem, tau_syn and threshold in the same columns, and of its own:
+PSEUDO_TIME, PSEUDO_DRIVE = 2, 4
 
 # How a kernel ended: BUFFER_FULL and BUDGET_EXCEEDED before its end; FINISHED: one neuron that cannot spike again;
 # FIRED: right after a spike, if that was wanted.
@@ -36,6 +38,12 @@ class Wiring(NamedTuple):
     start: np.ndarray
     source: np.ndarray
     inputs: int
+
+
+def full_wiring(inputs: int, neurons: int) -> Wiring:
+    """All inputs to all neurons."""
+    start = np.arange(neurons + 1, dtype=np.int64) * inputs
+    return Wiring(start, np.tile(np.arange(inputs, dtype=np.int64), neurons), inputs)
 
 
 class Neurons(NamedTuple):

@@ -11,8 +11,8 @@ from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, TAU_MEM, TAU_SYN, THRESH
 
 
 @kernel
-def collect_arrivals(events, j, wiring, synapses, duration, start, event, arrival, synapse):
-    """Fill arrival and synapse with what reaches neuron j before the end, in no order; returns how many.
+def collect_arrivals(events, j, wiring, synapses, duration, start, event, arrival, synapse, cause):
+    """Fill arrival, synapse and cause (the event) with what reaches neuron j before the end; returns how many.
 
     start (M + 1,), event: the sample's events by input, as `arrivals.group_by` gives them.
     """
@@ -22,7 +22,7 @@ def collect_arrivals(events, j, wiring, synapses, duration, start, event, arriva
         for p in range(start[i], start[i + 1]):
             t = events.times[event[p]] + synapses.delay[s * stride]
             if t < duration:
-                arrival[count], synapse[count] = t, s
+                arrival[count], synapse[count], cause[count] = t, s, event[p]
                 count += 1
     return count
 
@@ -33,7 +33,7 @@ def sparse_forward(events, synapses, wiring, neurons, cursor, last, buffer, fill
     N = neurons.parameters.shape[0]
     want_peak = peaks.value.size > 0
     longest = longest_sample(events, cursor // N, last)
-    arrival, current, synapse = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
+    arrival, current, (synapse, cause) = np.empty(longest), np.empty(longest), np.empty((2, longest), np.int64)
     scratch = np.empty(longest), np.empty(longest, np.int64), np.empty(longest + 1, np.int64)
     start, event = np.empty(wiring.inputs + 1, np.int64), np.empty(longest, np.int64)
     grouped = -1
@@ -44,7 +44,7 @@ def sparse_forward(events, synapses, wiring, neurons, cursor, last, buffer, fill
             group_by(end - begin, events.units[begin:end], start, event)
             event[: end - begin] += begin
             grouped = b
-        count = collect_arrivals(events, j, wiring, synapses, neurons.duration, start, event, arrival, synapse)
+        count = collect_arrivals(events, j, wiring, synapses, neurons.duration, start, event, arrival, synapse, cause)
         sort_arrivals(count, arrival, synapse, *scratch)
         for k in range(count):
             current[k] = synapses.weight[synapse[k]]

@@ -1,5 +1,6 @@
 """What a recipe can say: typed fields with their units, ranges and defaults."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +44,7 @@ class RecurrentConfig:
 class LayerConfig:
     """One layer: a fully connected, possibly delayed connection and its neurons. Times in the unit of the data."""
 
-    neuron: str = "lif"  # lif, li (a readout that never spikes; last layer only)
+    neuron: str = "lif"  # lif, qif, li (a readout that never spikes; last layer only)
     size: int | None = None  # null in the last layer: the number of classes
     delay: str = "none"  # none, axonal, dendritic, synaptic
     min_delay: float = 0.0
@@ -58,6 +59,8 @@ class LayerConfig:
     refractory: float = 0.0  # .inf: at most one spike
     reset: str = "constant"  # constant, subtract
     min_slope: float = 0.0  # bound of the slope of grazing spikes; 0: exact gradients
+    pseudo_time: float = math.inf  # qif: when a drive is added that makes silent neurons spike
+    pseudo_drive: float = 20.0  # qif: how strong it is, in thresholds
     train: list[str] = field(default_factory=list)  # neuron parameters that are trained, for example [threshold]
     weights: WeightConfig = field(default_factory=WeightConfig)
     recurrent: RecurrentConfig | None = None  # null: none; {}: with the defaults
@@ -156,7 +159,7 @@ CHOICES = {
     "train.schedule": ("cosine", "step", "constant"),
 }
 LAYER_CHOICES = {
-    "neuron": ("lif", "li"),
+    "neuron": ("lif", "qif", "li"),
     "delay": ("none", "axonal", "dendritic", "synaptic"),
     "reset": ("constant", "subtract"),
 }

@@ -6,7 +6,7 @@ from saltation import init
 from saltation.connections import Connection, Linear
 from saltation.data.events import EventDataset
 from saltation.layer import Layer, Sequential
-from saltation.neurons import LI, LIF
+from saltation.neurons import LI, LIF, QIF
 from saltation.spikes import Spikes
 from saltation.train.config import LayerConfig, ModelConfig, RecurrentConfig
 
@@ -28,6 +28,9 @@ def make_layer(config: LayerConfig, in_size: int, size: int) -> Layer:
     connection = _connection(config, in_size, size)
     if config.neuron == "li":
         return Layer(connection, LI(size, tau_mem=config.tau_mem, tau_syn=config.tau_syn, train=tuple(config.train)))
+    if config.neuron == "qif":
+        shared = {name: getattr(config, name) for name in QIF.names}
+        return Layer(connection, QIF(size, **shared, train=tuple(config.train)))
     neuron = LIF(
         size,
         tau_mem=config.tau_mem,
@@ -73,7 +76,7 @@ def build_model(config: ModelConfig, train_data: EventDataset, generator: torch.
     with torch.no_grad():
         for layer, layer_config in zip(model, config.layers, strict=True):
             _initialise(layer, layer_config, spikes, generator)
-            if layer_config.neuron == "lif":
+            if layer_config.neuron != "li":
                 spikes = layer(spikes)
     return model
 

@@ -111,7 +111,7 @@ def check_config(config: Config) -> None:
     if (layers[-1].neuron == "li") != (config.loss.name == "readout"):
         raise ValueError(
             f"loss.name is {config.loss.name!r} but the last layer is {layers[-1].neuron!r}; "
-            "loss 'readout' goes with an 'li' layer, the other losses with 'lif'"
+            "loss 'readout' goes with an 'li' layer, the other losses with 'lif' and 'qif'"
         )
 
 
@@ -123,9 +123,15 @@ def _check_layer(key: str, layer: LayerConfig, last: bool) -> None:
     if not last and layer.neuron == "li":
         raise ValueError(f"{key}.neuron is 'li', which never spikes; only the last layer can be a readout")
     _check_delay_init(key, layer.delay_init)
+    if layer.neuron == "qif" and layer.tau_syn != 0.5 * layer.tau_mem:
+        raise ValueError(
+            f"{key}.tau_syn is {layer.tau_syn}; with neuron 'qif' it must be half of tau_mem, {0.5 * layer.tau_mem}"
+        )
     if layer.recurrent is not None:
-        if layer.neuron == "li":
-            raise ValueError(f"{key}.recurrent is given, but its neuron is 'li', which never spikes; leave it out")
+        if layer.neuron != "lif":
+            raise ValueError(
+                f"{key}.recurrent is given, but its neuron is {layer.neuron!r}; only 'lif' can be recurrent"
+            )
         _check_choice(f"{key}.recurrent.delay", layer.recurrent.delay, LAYER_CHOICES["delay"])
         _check_delay_init(f"{key}.recurrent", layer.recurrent.delay_init)
 
