@@ -87,8 +87,8 @@ def test_digits_are_stratified_and_brighter_is_earlier():
 
 def test_load_by_name(tmp_path, monkeypatch):
     monkeypatch.delenv("SALTATION_DATA", raising=False)
-    with pytest.raises(ValueError, match="no data set named 'mnist'; there are yin_yang, digits, braille, events"):
-        load("mnist")
+    with pytest.raises(ValueError, match="no data set named 'cifar'; there are yin_yang, digits, braille, events"):
+        load("cifar")
     with pytest.raises(ValueError, match="'digits' has no option 'size'; it has t_early"):
         load("digits", size=3)
     with pytest.raises(ValueError, match="takes no path"):

@@ -1,6 +1,6 @@
-"""Event data sets: Yin-Yang, digits, Braille, and any recording in the generic `.npz` format."""
+"""Event data sets: generated ones, published recordings, and any recording in the generic `.npz` format."""
 
-from saltation.data.augment import drop, jitter
+from saltation.data.augment import blend, drop, jitter, shift_channels, stretch
 from saltation.data.digits import digits
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 from saltation.data.npz import load_npz, save_npz
@@ -13,6 +13,7 @@ __all__ = [
     "VALIDATION",
     "EventDataset",
     "available",
+    "blend",
     "data_root",
     "digits",
     "drop",
@@ -20,6 +21,8 @@ __all__ = [
     "load",
     "load_npz",
     "save_npz",
+    "shift_channels",
+    "stretch",
     "yin_yang",
     "yin_yang_points",
 ]

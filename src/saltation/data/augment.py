@@ -17,8 +17,79 @@ def jitter(spikes: Spikes, std: float, generator: torch.Generator) -> Spikes:
 
 def drop(spikes: Spikes, fraction: float, generator: torch.Generator) -> Spikes:
     """Every spike left out with probability `fraction`, in [0, 1), independently of all others."""
-    keep = torch.rand(spikes.times.shape, generator=generator) >= fraction
-    kept_before = torch.cat([torch.zeros(1, dtype=torch.int64), keep.cumsum(0)])
-    return Spikes.unchecked(
-        spikes.times[keep], spikes.units[keep], kept_before[spikes.offsets], spikes.num_units, spikes.duration
+    return _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction)
+
+
+def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator) -> Spikes:
+    """All spikes of a sample moved by the same whole number of channels, uniform in [-largest, largest].
+
+    What is moved beyond the first or last channel is lost, as in a narrower band of frequencies.
+    """
+    shifts = torch.randint(-largest, largest + 1, (spikes.num_samples,), generator=generator)
+    units = spikes.units + shifts[spikes.sample_index()]
+    return _keep(spikes, (units >= 0) & (units < spikes.num_units), units=units)
+
+
+def stretch(spikes: Spikes, largest: float, generator: torch.Generator) -> Spikes:
+    """All times of a sample multiplied by the same factor, uniform in [1 - largest, 1 + largest], largest < 1.
+
+    What comes after `duration` then is lost.
+    """
+    factors = 1.0 + largest * (2.0 * torch.rand(spikes.num_samples, generator=generator, dtype=torch.float64) - 1.0)
+    times = spikes.times.detach() * factors[spikes.sample_index()]
+    return _keep(spikes, times <= spikes.duration, times=times)
+
+
+def blend(spikes: Spikes, labels: torch.Tensor, fraction: float, generator: torch.Generator) -> Spikes:
+    """A `fraction` of the samples, drawn at random, mixed with another one of the same class in the batch.
+
+    The other is moved so that mean time and mean channel agree, and each spike of both is kept with probability 1/2.
+    A sample that is alone in its class, or silent, stays as it is.
+    """
+    owner, count = spikes.sample_index(), spikes.num_samples
+    chosen = torch.rand(count, generator=generator) < fraction
+    partner = torch.arange(count)
+    for label in labels.unique():
+        members = (labels == label).nonzero()[:, 0]
+        members = members[torch.randperm(len(members), generator=generator)]
+        partner[members] = members.roll(1)
+    sizes = spikes.offsets.diff()
+    chosen &= (partner != torch.arange(count)) & (sizes > 0) & (sizes[partner] > 0)
+    mean_time, mean_unit = (
+        torch.zeros(count, dtype=torch.float64).index_add_(0, owner, values.double()) / sizes.clamp(min=1)
+        for values in (spikes.times.detach(), spikes.units)
     )
+    # spikes that go to the sample `target` from its partner
+    target = partner.argsort()  # partner is a permutation: this is its inverse
+    to = target[owner]
+    times = spikes.times.detach() + (mean_time[to] - mean_time[owner])
+    units = spikes.units + (mean_unit[to] - mean_unit[owner]).round().long()
+    half = torch.rand((2, len(owner)), generator=generator) < 0.5
+    inside = (times >= 0) & (times <= spikes.duration) & (units >= 0) & (units < spikes.num_units)
+    guests = chosen[to] & half[0] & inside
+    stay = ~chosen[owner] | half[1]
+    return _collect(
+        spikes,
+        torch.cat([spikes.times.detach()[stay], times[guests]]),
+        torch.cat([spikes.units[stay], units[guests]]),
+        torch.cat([owner[stay], to[guests]]),
+    )
+
+
+def _keep(
+    spikes: Spikes, keep: torch.Tensor, times: torch.Tensor | None = None, units: torch.Tensor | None = None
+) -> Spikes:
+    """Some of the spikes, with other times (in the same order) or units."""
+    times = spikes.times.detach() if times is None else times
+    units = spikes.units if units is None else units
+    kept_before = torch.cat([torch.zeros(1, dtype=torch.int64), keep.cumsum(0)])
+    return Spikes.unchecked(times[keep], units[keep], kept_before[spikes.offsets], spikes.num_units, spikes.duration)
+
+
+def _collect(spikes: Spikes, times: torch.Tensor, units: torch.Tensor, owner: torch.Tensor) -> Spikes:
+    """Events of the samples `owner`, in any order, as a batch like `spikes`."""
+    order = times.argsort(stable=True)
+    order = order[owner[order].argsort(stable=True)]
+    sizes = torch.bincount(owner, minlength=spikes.num_samples)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)])
+    return Spikes.unchecked(times[order], units[order], offsets, spikes.num_units, spikes.duration)

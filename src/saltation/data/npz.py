@@ -17,24 +17,36 @@ from pathlib import Path
 
 import numpy as np
 
-from saltation.data.events import EventDataset
+from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 
 _REQUIRED = ("times", "channels", "offsets", "labels")
 
 
-def load_npz(path: str | os.PathLike[str], split_key: str = "split", duration: float = 0.0) -> EventDataset:
+def load_npz(
+    path: str | os.PathLike[str],
+    split_key: str = "split",
+    duration: float = 0.0,
+    group_key: str | None = None,
+    test_group: int = 0,
+    validation_group: int | None = None,
+) -> EventDataset:
     """Read a recording in the generic format.
 
     path       the `.npz` file
     split_key  which array holds the split, for files with more than one
     duration   how long a sample is simulated; 0: the file's own, else until the last event
+    group_key  an array with one integer per sample, such as the speaker, to split by instead: `test_group` is tested,
+               `validation_group` (None: nobody) validates, all others train
 
     Raises FileNotFoundError, or ValueError that names the file, the array, the record and the remedy.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no event file at {path}; give the path of an .npz file")
-    arrays = _read(path)
+    arrays = read_arrays(path)
+    if group_key is not None:
+        split_key = f"split by {group_key}"
+        arrays[split_key] = _split_by_group(path, arrays, group_key, test_group, validation_group)
     for key in (*_REQUIRED, split_key):
         if key not in arrays:
             remedy = "choose another with split_key (--data.split_key)" if key == split_key else "add that array"
@@ -75,7 +87,23 @@ def save_npz(path: str | os.PathLike[str], dataset: EventDataset) -> None:
     os.replace(partial, path)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _split_by_group(
+    path: Path, arrays: Mapping[str, np.ndarray], key: str, test: int, validation: int | None
+) -> np.ndarray:
+    if key not in arrays:
+        raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
+    split = np.full(len(arrays[key]), TRAIN)
+    for group, code in ((validation, VALIDATION), (test, TEST)):
+        members = arrays[key] == group
+        if group is not None and not members.any():
+            raise ValueError(f"{path}: no sample has {key} {group}; there are {np.unique(arrays[key]).tolist()}")
+        split[members] = code
+    if test == validation:
+        raise ValueError(f"{path}: {key} {test} can not be tested and validate at once; choose two")
+    return split
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of the file, each one read to its end, so that damage shows here."""
     key = ""
     try:

@@ -4,16 +4,72 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from saltation.data.digits import digits
 from saltation.data.events import EventDataset
+from saltation.data.heidelberg import load_heidelberg
+from saltation.data.images import load_images
+from saltation.data.nmnist import load_nmnist
 from saltation.data.npz import load_npz
 from saltation.data.yin_yang import PUBLICATION_FILE, yin_yang
 
 ROOT_VARIABLE = "SALTATION_DATA"
-BRAILLE_FILE = Path("braille27_th10") / "braille27_th10.npz"
 _Location = str | os.PathLike[str] | None
+
+
+class Recording(NamedTuple):
+    """A data set in files: how it is read, where its files are under the data root, and where it was published."""
+
+    load: Callable[..., EventDataset]  # load(path, **options)
+    places: tuple[str, ...]  # a file or folder; the first that exists
+    what: str
+    published: str
+
+
+RECORDINGS = {
+    "braille": Recording(
+        load_npz,
+        ("braille27_th10/braille27_th10.npz",),
+        "27 tactile letters as events, in the generic .npz format",
+        "doi 10.5281/zenodo.7050094",
+    ),
+    "spoken_digits": Recording(
+        load_npz,
+        ("fsdd/fsdd_cochlea70.npz",),
+        "spoken digits as spikes of an artificial cochlea of 70 channels, in the generic .npz format",
+        "github.com/Jakobovski/free-spoken-digit-dataset (audio)",
+    ),
+    "mnist": Recording(
+        load_images,
+        ("mnist/mnist.npz", "mnist"),
+        "the four original idx files of MNIST, or an .npz of them",
+        "yann.lecun.org/exdb/mnist",
+    ),
+    "fashion_mnist": Recording(
+        load_images,
+        ("fashion_mnist/fashion_mnist.npz", "fashion_mnist"),
+        "the four original idx files of Fashion-MNIST, or an .npz of them",
+        "github.com/zalandoresearch/fashion-mnist",
+    ),
+    "nmnist": Recording(
+        load_nmnist,
+        ("nmnist", "nmnist_small/nmnist_small.npz"),
+        "N-MNIST: the folders Train and Test of .bin files, or an .npz of them",
+        "garrickorchard.com/datasets/n-mnist",
+    ),
+    "shd": Recording(
+        load_heidelberg, ("shd",), "a folder with shd_train.h5 and shd_test.h5", "zenkelab.org/datasets"
+    ),
+    "ssc": Recording(
+        load_heidelberg,
+        ("ssc",),
+        "a folder with ssc_train.h5, ssc_valid.h5 and ssc_test.h5",
+        "zenkelab.org/datasets",
+    ),
+}  # fmt: skip
+GENERATORS: dict[str, Callable[..., EventDataset]] = {"yin_yang": yin_yang, "digits": digits}
+NAMES = (*GENERATORS, *RECORDINGS, "events")
 
 
 def data_root(root: _Location = None) -> Path | None:
@@ -25,73 +81,66 @@ def data_root(root: _Location = None) -> Path | None:
 def load(name: str, path: _Location = None, root: _Location = None, **options: Any) -> EventDataset:
     """A data set by name.
 
-    name     "yin_yang" (generated, or the publication points if the root has them), "digits" (scikit-learn),
-             "braille" (27 tactile letters) or "events" (any file in the generic format, see `load_npz`)
-    path     the file, for braille and events
+    name     "yin_yang" (generated, or the publication points if the root has them), "digits" (scikit-learn), one of
+             RECORDINGS, or "events" (any file in the generic format, see `load_npz`)
+    path     the file or folder, for recordings and events
     root     where files are looked for; default: the environment variable SALTATION_DATA
-    options  passed to `yin_yang`, `digits` or `load_npz`
+    options  passed to `yin_yang`, `digits` or what reads the files
 
     Raises ValueError for an unknown name or option, FileNotFoundError if a file is missing, saying where to get it.
     """
-    if name not in _LOADERS:
-        raise ValueError(f"no data set named {name!r}; there are {', '.join(_LOADERS)}")
-    loader, function = _LOADERS[name]
+    if name not in NAMES:
+        raise ValueError(f"no data set named {name!r}; there are {', '.join(NAMES)}")
+    function = GENERATORS[name] if name in GENERATORS else RECORDINGS[name].load if name in RECORDINGS else load_npz
     known = [key for key in inspect.signature(function).parameters if key not in ("path", "root")]
     for key in options:
         if key not in known:
             raise ValueError(f"data set {name!r} has no option {key!r}; it has {', '.join(known)}")
-    if path is not None and name in ("yin_yang", "digits"):
-        raise ValueError(f"data set {name!r} takes no path (got {path}); use --data.name events for a file of your own")
-    return loader(None if path is None else Path(path).expanduser(), data_root(root), options)
+    if name in GENERATORS:
+        if path is not None:
+            raise ValueError(f"data set {name!r} takes no path (got {path}); use --data.name events for your own file")
+        return yin_yang(data_root(root), **options) if name == "yin_yang" else digits(**options)
+    place = Path(path).expanduser() if path is not None else None
+    if name == "events":
+        if place is None:
+            raise ValueError("data set 'events' needs the path of an .npz file (--data.path FILE)")
+        return load_npz(place, **options)
+    place = place or find(name, data_root(root))
+    if place is None or not place.exists():
+        raise FileNotFoundError(missing(name, place))
+    loaded: EventDataset = RECORDINGS[name].load(place, **options)
+    return loaded
+
+
+def find(name: str, root: Path | None) -> Path | None:
+    """Where the files of a recording are under the data root, or None."""
+    places = [root / place for place in RECORDINGS[name].places] if root else []
+    return next((place for place in places if place.exists()), None)
+
+
+def missing(name: str, path: Path | None = None) -> str:
+    """What to do if a recording is not there."""
+    recording = RECORDINGS[name]
+    return (
+        f"no {name} recordings{f' at {path}' if path else ''}: they are {recording.what}, published at "
+        f"{recording.published}; put them at {recording.places[0]} under the data root ({ROOT_VARIABLE} or "
+        "--data.root), or give --data.path"
+    )
 
 
 def available(root: _Location = None) -> dict[str, str]:
     """For every data set, where it is, or why it cannot be had."""
     folder = data_root(root)
-
-    def found(file: Path) -> str:
-        if folder is None:
-            return f"not found: set {ROOT_VARIABLE} to the folder that holds {file}"
-        return str(folder / file) if (folder / file).is_file() else f"not found: {folder / file}"
-
-    points = found(PUBLICATION_FILE)
-    return {
-        "yin_yang": "generated" if points.startswith("not found") else points,
+    points = folder / PUBLICATION_FILE if folder else None
+    places = {
+        "yin_yang": str(points) if points and points.is_file() else "generated",
         "digits": "comes with scikit-learn",
-        "braille": found(BRAILLE_FILE),
-        "events": "any .npz in the generic format: --data.path FILE",
     }
-
-
-def _yin_yang(path: Path | None, root: Path | None, options: dict[str, Any]) -> EventDataset:
-    return yin_yang(root, **options)
-
-
-def _digits(path: Path | None, root: Path | None, options: dict[str, Any]) -> EventDataset:
-    return digits(**options)
-
-
-def _events(path: Path | None, root: Path | None, options: dict[str, Any]) -> EventDataset:
-    if path is None:
-        raise ValueError("data set 'events' needs the path of an .npz file (--data.path FILE)")
-    return load_npz(path, **options)
-
-
-def _braille(path: Path | None, root: Path | None, options: dict[str, Any]) -> EventDataset:
-    file = path or (root / BRAILLE_FILE if root else None)
-    if file is None or not file.is_file():
-        raise FileNotFoundError(
-            f"no Braille recordings at {file or BRAILLE_FILE}: 27 tactile letters as events, "
-            "published at doi 10.5281/zenodo.7050094; convert them to the generic .npz format and put them at "
-            f"{BRAILLE_FILE} under the data root ({ROOT_VARIABLE} or --data.root), or give --data.path FILE"
+    for name, recording in RECORDINGS.items():
+        where = (
+            folder / recording.places[0]
+            if folder
+            else f"set {ROOT_VARIABLE} to the folder that holds {recording.places[0]}"
         )
-    return load_npz(file, **options)
-
-
-_Loader = Callable[[Path | None, Path | None, dict[str, Any]], EventDataset]
-_LOADERS: dict[str, tuple[_Loader, Callable[..., EventDataset]]] = {
-    "yin_yang": (_yin_yang, yin_yang),
-    "digits": (_digits, digits),
-    "braille": (_braille, load_npz),
-    "events": (_events, load_npz),
-}
+        places[name] = str(find(name, folder) or f"not found: {where}")
+    return places | {"events": "any .npz in the generic format: --data.path FILE"}

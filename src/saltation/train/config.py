@@ -9,7 +9,7 @@ from typing import Any
 class DataConfig:
     """Which data set, and from where; see `saltation.data.load`."""
 
-    name: str = "yin_yang"  # yin_yang, digits, braille, events
+    name: str = "yin_yang"  # see `saltation data list`
     path: str | None = None  # the file, for braille and events
     root: str | None = None  # data root; null: the environment variable SALTATION_DATA
     split_key: str | None = None  # which array of the file holds the split; null: "split"
@@ -133,6 +133,9 @@ class TrainConfig:
     clip_norm: float = 1.0  # bound of the norm of the whole gradient; 0: none
     jitter: float = 0.0  # standard deviation of random shifts of input spikes in training, in time units
     drop: float = 0.0  # fraction of input spikes left out in training, drawn anew every time
+    shift: int = 0  # every sample moved by up to so many channels in training
+    stretch: float = 0.0  # every sample made longer or shorter in training, by up to this fraction
+    blend: float = 0.0  # fraction of training samples mixed with another of their class
     bump: BumpConfig = field(default_factory=BumpConfig)
     peak_hinge: float = 0.0  # weight of the hinge that pulls silent neurons towards their threshold
     peak_margin: float = 0.0
@@ -186,6 +189,9 @@ NOT_NEGATIVE = (
     "train.clip_norm",
     "train.jitter",
     "train.drop",
+    "train.shift",
+    "train.stretch",
+    "train.blend",
     "train.peak_hinge",
     "train.bump.amount",
     "train.counts.weight",

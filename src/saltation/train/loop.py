@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from saltation import plot
-from saltation.data.augment import drop, jitter
+from saltation.data import augment
 from saltation.data.events import EventDataset
 from saltation.layer import Sequential
+from saltation.spikes import Spikes
 from saltation.train.checkpoint import (
     load_optimizer_tensors,
     optimizer_tensors,
@@ -22,7 +23,7 @@ from saltation.train.checkpoint import (
     unprefixed,
     write_checkpoint,
 )
-from saltation.train.config import Config
+from saltation.train.config import Config, TrainConfig
 from saltation.train.evaluate import EpochStatistics, evaluate
 from saltation.train.model import build_model
 from saltation.train.objective import Objective
@@ -169,10 +170,7 @@ def train_epoch(
     for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
         factor = set_learning_rates(state.optimizer, settings, state.epoch * steps_per_epoch + i, steps_per_epoch)
-        if settings.jitter > 0:
-            spikes = jitter(spikes, settings.jitter, state.generator)
-        if settings.drop > 0:
-            spikes = drop(spikes, settings.drop, state.generator)
+        spikes = augmented(spikes, labels, settings, state.generator)
         results = state.model.run(spikes, peak=objective.needs_peak)
         loss, predictions = objective(results, labels)
         total = loss + objective.penalty(results)
@@ -188,6 +186,21 @@ def train_epoch(
         progress.batch(len(labels))
     norm = {"gradient_norm": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
     return {**statistics.summary(), **norm, "bumped": bumped, "learning_rate_factor": factor}
+
+
+def augmented(spikes: Spikes, labels: torch.Tensor, settings: TrainConfig, generator: torch.Generator) -> Spikes:
+    """A batch of training samples with the random changes that the settings ask for."""
+    if settings.blend > 0:
+        spikes = augment.blend(spikes, labels, settings.blend, generator)
+    if settings.stretch > 0:
+        spikes = augment.stretch(spikes, settings.stretch, generator)
+    if settings.shift > 0:
+        spikes = augment.shift_channels(spikes, settings.shift, generator)
+    if settings.jitter > 0:
+        spikes = augment.jitter(spikes, settings.jitter, generator)
+    if settings.drop > 0:
+        spikes = augment.drop(spikes, settings.drop, generator)
+    return spikes
 
 
 def finish(

@@ -99,6 +99,11 @@ def check_config(config: Config) -> None:
             raise ValueError(f"{key} is {OmegaConf.select(tree, key)}; it must be >= 0")
     if config.train.drop >= 1:
         raise ValueError(f"train.drop is {config.train.drop}; it must be below 1, or no input spike is left")
+    if config.train.stretch >= 1 or config.train.blend > 1:
+        raise ValueError(
+            f"train.stretch is {config.train.stretch}, train.blend {config.train.blend}; stretch must be below 1, "
+            "or times become negative, and blend at most 1"
+        )
     if config.train.starts > 1 and config.train.start_epochs > config.train.epochs:
         raise ValueError(
             f"train.start_epochs is {config.train.start_epochs}; it must not exceed train.epochs, {config.train.epochs}"

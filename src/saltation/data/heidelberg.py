@@ -1,0 +1,83 @@
+"""Spiking Heidelberg Digits and Spiking Speech Commands: HDF5 files of an artificial cochlea, 700 channels, seconds."""
+
+from pathlib import Path
+
+import numpy as np
+
+from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
+
+CHANNELS = 700
+SPLITS = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
+
+
+def load_heidelberg(
+    path: Path, *, duration: float = 1.4, validation_speaker: int | None = None, group: int = 1
+) -> EventDataset:
+    """The HDF5 files of a folder, as published: spikes/times, spikes/units (ragged), labels, extra/speaker, extra/keys.
+
+    path      a folder with shd_train.h5 and shd_test.h5, or ssc_train.h5, ssc_valid.h5 and ssc_test.h5
+    duration  later spikes are left out; a few recordings of SSC are longer
+    validation_speaker  SHD has no validation samples: those of this speaker, of the training part, are taken
+    group     so many neighbouring channels are read as one (a divisor of 700)
+
+    Needs the package h5py. Raises FileNotFoundError, or ValueError naming the file and record.
+    """
+    if group < 1 or CHANNELS % group:
+        raise ValueError(f"group is {group}; it must divide {CHANNELS}, for example 5")
+    files = {part: sorted(path.glob(f"*_{part}.h5")) for part in SPLITS}
+    for part in ("train", "test"):
+        if len(files[part]) != 1:
+            raise FileNotFoundError(
+                f"{path} holds {len(files[part])} files named *_{part}.h5; unpack shd_{part}.h5.gz (or "
+                f"ssc_{part}.h5.gz) from zenkelab.org/datasets there, one data set to a folder"
+            )
+    parts = [(SPLITS[part], *_read(found[0], duration)) for part, found in files.items() if found]
+    speakers = np.concatenate([part[5] for part in parts])
+    split = np.concatenate([np.full(len(part[4]), part[0]) for part in parts])
+    if validation_speaker is not None:
+        taken = (speakers == validation_speaker) & (split == TRAIN)
+        if not taken.any():
+            known = np.unique(speakers[split == TRAIN]).tolist()
+            raise ValueError(f"{path}: no training sample of speaker {validation_speaker}; there are {known}")
+        split[taken] = VALIDATION
+    return EventDataset(
+        times=np.concatenate([part[1] for part in parts]),
+        channels=np.concatenate([part[2] for part in parts]) // group,
+        offsets=np.concatenate(([0], np.cumsum(np.concatenate([part[3] for part in parts])))),
+        labels=np.concatenate([part[4] for part in parts]),
+        split=split,
+        num_channels=CHANNELS // group,
+        duration=duration,
+        class_names=parts[0][6],
+        source=str(path),
+    )
+
+
+def _read(path: Path, duration: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple]:
+    """times, channels, lengths, labels, speakers and class names of one file."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ValueError(f"reading {path} needs the package h5py: pip install 'saltation[data]'") from error
+    try:
+        with h5py.File(path) as file:
+            times = [np.asarray(t, dtype=np.float64) for t in file["spikes/times"][:]]
+            units = [np.asarray(u, dtype=np.int64) for u in file["spikes/units"][:]]
+            labels = file["labels"][:].astype(np.int64)
+            extra = file.get("extra", {})
+            speakers = extra["speaker"][:].astype(np.int64) if "speaker" in extra else np.zeros(len(labels), np.int64)
+            names = tuple(key.decode() for key in extra["keys"][:]) if "keys" in extra else ()
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged, cut short or of another layout ({error}); download it again") from error
+    if not len(times) == len(units) == len(labels) == len(speakers):
+        raise ValueError(
+            f"{path}: {len(times)} times, {len(units)} units, {len(labels)} labels, {len(speakers)} speakers"
+        )
+    for i, (t, u) in enumerate(zip(times, units, strict=True)):
+        if len(t) != len(u):
+            raise ValueError(f"{path}: sample {i} has {len(t)} times but {len(u)} units")
+        order = np.argsort(t, kind="stable")
+        order = order[t[order] <= duration]
+        times[i], units[i] = t[order], u[order]
+    lengths = np.array([len(t) for t in times], np.int64)
+    return np.concatenate(times), np.concatenate(units), lengths, labels, speakers, names

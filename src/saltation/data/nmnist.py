@@ -1,0 +1,90 @@
+"""N-MNIST: digits seen by an event camera (34 x 34 pixels, two polarities), in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+
+from saltation.data.events import TEST, TRAIN, EventDataset
+from saltation.data.npz import read_arrays
+
+WIDTH = HEIGHT = 34
+CHANNELS = 2 * WIDTH * HEIGHT  # x + 34 y + 1156 polarity
+MICROSECOND = 1e-6
+OVERFLOW_ROW, OVERFLOW = 240, 1 << 13  # an event in this row only says that the clock has gone round
+EVENT_BYTES = 5
+
+
+def load_nmnist(path: Path, *, duration: float = 0.34, per_class: int = 0) -> EventDataset:
+    """N-MNIST events.
+
+    path       a folder with the original Train/0..9/*.bin and Test/0..9/*.bin, or an .npz with address, dt_us (time
+               since the event before, in microseconds), offsets, labels and split
+    per_class  at most so many files of each digit and split, in order of name; 0: all
+
+    Raises FileNotFoundError, or ValueError naming the file.
+    """
+    if path.is_dir():
+        times, channels, lengths, labels, split = _folder(path, per_class)
+    else:
+        times, channels, lengths, labels, split = _npz(path)
+    return EventDataset(
+        times=times * MICROSECOND,
+        channels=channels,
+        offsets=np.concatenate(([0], np.cumsum(lengths))),
+        labels=labels,
+        split=split,
+        num_channels=CHANNELS,
+        num_classes=10,
+        duration=duration,
+        class_names=tuple(str(digit) for digit in range(10)),
+        source=str(path),
+    )
+
+
+def read_bin(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Times in microseconds and channels of one original file: x, y, then polarity (1 bit) and time (23 bits)."""
+    content = np.fromfile(path, np.uint8)
+    if content.size == 0 or content.size % EVENT_BYTES:
+        raise ValueError(f"{path} has {content.size} bytes, not a multiple of 5: it is cut short; copy it again")
+    x, y, high, middle, low = content.reshape(-1, EVENT_BYTES).astype(np.int64).T
+    overflow = y == OVERFLOW_ROW
+    times = ((high & 0x7F) << 16 | middle << 8 | low) + OVERFLOW * np.cumsum(overflow)
+    bad = np.flatnonzero(~overflow & ((x >= WIDTH) | (y >= HEIGHT)))
+    if len(bad):
+        raise ValueError(f"{path}: event {bad[0]} is at pixel ({x[bad[0]]}, {y[bad[0]]}), outside of 34 x 34")
+    channels = x + WIDTH * y + WIDTH * HEIGHT * (high >> 7)
+    order = np.argsort(times[~overflow], kind="stable")
+    return times[~overflow][order], channels[~overflow][order]
+
+
+def _folder(path: Path, per_class: int) -> tuple[np.ndarray, ...]:
+    times, channels, labels, split = [], [], [], []
+    for code, part in ((TRAIN, "Train"), (TEST, "Test")):
+        for digit in range(10):
+            files = sorted((path / part / str(digit)).glob("*.bin"))
+            if not files:
+                raise FileNotFoundError(
+                    f"no .bin files in {path / part / str(digit)}; unpack {part}.zip of N-MNIST there"
+                )
+            for file in files[: per_class or None]:
+                t, channel = read_bin(file)
+                times.append(t)
+                channels.append(channel)
+                labels.append(digit)
+                split.append(code)
+    lengths = np.array([len(t) for t in times])
+    return np.concatenate(times), np.concatenate(channels), lengths, np.array(labels), np.array(split)
+
+
+def _npz(path: Path) -> tuple[np.ndarray, ...]:
+    arrays = read_arrays(path)
+    for key in ("address", "dt_us", "offsets", "labels", "split"):
+        if key not in arrays:
+            raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
+    offsets = arrays["offsets"].astype(np.int64)
+    clock = np.concatenate(([0], np.cumsum(arrays["dt_us"].astype(np.int64))))
+    if offsets[-1] != len(clock) - 1:
+        raise ValueError(f"{path}: offsets end at {offsets[-1]} but there are {len(clock) - 1} events (cut short?)")
+    lengths = np.diff(offsets)
+    times = clock[1:] - np.repeat(clock[offsets[:-1]], lengths)
+    return times, arrays["address"].astype(np.int64), lengths, arrays["labels"], arrays["split"]

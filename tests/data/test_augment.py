@@ -1,0 +1,75 @@
+"""Random changes of events: what they may and may not change."""
+
+import pytest
+import torch
+
+import saltation as sal
+from saltation.data import blend, drop, jitter, shift_channels, stretch
+
+
+@pytest.fixture
+def spikes():
+    generator = torch.Generator().manual_seed(0)
+    times = torch.rand(6, 200, generator=generator, dtype=torch.float64).sort(1).values * 0.9
+    units = torch.randint(40, 60, (1200,), generator=generator)
+    return sal.Spikes(times.flatten(), units, torch.arange(0, 1201, 200), 100, 1.0)
+
+
+def checked(spikes):
+    """As a user would make it: all rules of Spikes hold."""
+    return sal.Spikes(spikes.times, spikes.units, spikes.offsets, spikes.num_units, spikes.duration)
+
+
+LABELS = torch.tensor([0, 0, 0, 1, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s, g: jitter(s, 0.2, g),
+        lambda s, g: drop(s, 0.5, g),
+        lambda s, g: shift_channels(s, 60, g),
+        lambda s, g: stretch(s, 0.4, g),
+        lambda s, g: blend(s, LABELS, 0.9, g),
+    ],
+)
+def test_results_are_legal_and_repeatable(spikes, change):
+    first, same, other = (change(spikes, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    checked(first)
+    assert torch.equal(first.times, same.times) and torch.equal(first.units, same.units)
+    assert not (torch.equal(first.times, other.times) and torch.equal(first.units, other.units))
+
+
+def test_shift(spikes):
+    moved = shift_channels(spikes, 30, torch.Generator().manual_seed(0))
+    assert torch.equal(moved.times, spikes.times)  # 40 to 59 stay within 0 to 99
+    shifts = (moved.units - spikes.units).reshape(6, 200)
+    assert (shifts == shifts[:, :1]).all() and len(shifts[:, 0].unique()) > 3 and shifts.abs().max() <= 30
+    lost = shift_channels(spikes, 99, torch.Generator().manual_seed(0))
+    assert 0 < len(lost.units) < 1200
+
+
+def test_stretch(spikes):
+    longer = stretch(spikes, 0.1, torch.Generator().manual_seed(0))
+    factors = (longer.times / spikes.times).reshape(6, 200)  # up to 0.99: nothing is lost
+    assert torch.allclose(factors, factors[:, :1]) and factors.min() >= 0.9 and factors.max() <= 1.1
+    assert len(factors[:, 0].unique()) == 6
+    assert len(stretch(spikes, 0.9, torch.Generator().manual_seed(0)).times) < 1200
+
+
+def test_blend(spikes):
+    mixed = blend(spikes, LABELS, 1.0, torch.Generator().manual_seed(0))
+    sizes = mixed.offsets.diff()
+    assert sizes[5] == 200  # alone in its class
+    assert ((sizes[:5] > 150) & (sizes[:5] < 250)).all()
+    unchanged = blend(spikes, LABELS, 0.0, torch.Generator().manual_seed(0))
+    assert torch.equal(unchanged.times, spikes.times) and torch.equal(unchanged.units, spikes.units)
+    # events of the partner, and no one else's, with the mean moved to that of the sample
+    separate = sal.Spikes.from_lists([[(0.1, 0), (0.3, 0)], [(0.5, 6), (0.7, 8)], [(0.2, 9)]], 10, 1.0)
+    seen = set()
+    for seed in range(50):
+        out = blend(separate, torch.tensor([0, 0, 1]), 1.0, torch.Generator().manual_seed(seed)).to_lists()
+        seen |= {(b, round(t, 9), unit) for b in range(3) for t, unit in out[b]}
+    own = {(0, 0.1, 0), (0, 0.3, 0), (1, 0.5, 6), (1, 0.7, 8), (2, 0.2, 9)}
+    # mean unit 0 against 7: units 6 and 8 become -1 (lost) and 1
+    assert seen == own | {(0, 0.3, 1), (1, 0.5, 7), (1, 0.7, 7)}
