@@ -1,4 +1,4 @@
-"""The command line: saltation train | eval | info | warmup | bench."""
+"""The command line: saltation train | eval | tune | data | info | warmup | bench."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from saltation import SpikeBudgetError, __version__
+from saltation.cli_data import add_data_parser, run_data
 
 _EXAMPLES = """examples:
   saltation train yin_yang                                   a recipe that comes with the package
@@ -17,7 +18,10 @@ _EXAMPLES = """examples:
   saltation train yin_yang --model.layers.0.size 20          list entries by index
   saltation train braille --data.path braille27_th10.npz     a recording in the generic .npz format
   saltation train --resume runs/yin_yang-20260101-120000     continue after Ctrl-C
+  saltation tune yin_yang --search train.lr.weight=log:1e-3:1e-1 --trials 30
   saltation eval runs/yin_yang-20260101-120000               test accuracy of the best epoch
+  saltation data info spoken_digits                          events per sample, rates, duration
+  saltation data plot recording.npz                          rasters of some classes
   saltation warmup                                           compile all kernels now
   saltation bench W2                                         speed, beside the packages that are installed
   saltation info                                             versions, threads, cache, data sets, recipes
@@ -29,14 +33,19 @@ INTERRUPTED, USER_ERROR = 130, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for an error of the user, 130 after Ctrl-C."""
     options, rest = _parser().parse_known_args(arguments)
-    if rest and options.command != "train":
+    if rest and options.command not in ("train", "tune"):
         print(f"saltation: error: unknown argument {rest[0]}; see saltation {options.command} --help", file=sys.stderr)
         return USER_ERROR
     try:
         if options.command == "train":
             return _train(options, rest)
+        if options.command == "tune":
+            return _tune(options, rest)
         if options.command == "eval":
             return _eval(options)
+        if options.command == "data":
+            run_data(options)
+            return 0
         if options.command == "warmup":
             return _warmup()
         if options.command == "bench":
@@ -77,12 +86,33 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", metavar="DIR", help="the run folder (default: runs/<name>-<time>)")
     train.add_argument("--resume", metavar="RUN", help="continue the run in this folder; its settings stay as they are")
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    tune = commands.add_parser(
+        "tune",
+        parents=[common],
+        help="search for better settings of a recipe",
+        description="Search for settings that validate best; the test samples are never looked at. Further options "
+        "--section.key VALUE hold for all trials. The same command continues a search.",
+        usage="saltation tune RECIPE [--search KEY=RANGE ...] [--trials N] [--out DIR] [--section.key VALUE ...]",
+        allow_abbrev=False,
+    )
+    tune.add_argument("recipe", metavar="RECIPE", help="a name (see saltation info) or a YAML file")
+    tune.add_argument(
+        "--search",
+        action="append",
+        default=[],
+        metavar="KEY=RANGE",
+        help="LOW:HIGH, log:LOW:HIGH or A,B,C (default: the learning rates, from a fifth to five times the recipe's)",
+    )
+    tune.add_argument("--trials", type=int, default=20, help="how many in all, earlier ones included (default: 20)")
+    tune.add_argument("--out", metavar="DIR", help="default: runs/tune-<recipe>")
+    tune.add_argument("--quiet", action="store_true", help="print nothing but errors")
     evaluate = commands.add_parser(
         "eval", parents=[common], help="evaluate a run", description="Evaluate the best epoch of a run."
     )
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: test")
     evaluate.add_argument("--json", action="store_true", help="print all figures as JSON")
+    add_data_parser(commands, common)
     info = commands.add_parser(
         "info",
         parents=[common],
@@ -125,6 +155,15 @@ def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
     if options.recipe is None:
         raise ValueError("give a RECIPE to train (saltation info lists them) or --resume RUN")
     train(load_config(options.recipe, overrides), out=options.out, quiet=options.quiet)
+    return 0
+
+
+def _tune(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    from saltation.train.recipes import parse_overrides
+    from saltation.train.tune import tune
+
+    out = Path(options.out or f"runs/tune-{Path(options.recipe).stem}")
+    tune(options.recipe, options.search, options.trials, out, parse_overrides(rest), options.quiet)
     return 0
 
 

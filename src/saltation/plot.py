@@ -117,6 +117,22 @@ def sample_picture(
     _save(figure, list(axes), path)
 
 
+def rasters(dataset: EventDataset, path: Path, most: int = 6) -> Path:
+    """Draw the first sample of up to `most` classes; returns the path."""
+    firsts = [int(np.flatnonzero(dataset.labels == label)[0]) for label in np.unique(dataset.labels)[:most]]
+    if not firsts:
+        raise ValueError(f"{dataset.source} has no samples to draw")
+    figure = Figure(figsize=(9, 1.7 * len(firsts)), layout="constrained")
+    axes = figure.subplots(len(firsts), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, i in zip(axes, firsts, strict=True):
+        label = int(dataset.labels[i])
+        name = dataset.class_names[label] if dataset.class_names else f"class {label}"
+        _raster(axis, dataset.batch(np.array([i]))[0], name, BLUE)
+    axes[-1].set(xlabel="time", xlim=(0, dataset.duration))
+    _save(figure, list(axes), path)
+    return path
+
+
 def parameter_histograms(
     before: dict[str, torch.Tensor],
     after: dict[str, torch.Tensor],

@@ -1,7 +1,9 @@
 """Event data sets: generated ones, published recordings, and any recording in the generic `.npz` format."""
 
 from saltation.data.augment import blend, drop, jitter, shift_channels, stretch
+from saltation.data.convert import from_dense, from_tonic
 from saltation.data.digits import digits
+from saltation.data.encode import latency, level_crossing, population
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 from saltation.data.npz import load_npz, save_npz
 from saltation.data.registry import available, data_root, load
@@ -17,9 +19,14 @@ __all__ = [
     "data_root",
     "digits",
     "drop",
+    "from_dense",
+    "from_tonic",
     "jitter",
+    "latency",
+    "level_crossing",
     "load",
     "load_npz",
+    "population",
     "save_npz",
     "shift_channels",
     "stretch",

@@ -120,6 +120,10 @@ class EventDataset:
                 split[rng.permutation(members)[:number]] = VALIDATION
         return replace(self, split=split)
 
+    def without_test(self) -> "EventDataset":
+        """The training and validation samples."""
+        return self.take(np.flatnonzero(self.split != TEST))
+
     def _gather(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The positions of the events of samples `indices`, and the offsets they have when laid end to end."""
         lengths = self.offsets[indices + 1] - self.offsets[indices]

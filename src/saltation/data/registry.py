@@ -124,7 +124,7 @@ def missing(name: str, path: Path | None = None) -> str:
     return (
         f"no {name} recordings{f' at {path}' if path else ''}: they are {recording.what}, published at "
         f"{recording.published}; put them at {recording.places[0]} under the data root ({ROOT_VARIABLE} or "
-        "--data.root), or give --data.path"
+        "--data.root), or give --data.path FILE"
     )
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,8 @@ def train(
     out: str | os.PathLike[str] | None = None,
     quiet: bool = False,
     resume: str | os.PathLike[str] | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    test: bool = True,
 ) -> dict[str, Any]:
     """Train a network and return its result (also written to result.json in the run folder).
 
@@ -71,6 +74,8 @@ def train(
     out     the run folder; default: runs/<name>-<time>
     quiet   print nothing
     resume  an existing run folder to continue; the outcome is the same, bit for bit, as without the interruption
+    on_epoch  called with the metrics of every epoch, after its checkpoint; what it raises ends the training
+    test    False: leave the test samples alone, as a search for settings must; test_accuracy is then None
 
     With `train.starts` > 1 several networks are trained for `train.start_epochs`, each in a folder of its own under
     starts/, and the one that validates best goes on.
@@ -103,10 +108,10 @@ def train(
                 seconds = choose_start(config, dataset, run, quiet)
                 state = restore_state(run, config, train_data)
                 state.seconds = seconds
-            history = train_epochs(config, dataset, state, run, config.train.epochs, quiet)
+            history = train_epochs(config, dataset, state, run, config.train.epochs, quiet, on_epoch)
         except KeyboardInterrupt:
             raise Interrupted(run, state.epoch) from None
-        return finish(config, dataset, state, run, history, quiet)
+        return finish(config, dataset if test else dataset.without_test(), state, run, history, quiet)
     finally:
         torch.set_num_threads(threads)
 
@@ -133,7 +138,13 @@ def choose_start(config: Config, dataset: EventDataset, run: RunFolder, quiet: b
 
 
 def train_epochs(
-    config: Config, dataset: EventDataset, state: State, run: RunFolder, until: int, quiet: bool
+    config: Config,
+    dataset: EventDataset,
+    state: State,
+    run: RunFolder,
+    until: int,
+    quiet: bool,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """All epochs that are left up to `until`: train, validate, record, save. Returns the metrics of all epochs."""
     history = run.truncate_metrics(state.epoch)
@@ -155,6 +166,8 @@ def train_epochs(
             state.seconds += seconds
             save_state(run, state)
             progress.epoch(line)
+            if on_epoch is not None:
+                on_epoch(line)
     return history
 
 

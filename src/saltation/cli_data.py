@@ -1,0 +1,94 @@
+"""saltation data list | info | plot | convert."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_data_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add `data` and its own commands."""
+    data = commands.add_parser(
+        "data",
+        help="what data there are; statistics, pictures, conversion",
+        description="Look at data sets and convert recordings to the generic .npz format.",
+    )
+    actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", parents=[common], help="all data sets and where they are")
+    listing.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
+    info = actions.add_parser("info", parents=[common], help="samples, events, rates, duration")
+    picture = actions.add_parser("plot", parents=[common], help="draw rasters of samples of different classes")
+    for parser in (info, picture):
+        parser.add_argument("name", metavar="DATA", help="a name (see saltation data list) or an .npz file")
+        parser.add_argument("--root", metavar="DIR", help="data root")
+        parser.add_argument("--split-key", metavar="KEY", help="which array of an .npz holds the split")
+    picture.add_argument("--out", default="raster.png", metavar="FILE", help="default: raster.png")
+    convert = actions.add_parser(
+        "convert",
+        parents=[common],
+        help="write an .npz in the generic format",
+        description="Write an .npz in the generic format, from a dense raster or from a data set of Tonic.",
+    )
+    convert.add_argument("out", metavar="OUT", help="the .npz to write")
+    source = convert.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dense", metavar="FILE", help="an .npz with raster (samples, steps, channels), labels, split")
+    source.add_argument("--tonic", metavar="NAME", help="a data set of tonic.datasets with train=, for example SHD")
+    convert.add_argument("--dt", type=float, help="with --dense: length of a step")
+    convert.add_argument("--root", metavar="DIR", help="with --tonic: where its files are or shall be put")
+
+
+def run_data(options: argparse.Namespace) -> None:
+    """Run one of the actions."""
+    from saltation.data import available
+
+    if options.action == "list":
+        for name, where in available(options.root).items():
+            print(f"{name:<14} {where}")
+    elif options.action == "info":
+        _info(_load(options))
+    elif options.action == "plot":
+        from saltation.plot import rasters
+
+        print(f"wrote {rasters(_load(options), Path(options.out))}")
+    else:
+        _convert(options)
+
+
+def _load(options: argparse.Namespace) -> Any:
+    from saltation.data import load
+
+    settings = {} if options.split_key is None else {"split_key": options.split_key}
+    if options.name.endswith(".npz"):
+        return load("events", path=options.name, **settings)
+    return load(options.name, root=options.root, **settings)
+
+
+def _info(dataset: Any) -> None:
+    from saltation.data.statistics import statistics
+
+    for line in statistics(dataset):
+        print(line)
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from saltation.data import save_npz
+    from saltation.data.convert import from_tonic, load_dense
+
+    if not options.out.endswith(".npz"):
+        raise ValueError(f"OUT is {options.out}; it must end in .npz")
+    if options.dense:
+        if options.dt is None:
+            raise ValueError("--dense needs --dt, the length of a step")
+        dataset = load_dense(Path(options.dense), options.dt)
+    else:
+        try:
+            import tonic
+        except ImportError as error:
+            raise ValueError("--tonic needs the package tonic: pip install tonic") from error
+        if options.root is None:
+            raise ValueError("--tonic needs --root, the folder where its files are or shall be put")
+        maker = getattr(tonic.datasets, options.tonic, None)
+        if maker is None:
+            raise ValueError(f"tonic.datasets has no {options.tonic!r}; see tonic.readthedocs.io for the names")
+        dataset = from_tonic([(code, maker(options.root, train=train)) for code, train in ((0, True), (2, False))])
+    save_npz(options.out, dataset)
+    print(f"wrote {options.out}: {dataset!r}")
