@@ -23,6 +23,11 @@ def test_convert_info_plot(recording, tmp_path, capsys):
     assert main(["data", "info", str(out)]) == 0
     text = capsys.readouterr().out
     assert "6: 4 train, 1 validation, 1 test" in text and f"events             {raster.sum()}\n" in text
+    folder = tmp_path / "store"
+    assert main(["data", "convert", str(folder), "--events", str(out)]) == 0
+    assert main(["data", "info", str(folder)]) == 0
+    stored = capsys.readouterr().out.split("\n", 1)[1]
+    assert stored.split("\n")[1:] == text.split("\n")[2:]  # all but the source
     assert main(["data", "plot", str(out), "--out", str(tmp_path / "raster.png")]) == 0
     assert (tmp_path / "raster.png").read_bytes().startswith(b"\x89PNG")
 
@@ -38,7 +43,7 @@ def test_list(tmp_path, capsys):
     [
         (["info", "shd", "--root", "nowhere"], "published at zenkelab.org/datasets"),
         (["info", "nothing.npz"], "no event file at nothing.npz"),
-        (["convert", "out.txt", "--dense", "a.npz"], "must end in .npz"),
+        (["convert", "out", "--events", "a.npz"], "no event file at a.npz"),
         (["convert", "out.npz", "--dense", "a.npz"], "needs --dt"),
         (["convert", "out.npz", "--tonic", "SHD"], "--root"),
     ],

@@ -18,19 +18,20 @@ def add_data_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     info = actions.add_parser("info", parents=[common], help="samples, events, rates, duration")
     picture = actions.add_parser("plot", parents=[common], help="draw rasters of samples of different classes")
     for parser in (info, picture):
-        parser.add_argument("name", metavar="DATA", help="a name (see saltation data list) or an .npz file")
+        parser.add_argument("name", metavar="DATA", help="a name (see saltation data list), an .npz file or a folder")
         parser.add_argument("--root", metavar="DIR", help="data root")
         parser.add_argument("--split-key", metavar="KEY", help="which array of an .npz holds the split")
     picture.add_argument("--out", default="raster.png", metavar="FILE", help="default: raster.png")
     convert = actions.add_parser(
         "convert",
         parents=[common],
-        help="write an .npz in the generic format",
-        description="Write an .npz in the generic format, from a dense raster or from a data set of Tonic.",
+        help="write events as an .npz or a memory-mapped folder",
+        description="Write events in the generic format, from a dense raster, a data set of Tonic or another .npz.",
     )
-    convert.add_argument("out", metavar="OUT", help="the .npz to write")
+    convert.add_argument("out", metavar="OUT", help="the .npz to write; without that ending a memory-mapped folder")
     source = convert.add_mutually_exclusive_group(required=True)
     source.add_argument("--dense", metavar="FILE", help="an .npz with raster (samples, steps, channels), labels, split")
+    source.add_argument("--events", metavar="FILE", help="an .npz in the generic format")
     source.add_argument("--tonic", metavar="NAME", help="a data set of tonic.datasets with train=, for example SHD")
     convert.add_argument("--dt", type=float, help="with --dense: length of a step")
     convert.add_argument("--root", metavar="DIR", help="with --tonic: where its files are or shall be put")
@@ -57,7 +58,7 @@ def _load(options: argparse.Namespace) -> Any:
     from saltation.data import load
 
     settings = {} if options.split_key is None else {"split_key": options.split_key}
-    if options.name.endswith(".npz"):
+    if options.name.endswith(".npz") or Path(options.name).is_dir():
         return load("events", path=options.name, **settings)
     return load(options.name, root=options.root, **settings)
 
@@ -70,12 +71,12 @@ def _info(dataset: Any) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from saltation.data import save_npz
+    from saltation.data import load_npz, save_npz, save_store
     from saltation.data.convert import from_tonic, load_dense
 
-    if not options.out.endswith(".npz"):
-        raise ValueError(f"OUT is {options.out}; it must end in .npz")
-    if options.dense:
+    if options.events:
+        dataset = load_npz(options.events)
+    elif options.dense:
         if options.dt is None:
             raise ValueError("--dense needs --dt, the length of a step")
         dataset = load_dense(Path(options.dense), options.dt)
@@ -90,5 +91,8 @@ def _convert(options: argparse.Namespace) -> None:
         if maker is None:
             raise ValueError(f"tonic.datasets has no {options.tonic!r}; see tonic.readthedocs.io for the names")
         dataset = from_tonic([(code, maker(options.root, train=train)) for code, train in ((0, True), (2, False))])
-    save_npz(options.out, dataset)
+    if options.out.endswith(".npz"):
+        save_npz(options.out, dataset)
+    else:
+        save_store(options.out, dataset)
     print(f"wrote {options.out}: {dataset!r}")

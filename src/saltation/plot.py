@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from saltation.data.events import EventDataset
+from saltation.data.samples import Samples
 from saltation.layer import Layer, Sequential
 from saltation.neurons import LI
 from saltation.spikes import Spikes
@@ -26,7 +26,7 @@ def run_pictures(
     model: Sequential,
     initial: dict[str, torch.Tensor],
     history: Sequence[dict[str, Any]],
-    examples: EventDataset,
+    examples: Samples,
 ) -> list[Path]:
     """Save learning_curves.png, sample.png and parameters.png in `folder`; returns their paths.
 
@@ -117,7 +117,7 @@ def sample_picture(
     _save(figure, list(axes), path)
 
 
-def rasters(dataset: EventDataset, path: Path, most: int = 6) -> Path:
+def rasters(dataset: Samples, path: Path, most: int = 6) -> Path:
     """Draw the first sample of up to `most` classes; returns the path."""
     firsts = [int(np.flatnonzero(dataset.labels == label)[0]) for label in np.unique(dataset.labels)[:most]]
     if not firsts:

@@ -7,6 +7,8 @@ from saltation.data.encode import latency, level_crossing, population
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 from saltation.data.npz import load_npz, save_npz
 from saltation.data.registry import available, data_root, load
+from saltation.data.samples import Samples
+from saltation.data.store import StoreWriter, load_store, save_store
 from saltation.data.yin_yang import yin_yang, yin_yang_points
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "TRAIN",
     "VALIDATION",
     "EventDataset",
+    "Samples",
+    "StoreWriter",
     "available",
     "blend",
     "data_root",
@@ -26,8 +30,10 @@ __all__ = [
     "level_crossing",
     "load",
     "load_npz",
+    "load_store",
     "population",
     "save_npz",
+    "save_store",
     "shift_channels",
     "stretch",
     "yin_yang",

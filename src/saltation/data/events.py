@@ -1,20 +1,20 @@
 """EventDataset: labelled recordings of spikes in flat arrays."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from saltation.data import validate
-from saltation.data.validate import SPLIT_NAMES, TEST, TRAIN, VALIDATION
+from saltation.data.samples import Samples, gather
+from saltation.data.validate import TEST, TRAIN, VALIDATION
 from saltation.spikes import Spikes
 
 __all__ = ["TEST", "TRAIN", "VALIDATION", "EventDataset"]
 
 
-@dataclass(frozen=True)
-class EventDataset:
+@dataclass(frozen=True, repr=False)
+class EventDataset(Samples):
     """S labelled samples with E events in all.
 
     times     (E,) float64, sorted within a sample, >= 0, in the unit of the time constants of the network
@@ -45,15 +45,10 @@ class EventDataset:
         for name, value in validate.checked_fields(**vars(self)).items():
             object.__setattr__(self, name, value)
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{np.sum(self.split == code)} {name}" for code, name in enumerate(SPLIT_NAMES))
-        return (
-            f"EventDataset({self.source}: {sizes}; {self.num_channels} channels, {self.num_classes} classes, "
-            f"{len(self.times)} events in [0, {self.duration:g}])"
-        )
+    @property
+    def num_events(self) -> int:
+        """Of all samples together."""
+        return len(self.times)
 
     def take(self, indices: np.ndarray) -> "EventDataset":
         """The samples `indices` (n,), in that order, as a data set of their own."""
@@ -66,14 +61,6 @@ class EventDataset:
             labels=self.labels[indices],
             split=self.split[indices],
         )
-
-    def subset(self, split: int | str) -> "EventDataset":
-        """The samples of one split: 0, 1, 2 or "train", "validation", "test". It may be empty. Raises ValueError."""
-        if split in SPLIT_NAMES:
-            split = SPLIT_NAMES.index(str(split))
-        if split not in (TRAIN, VALIDATION, TEST):
-            raise ValueError(f"split is {split!r}; it must be 'train', 'validation' or 'test' (or 0, 1, 2)")
-        return self.take(np.flatnonzero(self.split == split))
 
     def batch(self, indices: np.ndarray) -> tuple[Spikes, torch.Tensor]:
         """The samples `indices` (B,) as (Spikes with times up to `duration`, labels (B,) int64)."""
@@ -88,45 +75,9 @@ class EventDataset:
         )
         return spikes, torch.from_numpy(self.labels[indices])
 
-    def batches(
-        self, batch_size: int, generator: torch.Generator | None = None
-    ) -> Iterator[tuple[Spikes, torch.Tensor]]:
-        """All samples once, `batch_size` at a time (the last batch may be smaller).
-
-        With a generator the order is drawn from it, anew at every call; without one it is that of the data set.
-        """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
-        order = np.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator).numpy()
-        for start in range(0, len(order), batch_size):
-            yield self.batch(order[start : start + batch_size])
-
-    def with_validation(self, fraction: float, seed: int) -> "EventDataset":
-        """A data set whose validation samples are `fraction` of each class's training samples; test stays as it is.
-
-        fraction in (0, 1); at least one training sample of every class stays. The draw depends on `seed` alone.
-        Raises ValueError if there are validation samples already.
-        """
-        if not 0 < fraction < 1:
-            raise ValueError(f"validation fraction is {fraction}; it must lie between 0 and 1, for example 0.1")
-        if np.any(self.split == VALIDATION):
-            raise ValueError(f"{self.source} has validation samples already; leave validation_fraction at 0")
-        rng = np.random.default_rng(seed)
-        split = self.split.copy()
-        for label in range(self.num_classes):
-            members = np.flatnonzero((self.split == TRAIN) & (self.labels == label))
-            if len(members) > 1:
-                number = min(max(round(fraction * len(members)), 1), len(members) - 1)
-                split[rng.permutation(members)[:number]] = VALIDATION
+    def with_split(self, split: np.ndarray) -> "EventDataset":
+        """The same samples with another split (S,)."""
         return replace(self, split=split)
 
-    def without_test(self) -> "EventDataset":
-        """The training and validation samples."""
-        return self.take(np.flatnonzero(self.split != TEST))
-
     def _gather(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The positions of the events of samples `indices`, and the offsets they have when laid end to end."""
-        lengths = self.offsets[indices + 1] - self.offsets[indices]
-        offsets = np.concatenate(([0], np.cumsum(lengths)))
-        events = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
-        return events, offsets
+        return gather(self.offsets[indices], self.offsets[indices + 1] - self.offsets[indices])

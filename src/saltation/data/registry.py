@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saltation.data.digits import digits
-from saltation.data.events import EventDataset
 from saltation.data.heidelberg import load_heidelberg
 from saltation.data.images import load_images
 from saltation.data.nmnist import load_nmnist
 from saltation.data.npz import load_npz
+from saltation.data.samples import Samples
+from saltation.data.store import load_store
 from saltation.data.yin_yang import PUBLICATION_FILE, yin_yang
 
 ROOT_VARIABLE = "SALTATION_DATA"
@@ -21,7 +22,7 @@ _Location = str | os.PathLike[str] | None
 class Recording(NamedTuple):
     """A data set in files: how it is read, where its files are under the data root, and where it was published."""
 
-    load: Callable[..., EventDataset]  # load(path, **options)
+    load: Callable[..., Samples]  # load(path, **options)
     places: tuple[str, ...]  # a file or folder; the first that exists
     what: str
     published: str
@@ -68,7 +69,7 @@ RECORDINGS = {
         "zenkelab.org/datasets",
     ),
 }  # fmt: skip
-GENERATORS: dict[str, Callable[..., EventDataset]] = {"yin_yang": yin_yang, "digits": digits}
+GENERATORS: dict[str, Callable[..., Samples]] = {"yin_yang": yin_yang, "digits": digits}
 NAMES = (*GENERATORS, *RECORDINGS, "events")
 
 
@@ -78,11 +79,11 @@ def data_root(root: _Location = None) -> Path | None:
     return Path(root).expanduser() if root else None
 
 
-def load(name: str, path: _Location = None, root: _Location = None, **options: Any) -> EventDataset:
+def load(name: str, path: _Location = None, root: _Location = None, **options: Any) -> Samples:
     """A data set by name.
 
     name     "yin_yang" (generated, or the publication points if the root has them), "digits" (scikit-learn), one of
-             RECORDINGS, or "events" (any file in the generic format, see `load_npz`)
+             RECORDINGS, or "events" (any file in the generic format, see `load_npz`, or folder of `save_store`)
     path     the file or folder, for recordings and events
     root     where files are looked for; default: the environment variable SALTATION_DATA
     options  passed to `yin_yang`, `digits` or what reads the files
@@ -91,7 +92,10 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
     """
     if name not in NAMES:
         raise ValueError(f"no data set named {name!r}; there are {', '.join(NAMES)}")
-    function = GENERATORS[name] if name in GENERATORS else RECORDINGS[name].load if name in RECORDINGS else load_npz
+    if name == "events" and path is not None and Path(path).expanduser().is_dir():
+        function: Callable[..., Samples] = load_store
+    else:
+        function = GENERATORS[name] if name in GENERATORS else RECORDINGS[name].load if name in RECORDINGS else load_npz
     known = [key for key in inspect.signature(function).parameters if key not in ("path", "root")]
     for key in options:
         if key not in known:
@@ -104,11 +108,11 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
     if name == "events":
         if place is None:
             raise ValueError("data set 'events' needs the path of an .npz file (--data.path FILE)")
-        return load_npz(place, **options)
+        return function(place, **options)
     place = place or find(name, data_root(root))
     if place is None or not place.exists():
         raise FileNotFoundError(missing(name, place))
-    loaded: EventDataset = RECORDINGS[name].load(place, **options)
+    loaded: Samples = RECORDINGS[name].load(place, **options)
     return loaded
 
 

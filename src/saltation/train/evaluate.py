@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from saltation.data.events import EventDataset
+from saltation.data.samples import Samples
 from saltation.layer import Sequential
 from saltation.readout import Readout
 from saltation.train.objective import Objective, spiking_results
@@ -53,7 +53,7 @@ class EpochStatistics:
 
 
 @torch.no_grad()
-def evaluate(model: Sequential, objective: Objective, data: EventDataset, batch_size: int) -> dict[str, Any]:
+def evaluate(model: Sequential, objective: Objective, data: Samples, batch_size: int) -> dict[str, Any]:
     """Loss, accuracy and spike statistics of `model` on all of `data` (see EpochStatistics.summary).
 
     Raises ValueError if `data` is empty.

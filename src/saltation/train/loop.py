@@ -13,7 +13,7 @@ import torch
 
 from saltation import plot
 from saltation.data import augment
-from saltation.data.events import EventDataset
+from saltation.data.samples import Samples
 from saltation.layer import Sequential
 from saltation.spikes import Spikes
 from saltation.train.checkpoint import (
@@ -116,7 +116,7 @@ def train(
         torch.set_num_threads(threads)
 
 
-def choose_start(config: Config, dataset: EventDataset, run: RunFolder, quiet: bool) -> float:
+def choose_start(config: Config, dataset: Samples, run: RunFolder, quiet: bool) -> float:
     """Train every start for `start_epochs` and make the one that validates best the run (lower loss among equals).
 
     Returns the seconds all of them took.
@@ -139,7 +139,7 @@ def choose_start(config: Config, dataset: EventDataset, run: RunFolder, quiet: b
 
 def train_epochs(
     config: Config,
-    dataset: EventDataset,
+    dataset: Samples,
     state: State,
     run: RunFolder,
     until: int,
@@ -172,7 +172,7 @@ def train_epochs(
 
 
 def train_epoch(
-    config: Config, objective: Objective, data: EventDataset, state: State, progress: Progress
+    config: Config, objective: Objective, data: Samples, state: State, progress: Progress
 ) -> dict[str, Any]:
     """One pass over the training samples; returns its statistics."""
     settings = config.train
@@ -217,7 +217,7 @@ def augmented(spikes: Spikes, labels: torch.Tensor, settings: TrainConfig, gener
 
 
 def finish(
-    config: Config, dataset: EventDataset, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
+    config: Config, dataset: Samples, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
 ) -> dict[str, Any]:
     """Test the best epoch's parameters, write result.json and the pictures."""
     tensors, _ = read_checkpoint(run.checkpoint("best"))
@@ -258,7 +258,7 @@ def summary(result: dict[str, Any]) -> str:
     )
 
 
-def new_state(config: Config, train_data: EventDataset, start: int = 0) -> State:
+def new_state(config: Config, train_data: Samples, start: int = 0) -> State:
     """A network and optimizer at the start. Initialisation and training draw from generators of their own."""
     entropy = [config.seed, start] if start else config.seed
     initialisation, training = (
@@ -300,7 +300,7 @@ def save_state(run: RunFolder, state: State) -> None:
     write_checkpoint(run.checkpoint("last"), tensors, record)
 
 
-def restore_state(run: RunFolder, config: Config, train_data: EventDataset) -> State:
+def restore_state(run: RunFolder, config: Config, train_data: Samples) -> State:
     """The state that `save_state` wrote."""
     tensors, record = read_checkpoint(run.checkpoint("last"))
     state = new_state(config, train_data)

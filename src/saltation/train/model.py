@@ -4,7 +4,7 @@ import torch
 
 from saltation import init
 from saltation.connections import Connection, Linear
-from saltation.data.events import EventDataset
+from saltation.data.samples import Samples
 from saltation.layer import Layer, Sequential
 from saltation.neurons import LI, LIF, QIF
 from saltation.spikes import Spikes
@@ -65,7 +65,7 @@ def make_model(config: ModelConfig, num_channels: int, num_classes: int) -> Sequ
     )
 
 
-def build_model(config: ModelConfig, train_data: EventDataset, generator: torch.Generator) -> Sequential:
+def build_model(config: ModelConfig, train_data: Samples, generator: torch.Generator) -> Sequential:
     """The network with its initial delays and weights, drawn from `generator`.
 
     The weights of layers with a drive are scaled on the first training samples, layer after layer.

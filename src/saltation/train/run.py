@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from saltation import data
-from saltation.data.events import TRAIN, VALIDATION, EventDataset
+from saltation.data.events import TRAIN, VALIDATION
+from saltation.data.samples import Samples
 from saltation.layer import Sequential
 from saltation.train.checkpoint import read_checkpoint, unprefixed
 from saltation.train.config import Config, DataConfig
@@ -110,7 +111,7 @@ def open_run(path: str | os.PathLike[str]) -> tuple[RunFolder, Config]:
     return run, load_config(run.config)
 
 
-def load_data(config: DataConfig) -> EventDataset:
+def load_data(config: DataConfig) -> Samples:
     """The data set of a configuration, with validation samples. Raises ValueError if it has none to train on."""
     options = dict(config.options)
     if config.split_key is not None:
@@ -125,7 +126,7 @@ def load_data(config: DataConfig) -> EventDataset:
     return dataset
 
 
-def load_run(path: str | os.PathLike[str], which: str = "best") -> tuple[Sequential, Config, EventDataset]:
+def load_run(path: str | os.PathLike[str], which: str = "best") -> tuple[Sequential, Config, Samples]:
     """Network, configuration and data of a run; which: best, last or initial parameters.
 
     Raises FileNotFoundError or ValueError if the folder or its checkpoint is missing or damaged.

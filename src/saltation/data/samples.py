@@ -1,0 +1,99 @@
+"""What data sets in memory and on disk share: splits, order, and batches."""
+
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+import torch
+
+from saltation.data.validate import SPLIT_NAMES, TEST, TRAIN, VALIDATION
+from saltation.spikes import Spikes
+
+
+class Samples:
+    """Labelled recordings. Subclasses say how samples are taken and read."""
+
+    labels: np.ndarray  # (S,) int64
+    split: np.ndarray  # (S,) uint8: 0 train, 1 validation, 2 test
+    num_channels: int
+    num_classes: int
+    duration: float
+    class_names: tuple[str, ...]
+    source: str
+
+    def take(self, indices: np.ndarray) -> Self:
+        """The samples `indices` (n,), in that order, as a data set of their own."""
+        raise NotImplementedError
+
+    def batch(self, indices: np.ndarray) -> tuple[Spikes, torch.Tensor]:
+        """The samples `indices` (B,) as (Spikes with times up to `duration`, labels (B,) int64)."""
+        raise NotImplementedError
+
+    def with_split(self, split: np.ndarray) -> Self:
+        """The same samples with another split (S,)."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{np.sum(self.split == code)} {name}" for code, name in enumerate(SPLIT_NAMES))
+        return (
+            f"{type(self).__name__}({self.source}: {sizes}; {self.num_channels} channels, {self.num_classes} classes, "
+            f"{self.num_events} events in [0, {self.duration:g}])"
+        )
+
+    @property
+    def num_events(self) -> int:
+        """Of all samples together."""
+        raise NotImplementedError
+
+    def subset(self, split: int | str) -> Self:
+        """The samples of one split: 0, 1, 2 or "train", "validation", "test". It may be empty. Raises ValueError."""
+        if split in SPLIT_NAMES:
+            split = SPLIT_NAMES.index(str(split))
+        if split not in (TRAIN, VALIDATION, TEST):
+            raise ValueError(f"split is {split!r}; it must be 'train', 'validation' or 'test' (or 0, 1, 2)")
+        return self.take(np.flatnonzero(self.split == split))
+
+    def without_test(self) -> Self:
+        """The training and validation samples."""
+        return self.take(np.flatnonzero(self.split != TEST))
+
+    def batches(
+        self, batch_size: int, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[Spikes, torch.Tensor]]:
+        """All samples once, `batch_size` at a time (the last batch may be smaller).
+
+        With a generator the order is drawn from it, anew at every call; without one it is that of the data set.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+        order = np.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator).numpy()
+        for start in range(0, len(order), batch_size):
+            yield self.batch(order[start : start + batch_size])
+
+    def with_validation(self, fraction: float, seed: int) -> Self:
+        """A data set whose validation samples are `fraction` of each class's training samples; test stays as it is.
+
+        fraction in (0, 1); at least one training sample of every class stays. The draw depends on `seed` alone.
+        Raises ValueError if there are validation samples already.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"validation fraction is {fraction}; it must lie between 0 and 1, for example 0.1")
+        if np.any(self.split == VALIDATION):
+            raise ValueError(f"{self.source} has validation samples already; leave validation_fraction at 0")
+        rng = np.random.default_rng(seed)
+        split = self.split.copy()
+        for label in range(self.num_classes):
+            members = np.flatnonzero((self.split == TRAIN) & (self.labels == label))
+            if len(members) > 1:
+                number = min(max(round(fraction * len(members)), 1), len(members) - 1)
+                split[rng.permutation(members)[:number]] = VALIDATION
+        return self.with_split(split)
+
+
+def gather(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of the events of samples, and the offsets they have when laid end to end."""
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths), offsets
