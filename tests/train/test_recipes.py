@@ -26,6 +26,30 @@ def test_overrides():
     assert (config.seed, config.name) == (3, "mine")
 
 
+def test_convolutions():
+    layers = make_model(load_config("mnist_conv", {"model.layers.1.conv.padding": 1}).model, 784, 10)
+    assert [layer.out_size for layer in layers] == [12 * 8 * 8, 24 * 4 * 4, 10]
+    assert layers[0].connection.weight.shape == (12, 1, 5, 5)
+    delayed = load_config("mnist_conv", {"model.layers.0.delay": "kernel", "model.layers.0.max_delay": 0.5})
+    assert make_model(delayed.model, 784, 10)[0].connection.delays().max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model.layers.0.delay", "synaptic", "model.layers.0.delay is 'synaptic'; choose one of none, kernel, channel"),
+        ("model.layers.0.size", 10, "goes without size"),
+        ("model.layers.0.conv.kernel", 3, "unknown key 'kernel'"),
+        ("model.image", None, "model.layers.0.conv needs an image .* model.image is missing"),
+        ("model.image", [1, 20, 20], "400 pixels, but the data have 784 channels"),
+        ("model.layers.2.size", 12, "the last layer has size 12 but the data have 10 classes"),
+    ],
+)
+def test_bad_convolutions(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(load_config("mnist_conv", {key: value}).model, 784, 10)
+
+
 def test_quadratic_neurons():
     layer = make_model(load_config("yin_yang_qif", {"model.layers.0.pseudo_time": 3}).model, 4, 3)[0]
     assert (layer.neuron.tau_mem, layer.neuron.tau_syn, layer.neuron.pseudo_time) == (2.0, 1.0, 3.0)

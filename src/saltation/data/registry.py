@@ -12,6 +12,7 @@ from saltation.data.images import load_images
 from saltation.data.nmnist import load_nmnist
 from saltation.data.npz import load_npz
 from saltation.data.samples import Samples
+from saltation.data.series import bundled, load_series
 from saltation.data.store import load_store
 from saltation.data.yin_yang import PUBLICATION_FILE, yin_yang
 
@@ -61,6 +62,18 @@ RECORDINGS = {
     ),
     "shd": Recording(
         load_heidelberg, ("shd",), "a folder with shd_train.h5 and shd_test.h5", "zenkelab.org/datasets"
+    ),
+    "japanese_vowels": Recording(
+        load_series,
+        ("JapaneseVowels",),
+        "the folder of JapaneseVowels_TRAIN.ts and JapaneseVowels_TEST.ts",
+        "timeseriesclassification.com, and part of the package aeon (pip install --no-deps aeon)",
+    ),
+    "basic_motions": Recording(
+        load_series,
+        ("BasicMotions",),
+        "the folder of BasicMotions_TRAIN.ts and BasicMotions_TEST.ts",
+        "timeseriesclassification.com, and part of the package aeon (pip install --no-deps aeon)",
     ),
     "ssc": Recording(
         load_heidelberg,
@@ -117,9 +130,11 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
 
 
 def find(name: str, root: Path | None) -> Path | None:
-    """Where the files of a recording are under the data root, or None."""
-    places = [root / place for place in RECORDINGS[name].places] if root else []
-    return next((place for place in places if place.exists()), None)
+    """Where the files of a recording are, under the data root or in a package that has them; or None."""
+    recording = RECORDINGS[name]
+    places = [root / place for place in recording.places] if root else []
+    found = next((place for place in places if place.exists()), None)
+    return bundled(recording.places[0]) if found is None and recording.load is load_series else found
 
 
 def missing(name: str, path: Path | None = None) -> str:

@@ -41,12 +41,24 @@ class RecurrentConfig:
 
 
 @dataclass
+class ConvConfig:
+    """A convolution instead of all-to-all: `Conv2d`. Its input is an image of channels, rows and columns."""
+
+    channels: int = 8  # of the output
+    kernel_size: int = 3
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+
+
+@dataclass
 class LayerConfig:
-    """One layer: a fully connected, possibly delayed connection and its neurons. Times in the unit of the data."""
+    """One layer: a connection, all-to-all or a convolution, and its neurons. Times in the unit of the data."""
 
     neuron: str = "lif"  # lif, qif, li (a readout that never spikes; last layer only)
     size: int | None = None  # null in the last layer: the number of classes
-    delay: str = "none"  # none, axonal, dendritic, synaptic
+    conv: ConvConfig | None = None  # a convolution; its size follows from the layer before; null: all-to-all
+    delay: str = "none"  # none, axonal, dendritic, synaptic; with conv: none, kernel, channel
     min_delay: float = 0.0
     max_delay: float = 1.0
     delay_init: list[float] | None = None  # [low, high] of a uniform distribution; null: [min_delay, max_delay]
@@ -70,6 +82,7 @@ class LayerConfig:
 class ModelConfig:
     """The layers from input to output."""
 
+    image: list[int] | None = None  # [channels, rows, columns] of the input, where the first layer is a convolution
     layers: list[LayerConfig] = field(default_factory=list)
 
 
@@ -161,9 +174,10 @@ CHOICES = {
     "train.optimizer": ("adam", "adamw"),
     "train.schedule": ("cosine", "step", "constant"),
 }
+DELAYS = ("none", "axonal", "dendritic", "synaptic")
+CONV_DELAYS = ("none", "kernel", "channel")
 LAYER_CHOICES = {
     "neuron": ("lif", "qif", "li"),
-    "delay": ("none", "axonal", "dendritic", "synaptic"),
     "reset": ("constant", "subtract"),
 }
 POSITIVE = (

@@ -1,5 +1,8 @@
 """From a configuration to a network with its initial parameters."""
 
+import math
+from typing import Any
+
 import torch
 
 from saltation import init
@@ -9,23 +12,14 @@ from saltation.layer import Layer, Sequential
 from saltation.neurons import LI, LIF, QIF
 from saltation.spikes import Spikes
 from saltation.train.config import LayerConfig, ModelConfig, RecurrentConfig
+from saltation.wired import Conv2d
 
 INIT_SAMPLES = 256  # how many training samples the scale of driven weights is measured on
 
 
-def layer_sizes(config: ModelConfig, num_classes: int) -> list[int]:
-    """The number of neurons of every layer. Raises ValueError if the last layer does not have one per class."""
-    sizes = [num_classes if layer.size is None else layer.size for layer in config.layers]
-    if sizes[-1] != num_classes:
-        raise ValueError(
-            f"the last layer has size {sizes[-1]} but the data have {num_classes} classes; leave its size out (null)"
-        )
-    return sizes
-
-
-def make_layer(config: LayerConfig, in_size: int, size: int) -> Layer:
+def make_layer(config: LayerConfig, connection: Connection) -> Layer:
     """A layer with default parameters."""
-    connection = _connection(config, in_size, size)
+    size = connection.out_size
     if config.neuron == "li":
         return Layer(connection, LI(size, tau_mem=config.tau_mem, tau_syn=config.tau_syn, train=tuple(config.train)))
     if config.neuron == "qif":
@@ -49,20 +43,45 @@ def make_layer(config: LayerConfig, in_size: int, size: int) -> Layer:
 
 
 def _connection(config: LayerConfig | RecurrentConfig, in_size: int, size: int) -> Linear:
+    return Linear(in_size, size, **_delays(config))
+
+
+def _delays(config: LayerConfig | RecurrentConfig) -> dict[str, Any]:
     if config.delay == "none":
-        return Linear(in_size, size)
-    return Linear(in_size, size, delay=config.delay, max_delay=config.max_delay, min_delay=config.min_delay)
+        return {}
+    return {"delay": config.delay, "max_delay": config.max_delay, "min_delay": config.min_delay}
 
 
 def make_model(config: ModelConfig, num_channels: int, num_classes: int) -> Sequential:
-    """The network with default parameters, to be initialised or loaded from a checkpoint."""
-    sizes = layer_sizes(config, num_classes)
-    return Sequential(
-        *(
-            make_layer(layer, in_size, size)
-            for layer, in_size, size in zip(config.layers, [num_channels, *sizes], sizes, strict=False)
+    """The network with default parameters, to be initialised or loaded from a checkpoint.
+
+    Raises ValueError if the last layer does not have one neuron per class, or a convolution follows what is no image.
+    """
+    layers: list[Layer] = []
+    in_size, image = num_channels, config.image
+    if image is not None and math.prod(image) != num_channels:
+        raise ValueError(
+            f"model.image is {image}, {math.prod(image)} pixels, but the data have {num_channels} channels"
         )
-    )
+    for i, layer in enumerate(config.layers):
+        if layer.conv is not None:
+            if image is None:
+                before = "model.image is missing" if i == 0 else f"layer {i - 1} is none"
+                raise ValueError(f"model.layers.{i}.conv needs an image [channels, rows, columns], but {before}")
+            conv = vars(layer.conv) | {"out_channels": layer.conv.channels}
+            del conv["channels"]
+            convolution = Conv2d(image, **conv, **_delays(layer))
+            connection: Connection = convolution
+            image = list(convolution.out_shape)
+        else:
+            connection, image = _connection(layer, in_size, num_classes if layer.size is None else layer.size), None
+        layers.append(make_layer(layer, connection))
+        in_size = connection.out_size
+    if in_size != num_classes:
+        raise ValueError(
+            f"the last layer has size {in_size} but the data have {num_classes} classes; leave its size out (null)"
+        )
+    return Sequential(*layers)
 
 
 def build_model(config: ModelConfig, train_data: Samples, generator: torch.Generator) -> Sequential:

@@ -13,7 +13,18 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saltation.train.config import CHOICES, LAYER_CHOICES, NOT_NEGATIVE, POSITIVE, Config, LayerConfig, RecurrentConfig
+from saltation.train.config import (
+    CHOICES,
+    CONV_DELAYS,
+    DELAYS,
+    LAYER_CHOICES,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Config,
+    ConvConfig,
+    LayerConfig,
+    RecurrentConfig,
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -123,7 +134,12 @@ def check_config(config: Config) -> None:
 def _check_layer(key: str, layer: LayerConfig, last: bool) -> None:
     for name, choices in LAYER_CHOICES.items():
         _check_choice(f"{key}.{name}", getattr(layer, name), choices)
-    if not last and layer.size is None:
+    _check_choice(f"{key}.delay", layer.delay, DELAYS if layer.conv is None else CONV_DELAYS)
+    if layer.conv is not None and (layer.size is not None or last):
+        raise ValueError(
+            f"{key}.conv goes without size, which follows from the layer before, and not in the last layer"
+        )
+    if not last and layer.size is None and layer.conv is None:
         raise ValueError(f"{key}.size is missing; only the last layer may leave it out (the number of classes)")
     if not last and layer.neuron == "li":
         raise ValueError(f"{key}.neuron is 'li', which never spikes; only the last layer can be a readout")
@@ -137,7 +153,7 @@ def _check_layer(key: str, layer: LayerConfig, last: bool) -> None:
             raise ValueError(
                 f"{key}.recurrent is given, but its neuron is {layer.neuron!r}; only 'lif' can be recurrent"
             )
-        _check_choice(f"{key}.recurrent.delay", layer.recurrent.delay, LAYER_CHOICES["delay"])
+        _check_choice(f"{key}.recurrent.delay", layer.recurrent.delay, DELAYS)
         _check_delay_init(f"{key}.recurrent", layer.recurrent.delay_init)
 
 
@@ -185,7 +201,9 @@ def _check_keys(source: str, content: Any, pattern: Any, prefix: str = "") -> No
             raise ValueError(f"{source}: unknown key '{prefix}{key}'{_near(str(key), known)}")
         if prefix + key == "model.layers" and isinstance(value, list):
             for i, layer in enumerate(value):
-                _check_keys(source, layer, LayerConfig(recurrent=RecurrentConfig()), f"model.layers.{i}.")
+                _check_keys(
+                    source, layer, LayerConfig(recurrent=RecurrentConfig(), conv=ConvConfig()), f"model.layers.{i}."
+                )
         else:
             _check_keys(source, value, getattr(pattern, key), f"{prefix}{key}.")
 

@@ -1,0 +1,78 @@
+"""Time series in the `.ts` files of the UEA archive, coded by level crossings."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from saltation.data.encode import level_crossing
+from saltation.data.events import TEST, TRAIN, EventDataset
+
+
+def load_series(path: Path, *, delta: float = 0.5, dt: float = 1.0, rest: int = 10) -> EventDataset:
+    """Series of a folder with NAME_TRAIN.ts and NAME_TEST.ts, NAME being that of the folder; see `level_crossing`.
+
+    path   the folder
+    delta  distance between levels, in standard deviations of the variable over the training samples
+    rest   steps of silence after the longest series, for delays and the readout
+    dt     time between two values; signals start at their mean one dt before their first value
+
+    Raises FileNotFoundError, or ValueError naming the file and line.
+    """
+    parts = {code: read_ts(path / f"{path.name}_{part}.ts") for code, part in ((TRAIN, "TRAIN"), (TEST, "TEST"))}
+    classes = sorted(set(parts[TRAIN][1]))
+    for code, (_, names) in parts.items():
+        unknown = sorted(set(names) - set(classes))
+        if unknown:
+            raise ValueError(f"{path}: class {unknown[0]!r} of split {code} does not occur in the training samples")
+    steps = max(sample.shape[1] for samples, _ in parts.values() for sample in samples)
+    padded = {
+        code: np.stack([np.pad(s, ((0, 0), (0, steps - s.shape[1])), constant_values=np.nan) for s in samples])
+        for code, (samples, _) in parts.items()
+    }
+    mean, std = (f(padded[TRAIN], axis=(0, 2))[:, None] for f in (np.nanmean, np.nanstd))
+    series = (np.concatenate([padded[TRAIN], padded[TEST]]) - mean) / np.where(std > 0, std, 1.0)
+    silence = np.full((*series.shape[:2], rest), np.nan)
+    return level_crossing(
+        np.concatenate([np.zeros_like(series[:, :, :1]), series, silence], axis=2),
+        np.array([classes.index(name) for code in parts for name in parts[code][1]]),
+        np.repeat([TRAIN, TEST], [len(parts[TRAIN][1]), len(parts[TEST][1])]),
+        dt=dt,
+        delta=delta,
+        class_names=tuple(classes),
+        source=str(path),
+    )
+
+
+def bundled(name: str) -> Path | None:
+    """The folder of a series that comes with the package aeon, if that is installed; it is not imported."""
+    found = importlib.util.find_spec("aeon")
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent / "datasets" / "data" / name
+    return folder if folder.is_dir() else None
+
+
+def read_ts(path: Path) -> tuple[list[np.ndarray], list[str]]:
+    """Samples (variables, steps) and class names of one file; missing values ("?") are not accepted."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no series at {path}; get them from timeseriesclassification.com")
+    samples: list[np.ndarray] = []
+    names: list[str] = []
+    data = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        line = line.strip()
+        if not data or not line or line.startswith("#"):
+            data = data or line.lower() == "@data"
+            continue
+        *variables, name = line.split(":")
+        try:
+            samples.append(np.array([[float(value) for value in variable.split(",")] for variable in variables]))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}; every variable needs as many plain numbers") from error
+        if not np.isfinite(samples[-1]).all() or samples[-1].shape[:1] != samples[0].shape[:1]:
+            raise ValueError(f"{path}, line {number}: values must be finite, with as many variables in every sample")
+        names.append(name)
+    if not samples:
+        raise ValueError(f"{path} has no samples after @data; it is cut short or not a .ts file")
+    return samples, names
