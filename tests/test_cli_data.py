@@ -46,10 +46,14 @@ def test_list(tmp_path, capsys):
         (["convert", "out", "--events", "a.npz"], "no event file at a.npz"),
         (["convert", "out.npz", "--dense", "a.npz"], "needs --dt"),
         (["convert", "out.npz", "--tonic", "SHD"], "--root"),
+        (["get", "shd"], "published at zenkelab.org/datasets"),
+        (["get", "cifar"], "is not a published set; there are braille"),
+        (["get", "mnist"], "say where to: --root DIR"),
     ],
 )
 def test_errors_leave_nothing_behind(arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SALTATION_DATA", raising=False)
     assert main(["data", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""saltation data list | info | plot | convert."""
+"""saltation data list | get | info | plot | convert."""
 
 import argparse
 from pathlib import Path
@@ -15,6 +15,9 @@ def add_data_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", parents=[common], help="all data sets and where they are")
     listing.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
+    get = actions.add_parser("get", parents=[common], help="download a published set into the data root")
+    get.add_argument("name", metavar="DATA", help="for now: mnist; the others say where they are published")
+    get.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
     info = actions.add_parser("info", parents=[common], help="samples, events, rates, duration")
     picture = actions.add_parser("plot", parents=[common], help="draw rasters of samples of different classes")
     for parser in (info, picture):
@@ -44,6 +47,8 @@ def run_data(options: argparse.Namespace) -> None:
     if options.action == "list":
         for name, where in available(options.root).items():
             print(f"{name:<14} {where}")
+    elif options.action == "get":
+        _get(options)
     elif options.action == "info":
         _info(_load(options))
     elif options.action == "plot":
@@ -52,6 +57,21 @@ def run_data(options: argparse.Namespace) -> None:
         print(f"wrote {rasters(_load(options), Path(options.out))}")
     else:
         _convert(options)
+
+
+def _get(options: argparse.Namespace) -> None:
+    from saltation.data.download import FILES, fetch
+    from saltation.data.registry import RECORDINGS, ROOT_VARIABLE, data_root, missing
+
+    root = data_root(options.root)
+    if options.name not in RECORDINGS:
+        raise ValueError(f"{options.name!r} is not a published set; there are {', '.join(RECORDINGS)}")
+    if options.name not in FILES:
+        raise ValueError(f"{options.name} cannot be downloaded from here: {missing(options.name)}")
+    if root is None:
+        raise ValueError(f"say where to: --root DIR, or set {ROOT_VARIABLE}")
+    for file in FILES[options.name]:
+        print(fetch(file, root))
 
 
 def _load(options: argparse.Namespace) -> Any:

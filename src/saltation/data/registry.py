@@ -46,7 +46,7 @@ RECORDINGS = {
         load_images,
         ("mnist/mnist.npz", "mnist"),
         "the four original idx files of MNIST, or an .npz of them",
-        "yann.lecun.org/exdb/mnist",
+        "yann.lecun.org/exdb/mnist (saltation data get mnist)",
     ),
     "fashion_mnist": Recording(
         load_images,
