@@ -117,6 +117,29 @@ def sample_picture(
     _save(figure, list(axes), path)
 
 
+def confusion_matrix(counts: Sequence[Sequence[int]], class_names: Sequence[str], path: Path) -> None:
+    """Draw how often each class (row) was taken for each (column), in per cent of the row; see `evaluate`."""
+    table = np.array(counts, dtype=float)
+    if not table[:, -1].any():
+        table = table[:, :-1]
+    percent = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    names = list(class_names) or [str(label) for label in range(len(table))]
+    size = 2.5 + 0.32 * len(table)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    columns = names if table.shape[1] == len(names) else [*names, "none"]
+    axis.set_xticks(range(table.shape[1]), columns, rotation=90 if len(names) > 10 else 0)
+    axis.set_yticks(range(len(table)), names)
+    axis.set(xlabel="answer", ylabel="class")
+    for row, column in np.argwhere(percent >= 0.5):
+        color = "white" if percent[row, column] > 50 else "black"
+        text = f"{percent[row, column]:.0f}"
+        axis.text(column, row, text, ha="center", va="center", fontsize="x-small", color=color)
+    figure.colorbar(image, label="% of the class", shrink=0.8)
+    _save(figure, [axis], path)
+
+
 def rasters(dataset: Samples, path: Path, most: int = 6) -> Path:
     """Draw the first sample of up to `most` classes; returns the path."""
     firsts = [int(np.flatnonzero(dataset.labels == label)[0]) for label in np.unique(dataset.labels)[:most]]

@@ -1,5 +1,6 @@
 """Event data sets: generated ones, published recordings, and any recording in the generic `.npz` format."""
 
+from saltation.data.audio import audio_events
 from saltation.data.augment import blend, drop, jitter, shift_channels, stretch
 from saltation.data.convert import from_dense, from_tonic
 from saltation.data.digits import digits
@@ -18,6 +19,7 @@ __all__ = [
     "EventDataset",
     "Samples",
     "StoreWriter",
+    "audio_events",
     "available",
     "blend",
     "data_root",

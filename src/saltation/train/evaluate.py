@@ -56,13 +56,18 @@ class EpochStatistics:
 def evaluate(model: Sequential, objective: Objective, data: Samples, batch_size: int) -> dict[str, Any]:
     """Loss, accuracy and spike statistics of `model` on all of `data` (see EpochStatistics.summary).
 
+    Also `confusion`, num_classes lists of num_classes + 1 numbers: how often the class of the row was taken for that of
+    the column; the last column is no answer.
     Raises ValueError if `data` is empty.
     """
     if len(data) == 0:
         raise ValueError(f"{data.source} has no samples in this split; give it some (split: 0 train, 1 val, 2 test)")
     statistics = EpochStatistics()
+    confusion = torch.zeros(data.num_classes, data.num_classes + 1, dtype=torch.int64)
     for spikes, labels in data.batches(batch_size):
         results = model.run(spikes)
         loss, predictions = objective(results, labels)
         statistics.update(float(loss), predictions, labels, results)
-    return statistics.summary()
+        columns = torch.where(predictions < 0, data.num_classes, predictions)
+        confusion.index_put_((labels, columns), torch.ones_like(labels), accumulate=True)
+    return {**statistics.summary(), "confusion": confusion.tolist()}

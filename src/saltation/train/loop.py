@@ -241,6 +241,8 @@ def finish(
     write_text(run.result, json.dumps(result, indent=2) + "\n")
     initial, _ = read_checkpoint(run.checkpoint("initial"))
     examples = test_data if len(test_data) else dataset.subset("train")
+    if test:
+        plot.confusion_matrix(test["confusion"], test_data.class_names, run.path / "confusion.png")
     plot.run_pictures(run.path, state.model, unprefixed("model", initial), history, examples)
     if not quiet:
         print(summary(result))

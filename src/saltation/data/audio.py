@@ -1,0 +1,75 @@
+"""From sound to spikes: a bank of gammatone filters (SciPy), envelopes in decibels, and level crossings."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import signal
+
+from saltation.data.encode import level_crossing
+from saltation.data.events import EventDataset
+
+FRAMES_PER_SECOND = 500.0  # envelopes are slower than this; crossings between frames are interpolated
+SILENT = 1e-12
+
+
+def audio_events(
+    waves: Sequence[np.ndarray],
+    rate: float,
+    labels: np.ndarray,
+    split: np.ndarray,
+    *,
+    channels: int = 40,
+    lowest: float = 100.0,
+    highest: float | None = None,
+    step: float = 6.0,
+    dynamic_range: float = 40.0,
+    smoothing: float = 50.0,
+    class_names: tuple[str, ...] = (),
+    source: str = "audio",
+) -> EventDataset:
+    """Recordings as events of an artificial ear, times in seconds.
+
+    Each wave is scaled to its root mean square, filtered by `channels` gammatone filters whose centres are evenly
+    spaced in the width of auditory filters (Glasberg & Moore 1990), rectified and smoothed. An event tells that the
+    envelope of a filter has risen (channel 2 c) or fallen (2 c + 1) by `step` decibels; what is `dynamic_range` below
+    the loudest moment of the recording counts as silence.
+
+    waves      one array (samples,) of any number type each; they may differ in length
+    rate       samples per second
+    lowest, highest  centres of the first and last filter in Hz; highest: default 0.4 rate
+    smoothing  cut-off of the envelope in Hz
+
+    Raises ValueError for frequencies that do not fit the rate, and for an empty or not finite wave, naming it.
+    """
+    highest = 0.4 * rate if highest is None else highest
+    if not 0 < lowest < highest < 0.5 * rate or channels < 2:
+        raise ValueError(
+            f"lowest {lowest:g}, highest {highest:g} Hz, {channels} channels: at {rate:g} samples per second it must be "
+            "0 < lowest < highest < half of that, with at least 2 channels"
+        )
+    if not (step > 0 and dynamic_range > step and 0 < smoothing < 0.5 * rate):
+        raise ValueError(f"step {step:g}, dynamic_range {dynamic_range:g}, smoothing {smoothing:g}: 0 < step < range")
+    filters = [signal.gammatone(f, "iir", fs=rate) for f in centres(channels, lowest, highest)]
+    smooth = signal.butter(2, smoothing, fs=rate, output="sos")
+    hop = max(round(rate / FRAMES_PER_SECOND), 1)
+    levels = []
+    for i, wave in enumerate(waves):
+        wave = np.asarray(wave, dtype=np.float64)
+        if wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
+            raise ValueError(
+                f"{source}: recording {i} has shape {wave.shape}; it must be a flat, finite, non-empty array"
+            )
+        wave = wave / max(float(np.sqrt(np.mean(wave**2))), SILENT)
+        bands = np.stack([signal.lfilter(b, a, wave) for b, a in filters])
+        envelope = signal.sosfilt(smooth, np.maximum(bands, 0.0), axis=1)[:, ::hop]
+        floor = max(float(envelope.max()), SILENT) * 10 ** (-dynamic_range / 20)
+        levels.append(20 * np.log10(np.maximum(envelope, floor) / floor))
+    frames = max(level.shape[1] for level in levels)
+    series = np.stack([np.pad(x, ((0, 0), (0, frames - x.shape[1])), constant_values=np.nan) for x in levels])
+    return level_crossing(series, labels, split, dt=hop / rate, delta=step, class_names=class_names, source=source)
+
+
+def centres(channels: int, lowest: float, highest: float) -> np.ndarray:
+    """Frequencies evenly spaced on the scale of equivalent rectangular bandwidths, 21.4 log10(1 + 0.00437 f)."""
+    low, high = (21.4 * np.log10(1 + 0.00437 * f) for f in (lowest, highest))
+    return (10 ** (np.linspace(low, high, channels) / 21.4) - 1) / 0.00437

@@ -1,0 +1,59 @@
+"""Sound as events."""
+
+import numpy as np
+import pytest
+
+from saltation.data.audio import audio_events, centres
+
+RATE = 8000.0
+
+
+def tone(frequency, seconds=0.5, start=0.1, stop=0.4):
+    t = np.arange(int(seconds * RATE)) / RATE
+    return np.sin(2 * np.pi * frequency * t) * ((t >= start) & (t < stop))
+
+
+def test_a_tone_is_heard_where_and_when_it_sounds():
+    found = centres(20, 100.0, 3000.0)
+    data = audio_events(
+        [tone(found[4]), tone(found[15], 0.3)], RATE, np.array([0, 1]), np.array([0, 2]), channels=20, highest=3000.0
+    )
+    assert data.num_channels == 40 and data.duration == pytest.approx(0.5, abs=0.01)
+    for sample, center in ((0, 4), (1, 15)):
+        part = slice(data.offsets[sample], data.offsets[sample + 1])
+        times, channels = data.times[part], data.channels[part]
+        rises = channels % 2 == 0
+        assert times.min() > 0.09 and rises.sum() > 5
+        assert channels[rises][np.argmin(times[rises])] // 2 == pytest.approx(center, abs=2)
+        loudest = np.bincount(channels[rises] // 2).argmax()
+        assert abs(loudest - center) <= 1
+    first = slice(0, data.offsets[1])
+    falls = data.times[first][data.channels[first] % 2 == 1]
+    assert falls.max() > 0.4  # at the end of the tone
+
+
+def test_loudness_does_not_matter():
+    waves = [tone(500.0), 100 * tone(500.0)]
+    data = audio_events(waves, RATE, np.array([0, 0]), np.array([0, 0]))
+    half = data.offsets[1]
+    np.testing.assert_allclose(data.times[:half], data.times[half:], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"highest": 5000.0}, "half of that"),
+        ({"channels": 1}, "at least 2 channels"),
+        ({"step": 50.0}, "0 < step < range"),
+        ({"waves": [tone(500.0), np.array([])]}, r"recording 1 has shape \(0,\)"),
+        ({"waves": [np.array([np.nan])]}, "recording 0"),
+    ],
+)
+def test_bad_sound(change, message):
+    options = {"waves": [tone(500.0)], "rate": RATE, "labels": np.array([0]), "split": np.array([0])} | change
+    with pytest.raises(ValueError, match=message):
+        audio_events(**options)
+
+
+def test_silence_has_no_events():
+    assert len(audio_events([np.zeros(4000)], RATE, np.array([0]), np.array([0])).times) == 0
