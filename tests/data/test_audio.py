@@ -15,18 +15,17 @@ def tone(frequency, seconds=0.5, start=0.1, stop=0.4):
 
 def test_a_tone_is_heard_where_and_when_it_sounds():
     found = centres(20, 100.0, 3000.0)
-    data = audio_events(
-        [tone(found[4]), tone(found[15], 0.3)], RATE, np.array([0, 1]), np.array([0, 2]), channels=20, highest=3000.0
-    )
+    waves = [tone(found[4]), tone(found[15], 0.3)]
+    data = audio_events(waves, RATE, np.array([0, 1]), np.array([0, 2]), channels=20, highest=3000.0, smoothing=20.0)
     assert data.num_channels == 40 and data.duration == pytest.approx(0.5, abs=0.01)
     for sample, center in ((0, 4), (1, 15)):
         part = slice(data.offsets[sample], data.offsets[sample + 1])
         times, channels = data.times[part], data.channels[part]
         rises = channels % 2 == 0
         assert times.min() > 0.09 and rises.sum() > 5
-        assert channels[rises][np.argmin(times[rises])] // 2 == pytest.approx(center, abs=2)
-        loudest = np.bincount(channels[rises] // 2).argmax()
-        assert abs(loudest - center) <= 1
+        # the more levels a channel has risen, the louder it hears the tone
+        net = np.bincount(channels[rises] // 2, minlength=20)
+        assert net[center] == net.max() and net[(center + 10) % 20] < net[center]
     first = slice(0, data.offsets[1])
     falls = data.times[first][data.channels[first] % 2 == 1]
     assert falls.max() > 0.4  # at the end of the tone
@@ -36,7 +35,7 @@ def test_loudness_does_not_matter():
     waves = [tone(500.0), 100 * tone(500.0)]
     data = audio_events(waves, RATE, np.array([0, 0]), np.array([0, 0]))
     half = data.offsets[1]
-    np.testing.assert_allclose(data.times[:half], data.times[half:], atol=1e-9)
+    np.testing.assert_allclose(data.times[:half], data.times[half:], atol=1e-6)
 
 
 @pytest.mark.parametrize(

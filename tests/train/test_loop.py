@@ -26,7 +26,7 @@ def test_a_run_leaves_everything_behind(tiny, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         *("config.yaml", "metrics.jsonl", "result.json"),
         *("initial.safetensors", "best.safetensors", "last.safetensors"),
-        *("learning_curves.png", "sample.png", "parameters.png"),
+        *("learning_curves.png", "sample.png", "parameters.png", "confusion.png"),
     }
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
     lines = without_clock(tmp_path / "run")

@@ -44,8 +44,8 @@ def audio_events(
     highest = 0.4 * rate if highest is None else highest
     if not 0 < lowest < highest < 0.5 * rate or channels < 2:
         raise ValueError(
-            f"lowest {lowest:g}, highest {highest:g} Hz, {channels} channels: at {rate:g} samples per second it must be "
-            "0 < lowest < highest < half of that, with at least 2 channels"
+            f"lowest {lowest:g}, highest {highest:g} Hz, {channels} channels: at {rate:g} samples per second it must "
+            "be 0 < lowest < highest < half of that, with at least 2 channels"
         )
     if not (step > 0 and dynamic_range > step and 0 < smoothing < 0.5 * rate):
         raise ValueError(f"step {step:g}, dynamic_range {dynamic_range:g}, smoothing {smoothing:g}: 0 < step < range")
