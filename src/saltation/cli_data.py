@@ -101,12 +101,12 @@ def _convert(options: argparse.Namespace) -> None:
             raise ValueError("--dense needs --dt, the length of a step")
         dataset = load_dense(Path(options.dense), options.dt)
     else:
+        if options.root is None:
+            raise ValueError("--tonic needs --root, the folder where its files are or shall be put")
         try:
             import tonic
         except ImportError as error:
             raise ValueError("--tonic needs the package tonic: pip install tonic") from error
-        if options.root is None:
-            raise ValueError("--tonic needs --root, the folder where its files are or shall be put")
         maker = getattr(tonic.datasets, options.tonic, None)
         if maker is None:
             raise ValueError(f"tonic.datasets has no {options.tonic!r}; see tonic.readthedocs.io for the names")
