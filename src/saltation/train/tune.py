@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from saltation.train.config import Config
 from saltation.train.loop import train
 from saltation.train.recipes import load_config, to_yaml, value_from_text
@@ -136,17 +138,10 @@ def _learning_rates(config: Config) -> dict[str, dict[str, Any]]:
 
 def _values(config: Config, ranges: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
     """The recipe's own values of the keys, or None if one of them is outside of its range."""
+    tree = OmegaConf.structured(config)
     values = {}
     for key, choice in ranges.items():
-        value: Any = config
-        for part in key.split("."):
-            value = (
-                value[int(part)]
-                if isinstance(value, list)
-                else value[part]
-                if isinstance(value, dict)
-                else getattr(value, part)
-            )
+        value = OmegaConf.select(tree, key)
         if "choices" in choice:
             inside = value in choice["choices"]
         else:
