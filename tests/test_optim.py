@@ -36,6 +36,16 @@ def test_the_recurrent_weights_of_a_last_layer_are_no_readout():
     assert kinds == {"readout": 1, "weight": 1, "threshold": 1}
 
 
+def test_parallel_connections_are_weights_of_their_layer():
+    parts = [sal.Linear(4, 5, delay="axonal", max_delay=0.1) for _ in range(2)]
+    model = sal.Sequential(
+        sal.Layer(sal.Parallel(*parts), sal.LIF(5, tau_mem=2.0, tau_syn=1.0, train=())),
+        sal.Layer(sal.Linear(5, 3), sal.LI(3, tau_mem=2.0, tau_syn=1.0)),
+    )
+    kinds = {group["kind"]: len(group["params"]) for group in sal.parameter_groups(model, 0.01)}
+    assert kinds == {"weight": 2, "delay": 2, "readout": 1}
+
+
 def test_frozen_parameters_are_left_out():
     model = network()
     model[0].connection.raw_delay.requires_grad_(False)

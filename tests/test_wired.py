@@ -240,6 +240,50 @@ def test_starts_of_connections_side_by_side():
     assert both.connections[0].weight.unique().tolist() == [0.25]
 
 
+@pytest.mark.parametrize("quadratic", [False, True])
+@pytest.mark.parametrize("kind", ["axonal", "synaptic", "wired"])
+def test_parallel_connections_equal_two_that_get_the_same_spikes(kind, quadratic):
+    generator = torch.Generator().manual_seed(3)
+    parts = [
+        sal.Sparse.random(4, 5, 2, generator, delay="synaptic", max_delay=1.5)
+        if kind == "wired"
+        else sal.Linear(4, 5, delay=kind, max_delay=1.5)
+        for _ in range(2)
+    ]
+    parts = [randomised(part, generator) for part in parts]
+    spikes = random_spikes(generator, units=4, events=12)
+    neuron = sal.QIF(5, tau_mem=2.0) if quadratic else random_layer(generator, 2, 5).neuron
+    parallel = sal.Layer(sal.Parallel(*parts), neuron)
+    assert parallel.in_size == 4
+    outcomes = []
+    for layer, copies in ((parallel, 1), (sal.Layer(sal.Beside(*parts), neuron), 2)):
+        leaves = [
+            sal.Spikes(spikes.times.clone().requires_grad_(), spikes.units, spikes.offsets, 4, spikes.duration)
+            for _ in range(copies)
+        ]
+        output = layer(leaves[0] if copies == 1 else leaves[0].beside(leaves[1]))
+        coefficients = torch.linspace(-1.0, 1.0, output.times.numel(), dtype=torch.float64)
+        wanted = [*(p for part in parts for p in part.parameters()), *(leaf.times for leaf in leaves)]
+        gradients = torch.autograd.grad((output.times * coefficients).sum(), wanted)
+        of_times = sum(gradients[-copies:])
+        outcomes.append((output.times, output.units, of_times, *gradients[:-copies]))
+    assert outcomes[0][0].numel() > 5 and all(bool(gradient.any()) for gradient in outcomes[0][2:])
+    for ours, theirs in zip(*outcomes, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+def test_parallel_connections_are_traced_with_all_their_parts():
+    parts = [sal.Linear(1, 1, delay="axonal", max_delay=2.0) for _ in range(2)]
+    for part, delay in zip(parts, (0.5, 1.5), strict=True):
+        part.set_delays(delay)
+        torch.nn.init.constant_(part.weight, 1.0)
+    layer = sal.Layer(sal.Parallel(*parts), sal.LIF(1, tau_mem=2.0, tau_syn=1.0))
+    spikes = sal.Spikes.from_lists([[(0.0, 0)]], num_units=1, duration=5.0)
+    V, _ = layer.trace(spikes, 0, 0, [0.4, 1.0, 2.5])
+    response = [sum(math.exp(-s / 2) - math.exp(-s) for s in (t - 0.5, t - 1.5) if s > 0) for t in (0.4, 1.0, 2.5)]
+    assert V.tolist() == pytest.approx(response, abs=1e-12)
+
+
 def test_pooling():
     pool = sal.SumPool2d((2, 4, 6), (2, 3))
     assert pool.out_shape == (2, 2, 2) and (pool.in_size, pool.out_size) == (48, 8)
@@ -268,6 +312,8 @@ def test_pooling():
 def test_bad_neighbours():
     with pytest.raises(ValueError, match="side by side"):
         sal.Beside(sal.Linear(3, 5), sal.Linear(3, 4))
+    with pytest.raises(ValueError, match="in parallel"):
+        sal.Parallel(sal.Linear(3, 5), sal.Linear(4, 5))
     with pytest.raises(ValueError, match="at least one"):
         sal.Beside()
     generator = torch.Generator().manual_seed(0)

@@ -8,7 +8,7 @@ from .ops import SpikeBudgetError
 from .optim import bound_, parameter_groups
 from .readout import Readout
 from .spikes import Spikes
-from .wired import Beside, Conv2d, Sparse, SumPool2d
+from .wired import Beside, Conv2d, Parallel, Sparse, SumPool2d
 
 __version__ = "0.1.0"
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "QIF",
     "Layer",
     "Linear",
+    "Parallel",
     "Readout",
     "Result",
     "Sequential",

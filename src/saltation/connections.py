@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from . import check
 from .kernels.layout import Wiring
+from .spikes import Spikes
 
 DELAYS = (None, "axonal", "dendritic", "synaptic")
 
@@ -47,6 +48,10 @@ class Connection(nn.Module):
         self.min_delay = check.finite_number(min_delay, "min_delay", low=0.0)
         self.max_delay = check.finite_number(max_delay, "max_delay", low=self.min_delay, strict=True)
         self.raw_delay = nn.Parameter(torch.zeros(shapes[delay]))
+
+    def incoming(self, spikes: Spikes) -> Spikes:
+        """The input spikes as the weights and delays count them: as they are, except for `Parallel`."""
+        return spikes
 
     def synapses(self) -> tuple[Tensor, Tensor]:
         """Weights and delays as the kernels take them: by pair, or by synapse of the wiring."""

@@ -46,7 +46,7 @@ class Layer(nn.Module):
     """A population of neurons and the connection that feeds it, simulated on [0, duration] of its input.
 
     Args:
-        connection: `Linear`, `Sparse` or `Conv2d`.
+        connection: `Linear`, `Sparse`, `Conv2d`, `Beside` or `Parallel`.
         neuron: `LIF`, `QIF` or `LI`, as many as the connection has outputs.
         recurrent: a `Linear(n, n)` (or `Sparse`) from the n neurons of this layer to themselves, with any kind of delay
             or none; only for LIF neurons.
@@ -149,6 +149,7 @@ class Layer(nn.Module):
             output = self(inputs)
             for events, connection in ((inputs, self.connection), (output, self.recurrent)):
                 if connection is not None:
+                    events = connection.incoming(events)
                     weights, delays = connection.dense()
                     delay = delays.expand(weights.shape)[unit].double().numpy()
                     weight = weights[unit].double().numpy()
@@ -168,6 +169,7 @@ class Layer(nn.Module):
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
+        spikes = self.connection.incoming(spikes)
         weight, delay = _synapses(self.connection, "", dense=self.connection.wiring is None or self._wiring() is None)
         if isinstance(self.neuron, QIF) and self.connection.wiring is None:
             weight, delay = weight.flatten(), delay.expand(weight.shape).flatten()
@@ -183,7 +185,7 @@ class Layer(nn.Module):
     def _wiring(self) -> Wiring | None:
         """The synapses, where there are kernels for wiring: not in recurrent layers, nor for readouts."""
         if isinstance(self.neuron, QIF) and self.connection.wiring is None:
-            return full_wiring(self.in_size, self.out_size)
+            return full_wiring(*reversed(self.connection.dense()[0].shape))
         alone = self.recurrent is None and not isinstance(self.neuron, LI)
         return self.connection.wiring if alone else None
 
@@ -265,13 +267,19 @@ class Sequential(nn.Module):
             spikes = self._numbered(k, layer, spikes)
         return spikes
 
-    def run(self, spikes: Spikes, peak: bool = False) -> list[Any]:
-        """One `Result` per spiking layer; the `Readout` for a last layer of leaky integrators; none for pooling."""
+    def run(self, spikes: Spikes, peak: bool = False, between: Callable[[Spikes], Spikes] | None = None) -> list[Any]:
+        """One `Result` per spiking layer; the `Readout` for a last layer of leaky integrators; none for pooling.
+
+        Args:
+            peak: see `Layer.run`.
+            between: changes the spikes that a layer sends to the next, for example leaves some out in training; results
+                hold those before the change.
+        """
         results: list[Any] = []
         for k, layer in enumerate(self.layers):
             if isinstance(layer, Layer) and not isinstance(layer.neuron, LI):
                 results.append(self._numbered(k, layer.run, spikes, peak))
-                spikes = results[-1].spikes
+                spikes = results[-1].spikes if between is None else between(results[-1].spikes)
             elif isinstance(layer, Layer):
                 results.append(self._numbered(k, layer, spikes))
             else:

@@ -20,7 +20,8 @@ def parameter_kind(name: str, last_layer: int) -> str:
     """weight, readout (weights of the last layer), delay, threshold or tau, from a name such as `1.neuron.jump`."""
     leaf = name.removesuffix(".original").rpartition(".")[2]  # a parameter with bounds: ...tau_mem.original
     if leaf == "weight":
-        return "readout" if str(last_layer) in name.split(".") and ".recurrent." not in name else "weight"
+        layer = next((part for part in name.split(".") if part.isdigit()), None)
+        return "readout" if layer == str(last_layer) and ".recurrent." not in name else "weight"
     if leaf == "raw_delay":
         return "delay"
     return "tau" if leaf.startswith("tau_") else "threshold"

@@ -293,6 +293,42 @@ class Beside(Wired):
         return f"{self.in_size}, {self.out_size}"
 
 
+class Parallel(Beside):
+    """Several connections into the same neurons, all from the same input.
+
+    With delays, an input reaches a neuron several times, each time with another weight and delay, as through the
+    synaptic terminals of Bohte, Kok and La Poutre (Neurocomputing 48, 2002). Axonal delays make this cheap: all
+    neurons still see their arrivals in one order.
+
+    Args:
+        connections: at least one, all with the same in_size and out_size.
+
+    Attributes:
+        connections: the same; their weights and delays are trained and initialised one by one.
+
+    Example:
+        >>> connection = Parallel(*(Linear(24, 50, delay="axonal", max_delay=0.5) for _ in range(8)))
+        >>> connection.in_size, connection.out_size
+        (24, 50)
+    """
+
+    def __init__(self, *connections: Connection):
+        super().__init__(*connections)
+        for connection in connections[1:]:
+            check.width(connections[0].in_size, connection.in_size, "the inputs of connections in parallel")
+        self.in_size = connections[0].in_size
+
+    def incoming(self, spikes: Spikes) -> Spikes:
+        """Every spike once for each part, the units of the parts side by side."""
+        return Spikes.unchecked(
+            spikes.times.repeat_interleave(len(self.connections)),
+            (spikes.units[:, None] + spikes.num_units * torch.arange(len(self.connections))).flatten(),
+            spikes.offsets * len(self.connections),
+            spikes.num_units * len(self.connections),
+            spikes.duration,
+        )
+
+
 class SumPool2d(nn.Module):
     """Merges the spikes of the units in every window: each goes on as a spike of the window's unit, at the same time.
 

@@ -58,6 +58,16 @@ def test_learning_rate_zero_freezes(tiny, tmp_path):
     assert not torch.equal(before["layers.0.connection.weight"], after["layers.0.connection.weight"])
 
 
+def test_hidden_spikes_are_left_out_in_training_only(tiny, tmp_path):
+    changes = {"model__layers__0__terminals": 3, "train__lr__weight": 0.0, "train__lr__delay": 0.0}
+    changes["train__bump__amount"] = 0.0
+    for name, fraction in (("a", 0.0), ("b", 0.9)):
+        train(tiny(train__hidden_drop=fraction, train__lr__threshold=1e-9, **changes), out=tmp_path / name, quiet=True)
+    whole, dropped = (without_clock(tmp_path / name)[0] for name in ("a", "b"))
+    assert whole["validation_loss"] == pytest.approx(dropped["validation_loss"], abs=1e-5)
+    assert dropped["silent_outputs"] > whole["silent_outputs"] + 0.3
+
+
 def test_seed_decides_everything(tiny, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(tiny(seed=seed, train__jitter=0.01), out=tmp_path / name, quiet=True)

@@ -16,8 +16,8 @@ def jitter(spikes: Spikes, std: float, generator: torch.Generator) -> Spikes:
 
 
 def drop(spikes: Spikes, fraction: float, generator: torch.Generator) -> Spikes:
-    """Every spike left out with probability `fraction`, in [0, 1), independently of all others."""
-    return _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction)
+    """Every spike left out with probability `fraction`, in [0, 1), independently of all others; gradients are kept."""
+    return _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction, times=spikes.times)
 
 
 def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator) -> Spikes:

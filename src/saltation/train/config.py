@@ -58,6 +58,7 @@ class LayerConfig:
     neuron: str = "lif"  # lif, qif, li (a readout that never spikes; last layer only)
     size: int | None = None  # null in the last layer: the number of classes
     conv: ConvConfig | None = None  # a convolution; its size follows from the layer before; null: all-to-all
+    terminals: int = 1  # so many connections in parallel, each with weights and delays of its own (`Parallel`)
     delay: str = "none"  # none, axonal, dendritic, synaptic; with conv: none, kernel, channel
     min_delay: float = 0.0
     max_delay: float = 1.0
@@ -148,6 +149,7 @@ class TrainConfig:
     drop: float = 0.0  # fraction of input spikes left out in training, drawn anew every time
     shift: int = 0  # every sample moved by up to so many channels in training
     stretch: float = 0.0  # every sample made longer or shorter in training, by up to this fraction
+    hidden_drop: float = 0.0  # fraction of the spikes of hidden layers left out in training
     blend: float = 0.0  # fraction of training samples mixed with another of their class
     bump: BumpConfig = field(default_factory=BumpConfig)
     peak_hinge: float = 0.0  # weight of the hinge that pulls silent neurons towards their threshold
@@ -203,6 +205,7 @@ NOT_NEGATIVE = (
     "train.clip_norm",
     "train.jitter",
     "train.drop",
+    "train.hidden_drop",
     "train.shift",
     "train.stretch",
     "train.blend",

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -179,12 +180,15 @@ def train_epoch(
     statistics = EpochStatistics()
     norms: list[float] = []
     bumped = 0
+    hidden_drop = None
+    if settings.hidden_drop > 0:
+        hidden_drop = partial(augment.drop, fraction=settings.hidden_drop, generator=state.generator)
     steps_per_epoch = math.ceil(len(data) / settings.batch_size)
     for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
         factor = set_learning_rates(state.optimizer, settings, state.epoch * steps_per_epoch + i, steps_per_epoch)
         spikes = augmented(spikes, labels, settings, state.generator)
-        results = state.model.run(spikes, peak=objective.needs_peak)
+        results = state.model.run(spikes, objective.needs_peak, hidden_drop)
         loss, predictions = objective(results, labels)
         total = loss + objective.penalty(results)
         if not torch.isfinite(total):

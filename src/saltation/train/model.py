@@ -1,6 +1,7 @@
 """From a configuration to a network with its initial parameters."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from saltation.layer import Layer, Sequential
 from saltation.neurons import LI, LIF, QIF
 from saltation.spikes import Spikes
 from saltation.train.config import LayerConfig, ModelConfig, RecurrentConfig
-from saltation.wired import Conv2d
+from saltation.wired import Conv2d, Parallel
 
 INIT_SAMPLES = 256  # how many training samples the scale of driven weights is measured on
 
@@ -46,6 +47,10 @@ def _connection(config: LayerConfig | RecurrentConfig, in_size: int, size: int) 
     return Linear(in_size, size, **_delays(config))
 
 
+def _parallel(connections: Sequence[Connection]) -> Connection:
+    return connections[0] if len(connections) == 1 else Parallel(*connections)
+
+
 def _delays(config: LayerConfig | RecurrentConfig) -> dict[str, Any]:
     if config.delay == "none":
         return {}
@@ -70,11 +75,13 @@ def make_model(config: ModelConfig, num_channels: int, num_classes: int) -> Sequ
                 raise ValueError(f"model.layers.{i}.conv needs an image [channels, rows, columns], but {before}")
             conv = vars(layer.conv) | {"out_channels": layer.conv.channels}
             del conv["channels"]
-            convolution = Conv2d(image, **conv, **_delays(layer))
-            connection: Connection = convolution
-            image = list(convolution.out_shape)
+            convolutions = [Conv2d(image, **conv, **_delays(layer)) for _ in range(layer.terminals)]
+            connection = _parallel(convolutions)
+            image = list(convolutions[0].out_shape)
         else:
-            connection, image = _connection(layer, in_size, num_classes if layer.size is None else layer.size), None
+            size = num_classes if layer.size is None else layer.size
+            connection = _parallel([_connection(layer, in_size, size) for _ in range(layer.terminals)])
+            image = None
         layers.append(make_layer(layer, connection))
         in_size = connection.out_size
     if in_size != num_classes:

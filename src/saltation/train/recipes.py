@@ -108,8 +108,9 @@ def check_config(config: Config) -> None:
     for key in NOT_NEGATIVE:
         if not OmegaConf.select(tree, key) >= 0:
             raise ValueError(f"{key} is {OmegaConf.select(tree, key)}; it must be >= 0")
-    if config.train.drop >= 1:
-        raise ValueError(f"train.drop is {config.train.drop}; it must be below 1, or no input spike is left")
+    for key in ("drop", "hidden_drop"):
+        if getattr(config.train, key) >= 1:
+            raise ValueError(f"train.{key} is {getattr(config.train, key)}; it must be below 1, or no spike is left")
     if config.train.stretch >= 1 or config.train.blend > 1:
         raise ValueError(
             f"train.stretch is {config.train.stretch}, train.blend {config.train.blend}; stretch must be below 1, "
@@ -144,6 +145,11 @@ def _check_layer(key: str, layer: LayerConfig, last: bool) -> None:
     if not last and layer.neuron == "li":
         raise ValueError(f"{key}.neuron is 'li', which never spikes; only the last layer can be a readout")
     _check_delay_init(key, layer.delay_init)
+    if layer.terminals < 1 or (layer.terminals > 1 and layer.delay == "none"):
+        raise ValueError(
+            f"{key}.terminals is {layer.terminals} with delay {layer.delay!r}; it must be >= 1, and more than 1 goes "
+            "with a delay, since without one parallel connections act as one"
+        )
     if layer.neuron == "qif" and layer.tau_syn != 0.5 * layer.tau_mem:
         raise ValueError(
             f"{key}.tau_syn is {layer.tau_syn}; with neuron 'qif' it must be half of tau_mem, {0.5 * layer.tau_mem}"
