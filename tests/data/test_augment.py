@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import saltation as sal
-from saltation.data import blend, drop, jitter, shift_channels, stretch
+from saltation.data import blend, drop, jitter, shift_channels, shift_image, stretch
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ LABELS = torch.tensor([0, 0, 0, 1, 1, 2])
         lambda s, g: jitter(s, 0.2, g),
         lambda s, g: drop(s, 0.5, g),
         lambda s, g: shift_channels(s, 60, g),
+        lambda s, g: shift_image(s, (4, 5, 5), 2, g),
         lambda s, g: stretch(s, 0.4, g),
         lambda s, g: blend(s, LABELS, 0.9, g),
     ],
@@ -38,6 +39,18 @@ def test_results_are_legal_and_repeatable(spikes, change):
     checked(first)
     assert torch.equal(first.times, same.times) and torch.equal(first.units, same.units)
     assert not (torch.equal(first.times, other.times) and torch.equal(first.units, other.units))
+
+
+def test_shift_of_images(spikes):
+    moved = shift_image(spikes, (1, 10, 10), 2, torch.Generator().manual_seed(0))
+    before, after = spikes.counts().reshape(6, 10, 10), moved.counts().reshape(6, 10, 10)
+    shifts = torch.randint(-2, 3, (2, 6), generator=torch.Generator().manual_seed(0)).tolist()
+    for old, new, down, right in zip(before, after, *shifts, strict=True):
+        padded = torch.nn.functional.pad(old, (2, 2, 2, 2))
+        assert torch.equal(new, padded[2 - down : 12 - down, 2 - right : 12 - right])
+    assert any(down for down in shifts[0]) and any(right for right in shifts[1])
+    with pytest.raises(ValueError, match="90 pixels, but there are 100 units"):
+        shift_image(spikes, (1, 10, 9), 2, torch.Generator())
 
 
 def test_shift(spikes):

@@ -1,7 +1,7 @@
 """Event data sets: generated ones, published recordings, and any recording in the generic `.npz` format."""
 
 from saltation.data.audio import audio_events
-from saltation.data.augment import blend, drop, jitter, shift_channels, stretch
+from saltation.data.augment import blend, drop, jitter, shift_channels, shift_image, stretch
 from saltation.data.convert import from_dense, from_tonic
 from saltation.data.digits import digits
 from saltation.data.encode import latency, level_crossing, population
@@ -37,6 +37,7 @@ __all__ = [
     "save_npz",
     "save_store",
     "shift_channels",
+    "shift_image",
     "stretch",
     "yin_yang",
     "yin_yang_points",

@@ -1,5 +1,8 @@
 """Random changes of input spikes during training."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 
 from saltation.spikes import Spikes
@@ -28,6 +31,24 @@ def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator) -> 
     shifts = torch.randint(-largest, largest + 1, (spikes.num_samples,), generator=generator)
     units = spikes.units + shifts[spikes.sample_index()]
     return _keep(spikes, (units >= 0) & (units < spikes.num_units), units=units)
+
+
+def shift_image(spikes: Spikes, image: Sequence[int], largest: int, generator: torch.Generator) -> Spikes:
+    """All spikes of a sample moved by the same numbers of rows and columns, each uniform in [-largest, largest].
+
+    image  [channels, rows, columns]; unit (c, y, x) has the number (c rows + y) columns + x, as in `Conv2d`
+    What is moved beyond an edge is lost. Raises ValueError if the image has another number of pixels than there are
+    units.
+    """
+    if math.prod(image) != spikes.num_units:
+        raise ValueError(f"image is {list(image)}, {math.prod(image)} pixels, but there are {spikes.num_units} units")
+    _, rows, columns = image
+    down, right = torch.randint(-largest, largest + 1, (2, spikes.num_samples), generator=generator)[
+        :, spikes.sample_index()
+    ]
+    y, x = spikes.units // columns % rows + down, spikes.units % columns + right
+    inside = (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
+    return _keep(spikes, inside, units=spikes.units + down * columns + right)
 
 
 def stretch(spikes: Spikes, largest: float, generator: torch.Generator) -> Spikes:

@@ -83,7 +83,7 @@ class LayerConfig:
 class ModelConfig:
     """The layers from input to output."""
 
-    image: list[int] | None = None  # [channels, rows, columns] of the input, where the first layer is a convolution
+    image: list[int] | None = None  # [channels, rows, columns] of an input that is an image
     layers: list[LayerConfig] = field(default_factory=list)
 
 
@@ -147,7 +147,7 @@ class TrainConfig:
     clip_norm: float = 1.0  # bound of the norm of the whole gradient; 0: none
     jitter: float = 0.0  # standard deviation of random shifts of input spikes in training, in time units
     drop: float = 0.0  # fraction of input spikes left out in training, drawn anew every time
-    shift: int = 0  # every sample moved by up to so many channels in training
+    shift: int = 0  # every sample moved by up to so many channels in training; an image (model.image) by rows, columns
     stretch: float = 0.0  # every sample made longer or shorter in training, by up to this fraction
     hidden_drop: float = 0.0  # fraction of the spikes of hidden layers left out in training
     blend: float = 0.0  # fraction of training samples mixed with another of their class

@@ -187,7 +187,7 @@ def train_epoch(
     for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
         factor = set_learning_rates(state.optimizer, settings, state.epoch * steps_per_epoch + i, steps_per_epoch)
-        spikes = augmented(spikes, labels, settings, state.generator)
+        spikes = augmented(spikes, labels, settings, config.model.image, state.generator)
         results = state.model.run(spikes, objective.needs_peak, hidden_drop)
         loss, predictions = objective(results, labels)
         total = loss + objective.penalty(results)
@@ -205,13 +205,17 @@ def train_epoch(
     return {**statistics.summary(), **norm, "bumped": bumped, "learning_rate_factor": factor}
 
 
-def augmented(spikes: Spikes, labels: torch.Tensor, settings: TrainConfig, generator: torch.Generator) -> Spikes:
+def augmented(
+    spikes: Spikes, labels: torch.Tensor, settings: TrainConfig, image: list[int] | None, generator: torch.Generator
+) -> Spikes:
     """A batch of training samples with the random changes that the settings ask for."""
     if settings.blend > 0:
         spikes = augment.blend(spikes, labels, settings.blend, generator)
     if settings.stretch > 0:
         spikes = augment.stretch(spikes, settings.stretch, generator)
-    if settings.shift > 0:
+    if settings.shift > 0 and image is not None:
+        spikes = augment.shift_image(spikes, image, settings.shift, generator)
+    elif settings.shift > 0:
         spikes = augment.shift_channels(spikes, settings.shift, generator)
     if settings.jitter > 0:
         spikes = augment.jitter(spikes, settings.jitter, generator)
