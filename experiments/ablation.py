@@ -20,15 +20,15 @@ LAYER = "model.layers.0"
 PLAIN = {"jitter": 0, "drop": 0, "stretch": 0, "shift": 0, "blend": 0}
 CHANGES = {
     "all of it": {},
+    "no recurrence": {f"{LAYER}.recurrent": None},
     "one terminal": {f"{LAYER}.terminals": 1},
     "no delays": {f"{LAYER}.terminals": 1, f"{LAYER}.delay": "none"},
     "delays not trained": {"train.lr.delay": 0.0},
     "no adaptation, thresholds not trained": {f"{LAYER}.jump": 0.0, f"{LAYER}.train": []},
-    "time constants trained as well": {f"{LAYER}.train": ["threshold", "jump", "tau_mem", "tau_syn"]},
     "no augmentation": {f"train.{name}": value for name, value in PLAIN.items()},
     "no hidden_drop": {"train.hidden_drop": 0.0},
     "weights mostly of one sign": {f"{LAYER}.weights.std": 1.5},
-    "no recurrence": {f"{LAYER}.recurrent": None},
+    "time constants trained as well": {f"{LAYER}.train": ["threshold", "jump", "tau_mem", "tau_syn"]},
 }
 
 
