@@ -314,6 +314,10 @@ def test_bad_neighbours():
         sal.Beside(sal.Linear(3, 5), sal.Linear(3, 4))
     with pytest.raises(ValueError, match="in parallel"):
         sal.Parallel(sal.Linear(3, 5), sal.Linear(4, 5))
+    with pytest.raises(ValueError, match="part of another"):
+        sal.Beside(sal.Parallel(sal.Linear(3, 5)), sal.Linear(3, 5))
+    with pytest.raises(ValueError, match="feedback"):
+        sal.Layer(sal.Linear(3, 5), sal.LIF(5, tau_mem=2.0, tau_syn=1.0), recurrent=sal.Parallel(sal.Linear(5, 5)))
     with pytest.raises(ValueError, match="at least one"):
         sal.Beside()
     generator = torch.Generator().manual_seed(0)

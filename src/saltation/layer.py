@@ -16,7 +16,7 @@ from .kernels.qif import flow
 from .neurons import LI, LIF, QIF
 from .readout import Readout
 from .spikes import Spikes
-from .wired import SumPool2d
+from .wired import Parallel, SumPool2d
 
 # A spike counts as grazing if tau_mem d(V - theta)/dt < GRAZING threshold: its gradient is 1/GRAZING or larger.
 GRAZING = 1e-2
@@ -76,6 +76,7 @@ class Layer(nn.Module):
             check.require(
                 isinstance(neuron, LIF), "recurrent= is for LIF neurons: LI never spike, and QIF have no kernel"
             )
+            check.require(not isinstance(recurrent, Parallel), "recurrent= takes no Parallel: feedback arrives once")
             check.width(recurrent.in_size, neuron.size, "the neurons of a layer and the inputs of its recurrent part")
             check.width(recurrent.out_size, neuron.size, "the neurons of a layer and the outputs of its recurrent part")
         self.connection = connection
@@ -185,7 +186,7 @@ class Layer(nn.Module):
     def _wiring(self) -> Wiring | None:
         """The synapses, where there are kernels for wiring: not in recurrent layers, nor for readouts."""
         if isinstance(self.neuron, QIF) and self.connection.wiring is None:
-            return full_wiring(*reversed(self.connection.dense()[0].shape))
+            return full_wiring(sum(part.in_size for part in self.connection.parts()), self.out_size)
         alone = self.recurrent is None and not isinstance(self.neuron, LI)
         return self.connection.wiring if alone else None
 

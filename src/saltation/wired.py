@@ -237,6 +237,8 @@ class Beside(Wired):
 
     def __init__(self, *connections: Connection):
         check.require(len(connections) > 0, "Beside needs at least one connection")
+        nested = any(isinstance(connection, Parallel) for connection in connections)
+        check.require(not nested, "a Parallel cannot be part of another connection: list its parts instead")
         for connection in connections[1:]:
             check.width(connections[0].out_size, connection.out_size, "the outputs of connections side by side")
         super().__init__(sum(connection.in_size for connection in connections), connections[0].out_size)
