@@ -2,13 +2,14 @@
 
 from . import init, losses, regularizers
 from .connections import Linear
+from .convolution import Conv2d, SumPool2d
 from .layer import Layer, Result, Sequential
 from .neurons import LI, LIF, QIF
 from .ops import SpikeBudgetError
 from .optim import bound_, parameter_groups
 from .readout import Readout
 from .spikes import Spikes
-from .wired import Beside, Conv2d, Parallel, Sparse, SumPool2d
+from .wired import Beside, Parallel, Sparse
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,6 +1,7 @@
 """Connections: weights and transmission delays between two populations."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,9 @@ from torch import Tensor, nn
 from . import check
 from .kernels.layout import Wiring
 from .spikes import Spikes
+
+if TYPE_CHECKING:
+    from .convolution import Patches
 
 DELAYS = (None, "axonal", "dendritic", "synaptic")
 
@@ -60,6 +64,14 @@ class Connection(nn.Module):
     def dense(self) -> tuple[Tensor, Tensor]:
         """Weights (out_size, in_size) and delays that broadcast to them; 0 where there is no synapse."""
         return self.weight, self.delays()
+
+    def patches(self) -> "Patches | None":
+        """How neurons at many places share this connection, if it is a convolution."""
+        return None
+
+    def shared(self) -> tuple[Tensor, Tensor]:
+        """Weights and delays of a single place, if this is a convolution: as of a `Linear` from its patch."""
+        return self.synapses()
 
     def parts(self) -> list["Connection"]:
         """The connections that this one is made of: itself, except for `Beside`."""

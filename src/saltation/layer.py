@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from . import check, ops
 from .connections import Connection
+from .convolution import SumPool2d
 from .kernels.flow import phi
 from .kernels.layout import JUMP, PSEUDO_DRIVE, PSEUDO_TIME, TAU_ADAPT, TAU_MEM, THRESHOLD, Wiring, full_wiring
 from .kernels.qif import flow
 from .neurons import LI, LIF, QIF
 from .readout import Readout
 from .spikes import Spikes
-from .wired import Parallel, SumPool2d
+from .wired import Parallel
 
 # A spike counts as grazing if tau_mem d(V - theta)/dt < GRAZING threshold: its gradient is 1/GRAZING or larger.
 GRAZING = 1e-2
@@ -47,9 +48,10 @@ class Layer(nn.Module):
 
     Args:
         connection: `Linear`, `Sparse`, `Conv2d`, `Beside` or `Parallel`.
-        neuron: `LIF`, `QIF` or `LI`, as many as the connection has outputs.
+        neuron: `LIF`, `QIF` or `LI`, as many as the connection has outputs. LIF and QIF after a `Conv2d` may also be as
+            many as it has output channels: all places then share their parameters.
         recurrent: a `Linear(n, n)` (or `Sparse`) from the n neurons of this layer to themselves, with any kind of delay
-            or none; only for LIF neurons.
+            or none; only for LIF neurons. Where places share their neurons: from channel to channel, within each place.
         max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`. None:
             100,000, or 10,000 in a recurrent layer, where all of it can run away together.
 
@@ -71,7 +73,11 @@ class Layer(nn.Module):
         max_spikes: int | None = None,
     ):
         super().__init__()
-        check.width(connection.out_size, neuron.size, "the neurons of a layer and the outputs of its connection")
+        patches = None if isinstance(neuron, LI) else connection.patches()
+        if patches is None or neuron.size * patches.places != connection.out_size:
+            patches = None
+            check.width(connection.out_size, neuron.size, "the neurons of a layer and the outputs of its connection")
+        self._patches = patches
         if recurrent is not None:
             check.require(
                 isinstance(neuron, LIF), "recurrent= is for LIF neurons: LI never spike, and QIF have no kernel"
@@ -93,8 +99,8 @@ class Layer(nn.Module):
 
     @property
     def out_size(self) -> int:
-        """Number of neurons."""
-        return self.neuron.size
+        """Number of outputs."""
+        return self.connection.out_size
 
     def forward(self, spikes: Spikes) -> Any:
         """Output spikes, or the readout of LI neurons, for a batch of input spikes."""
@@ -125,9 +131,23 @@ class Layer(nn.Module):
             wiring=self._wiring(),
             quadratic=quadratic,
         )
-        times, units, offsets, peaks, slopes = ops.lif(arguments, setting)
+        try:
+            times, units, offsets, peaks, slopes = ops.lif(arguments, setting)
+        except ops.SpikeBudgetError as error:
+            raise self._located(error) from None
         output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)
+        if self._patches is not None:
+            output, order = self._patches.fold(output)
+            slopes = slopes[order]
+            peaks = self._patches.fold_units(peaks) if peak else peaks
         return Result(output, peaks if peak else None, slopes)
+
+    def _located(self, error: ops.SpikeBudgetError) -> ops.SpikeBudgetError:
+        """The same error, with the numbers of a neuron and sample as the user counts them."""
+        if self._patches is None:
+            return error
+        sample, place = divmod(error.sample, self._patches.places)
+        return ops.SpikeBudgetError(error.neuron * self._patches.places + place, sample, error.budget)
 
     def free_peak(self, spikes: Spikes) -> Tensor:
         """(B, N): the largest V if no neuron ever spiked, and QIF neurons were linear; how strong the input is."""
@@ -135,7 +155,8 @@ class Layer(nn.Module):
         arguments = self._arguments(spikes)._replace(**ops.NOT_RECURRENT)
         neurons = arguments.neurons.detach().clone()
         neurons[:, TAU_ADAPT], neurons[:, THRESHOLD], neurons[:, JUMP] = 1.0, 0.0, 0.0
-        return ops.lif(arguments._replace(neurons=neurons), setting)[3]
+        peak = ops.lif(arguments._replace(neurons=neurons), setting)[3]
+        return peak if self._patches is None else self._patches.fold_units(peak)
 
     def trace(self, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Membrane potential and threshold of one spiking neuron at the given times, for pictures.
@@ -155,7 +176,8 @@ class Layer(nn.Module):
                     delay = delays.expand(weights.shape)[unit].double().numpy()
                     weight = weights[unit].double().numpy()
                     arrivals += [(t + delay[i], weight[i]) for t, i in events.detach().to_lists()[0]]
-            neuron = self.neuron.packed()[unit].numpy()
+            places = 1 if self._patches is None else self._patches.places
+            neuron = self.neuron.packed()[unit // places].numpy()
         own = [t for t, j in output.to_lists()[0] if j == unit]
         if isinstance(self.neuron, QIF):
             return _quadratic_trace(np.asarray(times, float), own, arrivals, neuron)
@@ -170,9 +192,15 @@ class Layer(nn.Module):
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
+        if self._patches is not None:
+            spikes, synapses = self._patches.unfold(spikes), self.connection.shared()
+        elif self._wiring() is not None:
+            synapses = self.connection.synapses()
+        else:
+            synapses = self.connection.dense()
         spikes = self.connection.incoming(spikes)
-        weight, delay = _synapses(self.connection, "", dense=self.connection.wiring is None or self._wiring() is None)
-        if isinstance(self.neuron, QIF) and self.connection.wiring is None:
+        weight, delay = _checked(*synapses, "")
+        if isinstance(self.neuron, QIF) and weight.dim() == 2:
             weight, delay = weight.flatten(), delay.expand(weight.shape).flatten()
         packed = self.neuron.packed()
         arguments = ops.Arguments(
@@ -180,20 +208,22 @@ class Layer(nn.Module):
         )
         if self.recurrent is None:
             return arguments
-        weight, delay = _synapses(self.recurrent, "recurrent ", dense=True)
+        weight, delay = _checked(*self.recurrent.dense(), "recurrent ")
         return arguments._replace(recurrent_weight=weight, recurrent_delay=delay)
 
     def _wiring(self) -> Wiring | None:
         """The synapses, where there are kernels for wiring: not in recurrent layers, nor for readouts."""
-        if isinstance(self.neuron, QIF) and self.connection.wiring is None:
-            return full_wiring(sum(part.in_size for part in self.connection.parts()), self.out_size)
+        quadratic, parts = isinstance(self.neuron, QIF), self.connection.parts()
+        if self._patches is not None:
+            return full_wiring(self._patches.elements * len(parts), self.neuron.size) if quadratic else None
+        if quadratic and self.connection.wiring is None:
+            return full_wiring(sum(part.in_size for part in parts), self.out_size)
         alone = self.recurrent is None and not isinstance(self.neuron, LI)
         return self.connection.wiring if alone else None
 
 
-def _synapses(connection: Connection, which: str, dense: bool) -> tuple[Tensor, Tensor]:
+def _checked(weight: Tensor, delay: Tensor, which: str) -> tuple[Tensor, Tensor]:
     """Weights and delays, checked and in float64."""
-    weight, delay = connection.dense() if dense else connection.synapses()
     check.floating(weight, f"{which}weight")
     check.floating(delay, f"{which}delay")
     rule = f"must be finite and below {LARGEST_WEIGHT:g} in size, so that no sum of weights overflows"

@@ -21,6 +21,7 @@ from .kernels.binned_backward import binned_backward
 from .kernels.bins import Delays, Grid, make_grid, split_delays
 from .kernels.forward import lif_forward
 from .kernels.jit import announce_compilation
+from .kernels.patches import Reach, count_seen, list_seen
 from .kernels.qif import qif_backward, qif_forward
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
 from .kernels.recurrent import recurrent_forward
@@ -362,3 +363,16 @@ def li_values(arguments: Arguments, setting: Setting, points: np.ndarray) -> Ten
 def li_window(arguments: Arguments, setting: Setting, tau: float) -> Tensor:
     """(B, N): int_0^duration e^{-t/tau} V dt; tau = inf is the plain integral."""
     return _Readout.apply(setting, WINDOW, np.array([tau]), *arguments)[:, :, 0]
+
+
+def seen(times: Tensor, units: Tensor, offsets: Tensor, reach: Reach, places: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The events that each place of a convolution sees, as a batch of B places samples: times, elements, offsets."""
+    announce_compilation()
+    events = layout.Events(*(tensor.detach().contiguous().numpy() for tensor in (times, units, offsets)))
+    bounds = np.zeros((events.offsets.size - 1) * places + 1, np.int64)
+    count_seen(events, reach, places, bounds[1:])
+    bounds = bounds.cumsum()
+    event, element = np.empty((2, bounds[-1]), np.int64)
+    list_seen(events, reach, places, bounds[:-1].copy(), event, element)
+    # index_select: its gradient is much faster than that of indexing
+    return times.index_select(0, torch.from_numpy(event)), torch.from_numpy(element), torch.from_numpy(bounds)

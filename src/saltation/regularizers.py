@@ -67,7 +67,7 @@ def bump_silent_(layer: Layer, spikes: Spikes, max_silent: float, amount: float)
     Returns:
         How many neurons were bumped.
     """
-    check.width(layer.neuron.size, spikes.num_units, "the spikes given to bump_silent_")
+    check.width(layer.out_size, spikes.num_units, "the spikes given to bump_silent_")
     check.finite_number(amount, "amount", low=0.0, strict=True)
     check.require(0.0 <= max_silent <= 1.0, f"max_silent = {max_silent}: must be within [0, 1]")
     if not spikes.num_samples:

@@ -152,7 +152,7 @@ class Spikes:
         times = torch.cat([part.times for part in parts])
         units = torch.cat([part.units + shift for part, shift in zip(parts, shifts, strict=True)])
         sample = torch.cat([part.sample_index() for part in parts])
-        order = _by_sample_and_time(sample, times)
+        order = by_sample_and_time(sample, times)
         offsets = torch.stack([part.offsets for part in parts]).sum(0)
         num_units = sum(part.num_units for part in parts)
         return Spikes.unchecked(times[order], units[order], offsets, num_units, self.duration)
@@ -207,7 +207,7 @@ class Spikes:
     def with_times(self, times: Tensor) -> "Spikes":
         """The same units with other times; sorted again within each sample, gradients kept."""
         check.require(times.shape == self.times.shape, f"times has {times.numel()} events, not {self.times.numel()}")
-        order = _by_sample_and_time(self.sample_index(), times)
+        order = by_sample_and_time(self.sample_index(), times)
         return Spikes(times[order], self.units[order], self.offsets, self.num_units, self.duration)
 
     def __len__(self) -> int:
@@ -221,7 +221,7 @@ class Spikes:
         )
 
 
-def _by_sample_and_time(sample: Tensor, times: Tensor) -> Tensor:
+def by_sample_and_time(sample: Tensor, times: Tensor) -> Tensor:
     """The order of events; those of equal times keep theirs."""
     order = torch.argsort(times.detach(), stable=True)
     return order[torch.argsort(sample[order], stable=True)]

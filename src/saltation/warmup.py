@@ -6,6 +6,7 @@ import torch
 
 from . import losses
 from .connections import DELAYS, Linear
+from .convolution import Conv2d
 from .kernels.bins import FEWEST
 from .layer import Layer
 from .neurons import LI, LIF, QIF
@@ -30,6 +31,7 @@ def warmup() -> float:
                     Layer(connection, neuron),
                     Layer(connection, neuron, recurrent=Linear(3, 3)),
                     Layer(sparse, neuron),
+                    Layer(Conv2d((1, 1, 2), 3, 1), neuron),
                     Layer(connection, QIF(3, tau_mem=2.0)),
                 ):
                     result = layer.run(spikes, peak=bool(taus) and layer.neuron is neuron)

@@ -1,8 +1,6 @@
-"""Connections that are not all-to-all: sparse wiring and convolution. What they cost grows with the synapses that an
-input spike reaches.
-"""
+"""Connections that are made of a list of synapses, or of several connections."""
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +10,9 @@ from . import check
 from .connections import Connection
 from .kernels.layout import Wiring
 from .spikes import Spikes
+
+if TYPE_CHECKING:
+    from .convolution import Patches
 
 
 class Wired(Connection):
@@ -130,95 +131,6 @@ class Sparse(Wired):
         return f"{super().extra_repr()}, {self.weight.numel()} synapses"
 
 
-class Conv2d(Wired):
-    """Two-dimensional convolution: neurons share the weights and, on request, the delays of a kernel.
-
-    Input unit (c, y, x) has the number (c H + y) W + x, and likewise the neurons; `out_shape` says how many there are.
-
-    Args:
-        in_shape: (channels, H, W) of the input.
-        out_channels, kernel_size, stride, padding, groups: as in `torch.nn.Conv2d`; kernel_size, stride and padding
-            are a number or a pair.
-        delay: None, "kernel" (one for every weight) or "channel" (one for every output channel).
-        max_delay, min_delay: as in `Linear`.
-        generator: draws the initial weights; without one they are drawn with seed 0.
-
-    Attributes:
-        in_shape, out_shape: (channels, height, width).
-        weight: (out_channels, in_channels/groups, kh, kw) parameter, drawn from N(0, 1/(number of inputs)).
-        raw_delay: see `Connection`; of the shape of weight, or (out_channels,).
-
-    Example:
-        >>> connection = Conv2d((1, 28, 28), out_channels=8, kernel_size=5, stride=2)
-        >>> connection.out_shape, connection.out_size
-        ((8, 12, 12), 1152)
-    """
-
-    def __init__(
-        self,
-        in_shape: Sequence[int],
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] = 0,
-        groups: int = 1,
-        delay: str | None = None,
-        max_delay: float | None = None,
-        min_delay: float = 0.0,
-        generator: torch.Generator | None = None,
-    ):
-        check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
-        channels, *extent = (check.positive_int(size, "in_shape") for size in in_shape)
-        check.positive_int(out_channels, "out_channels")
-        check.positive_int(groups, "groups")
-        check.require(
-            channels % groups == 0 and out_channels % groups == 0,
-            f"groups = {groups}: must divide the {channels} input and {out_channels} output channels",
-        )
-        kernel, step = _pair(kernel_size, "kernel_size", 1), _pair(stride, "stride", 1)
-        pad = _pair(padding, "padding", 0)
-        room = [size + 2 * p - k for size, p, k in zip(extent, pad, kernel, strict=True)]
-        check.require(
-            min(room) >= 0, f"kernel_size = {kernel}: larger than the padded input, {extent} with padding {pad}"
-        )
-        out = (out_channels, room[0] // step[0] + 1, room[1] // step[1] + 1)
-        super().__init__(channels * extent[0] * extent[1], out[0] * out[1] * out[2])
-        self.in_shape, self.out_shape = (channels, *extent), out
-        weight_shape = (out_channels, channels // groups, *kernel)
-        # one axis each: output channel, y, x, input channel of the group, kernel row, kernel column
-        o, y, x, c, v, u = np.ogrid[:out_channels, : out[1], : out[2], : weight_shape[1], : kernel[0], : kernel[1]]
-        row, column = y * step[0] + v - pad[0], x * step[1] + u - pad[1]
-        inside = (row >= 0) & (row < extent[0]) & (column >= 0) & (column < extent[1])
-        channel = o // (out_channels // groups) * weight_shape[1] + c
-        source = (channel * extent[0] + row) * extent[1] + column
-        element = ((o * weight_shape[1] + c) * kernel[0] + v) * kernel[1] + u
-        target = (o * out[1] + y) * out[2] + x
-        *lists, inside = np.broadcast_arrays(source, target, element, inside)
-        sources, targets, self.element = (torch.from_numpy(values[inside]) for values in lists)
-        self._wire(sources, targets)
-        generator = generator or torch.Generator().manual_seed(0)
-        fan_in = weight_shape[1] * weight_shape[2] * weight_shape[3]
-        self.weight = nn.Parameter(torch.randn(weight_shape, generator=generator) * fan_in**-0.5)
-        self._add_delays(delay, {"kernel": weight_shape, "channel": (out_channels,)}, min_delay, max_delay)
-
-    def synapses(self) -> tuple[Tensor, Tensor]:
-        """Weights and delays as the kernels take them: by synapse."""
-        delay = self.delays().reshape(-1)
-        if self.delay == "kernel":
-            delay = delay[self.element]
-        elif self.delay == "channel":
-            delay = delay[self.target // (self.out_shape[1] * self.out_shape[2])]
-        return self.weight.flatten()[self.element], delay
-
-    def bump_(self, silent: Tensor, amount: float) -> None:
-        """Add `amount` to the weights of the channels in which all neurons are `silent` (out_size,) bool."""
-        self.weight[silent.reshape(self.out_shape[0], -1).all(1)] += amount
-
-    def extra_repr(self) -> str:
-        """What print shows."""
-        return f"{self.in_shape} -> {self.out_shape}, kernel {tuple(self.weight.shape)}, {super().extra_repr()}"
-
-
 class Beside(Wired):
     """Several connections into the same neurons, each from its own part of the input; see `Spikes.beside`.
 
@@ -276,10 +188,7 @@ class Beside(Wired):
 
     def dense(self) -> tuple[Tensor, Tensor]:
         """Weights (out_size, in_size) and delays that broadcast to them; 0 where there is no synapse."""
-        weights, delays = zip(*(connection.dense() for connection in self.connections), strict=True)  # type: ignore[operator]
-        rows = max(delay.shape[0] for delay in delays)  # 1: one order of arrivals for all neurons
-        wide = [d.expand(rows, w.shape[1]) for w, d in zip(weights, delays, strict=True)]
-        return torch.cat(weights, 1), torch.cat(wide, 1)
+        return _joined([connection.dense() for connection in self.connections])  # type: ignore[operator]
 
     def delays(self) -> Tensor:
         """The delays of all parts, broadcastable to (out_size, in_size)."""
@@ -320,6 +229,15 @@ class Parallel(Beside):
             check.width(connections[0].in_size, connection.in_size, "the inputs of connections in parallel")
         self.in_size = connections[0].in_size
 
+    def patches(self) -> "Patches | None":
+        """Those of the parts, if all are convolutions of the same geometry."""
+        first, *others = (connection.patches() for connection in self.connections)  # type: ignore[operator]
+        return first if all(other == first for other in others) else None
+
+    def shared(self) -> tuple[Tensor, Tensor]:
+        """Weights and delays of a single place, the parts side by side."""
+        return _joined([connection.shared() for connection in self.connections])  # type: ignore[operator]
+
     def incoming(self, spikes: Spikes) -> Spikes:
         """Every spike once for each part, the units of the parts side by side."""
         return Spikes.unchecked(
@@ -331,48 +249,6 @@ class Parallel(Beside):
         )
 
 
-class SumPool2d(nn.Module):
-    """Merges the spikes of the units in every window: each goes on as a spike of the window's unit, at the same time.
-
-    Units are numbered as in `Conv2d`. Goes between the layers of a `Sequential`.
-
-    Args:
-        in_shape: (channels, H, W) of the input.
-        kernel_size: of the windows, which lie side by side; a number or a pair that divides H and W.
-
-    Attributes:
-        in_shape, out_shape: (channels, height, width).
-
-    Example:
-        >>> SumPool2d((8, 12, 12), 2).out_shape
-        (8, 6, 6)
-    """
-
-    def __init__(self, in_shape: Sequence[int], kernel_size: int | Sequence[int]):
-        super().__init__()
-        check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
-        channels, height, width = (check.positive_int(size, "in_shape") for size in in_shape)
-        rows, columns = _pair(kernel_size, "kernel_size", 1)
-        check.require(
-            height % rows == 0 and width % columns == 0,
-            f"kernel_size = {(rows, columns)}: must divide height and width, {(height, width)}",
-        )
-        self.in_shape, self.out_shape = (channels, height, width), (channels, height // rows, width // columns)
-        self.in_size, self.out_size = channels * height * width, channels * height * width // (rows * columns)
-        c, y, x = np.ogrid[:channels, :height, :width]
-        unit = (c * self.out_shape[1] + y // rows) * self.out_shape[2] + x // columns
-        self.register_buffer("unit", torch.from_numpy(unit.ravel()), persistent=False)
-
-    def forward(self, spikes: Spikes) -> Spikes:
-        """The merged spikes; gradients are kept."""
-        check.width(self.in_size, spikes.num_units, "the input of this pooling")
-        return Spikes.unchecked(spikes.times, self.unit[spikes.units], spikes.offsets, self.out_size, spikes.duration)  # type: ignore[index]
-
-    def extra_repr(self) -> str:
-        """What print shows."""
-        return f"{self.in_shape} -> {self.out_shape}"
-
-
 def _indices(values: Tensor, name: str) -> Tensor:
     """One-dimensional, int64."""
     values = torch.as_tensor(values)
@@ -381,9 +257,9 @@ def _indices(values: Tensor, name: str) -> Tensor:
     return values.detach().long()
 
 
-def _pair(value: int | Sequence[int], name: str, low: int) -> tuple[int, int]:
-    """(height, width), each an integer >= low."""
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    legal = len(pair) == 2 and all(isinstance(v, int) and v >= low for v in pair)
-    check.require(legal, f"{name} = {value}: must be an integer >= {low}, or two")
-    return pair[0], pair[1]
+def _joined(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The columns of weights (N, M) and of delays that broadcast to them, side by side."""
+    weights, delays = zip(*pairs, strict=True)
+    rows = max(delay.shape[0] for delay in delays)  # 1: one order of arrivals for all neurons
+    wide = [d.expand(rows, w.shape[1]) for w, d in zip(weights, delays, strict=True)]
+    return torch.cat(weights, 1), torch.cat(wide, 1)

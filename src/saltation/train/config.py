@@ -59,7 +59,7 @@ class LayerConfig:
     size: int | None = None  # null in the last layer: the number of classes
     conv: ConvConfig | None = None  # a convolution; its size follows from the layer before; null: all-to-all
     terminals: int = 1  # so many connections in parallel, each with weights and delays of its own (`Parallel`)
-    delay: str = "none"  # none, axonal, dendritic, synaptic; with conv: none, kernel, channel
+    delay: str = "none"  # none, axonal, dendritic, synaptic; with conv: none, axonal, kernel, channel
     min_delay: float = 0.0
     max_delay: float = 1.0
     delay_init: list[float] | None = None  # [low, high] of a uniform distribution; null: [min_delay, max_delay]
@@ -177,7 +177,7 @@ CHOICES = {
     "train.schedule": ("cosine", "step", "constant"),
 }
 DELAYS = ("none", "axonal", "dendritic", "synaptic")
-CONV_DELAYS = ("none", "kernel", "channel")
+CONV_DELAYS = ("none", "axonal", "kernel", "channel")
 LAYER_CHOICES = {
     "neuron": ("lif", "qif", "li"),
     "reset": ("constant", "subtract"),

@@ -8,19 +8,20 @@ import torch
 
 from saltation import init
 from saltation.connections import Connection, Linear
+from saltation.convolution import Conv2d
 from saltation.data.samples import Samples
 from saltation.layer import Layer, Sequential
 from saltation.neurons import LI, LIF, QIF
 from saltation.spikes import Spikes
 from saltation.train.config import LayerConfig, ModelConfig, RecurrentConfig
-from saltation.wired import Conv2d, Parallel
+from saltation.wired import Parallel
 
 INIT_SAMPLES = 256  # how many training samples the scale of driven weights is measured on
 
 
 def make_layer(config: LayerConfig, connection: Connection) -> Layer:
-    """A layer with default parameters."""
-    size = connection.out_size
+    """A layer with default parameters; those of a convolution's neurons are shared by all places."""
+    size = connection.out_size if config.conv is None else config.conv.channels
     if config.neuron == "li":
         return Layer(connection, LI(size, tau_mem=config.tau_mem, tau_syn=config.tau_syn, train=tuple(config.train)))
     if config.neuron == "qif":

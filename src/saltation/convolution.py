@@ -1,0 +1,212 @@
+"""Convolution of spikes: neurons at many places of an image share weights, delays and, on request, their parameters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import check, ops
+from .kernels.patches import Reach
+from .spikes import Spikes, by_sample_and_time
+from .wired import Wired
+
+
+class Conv2d(Wired):
+    """Two-dimensional convolution: neurons share the weights and, on request, the delays of a kernel.
+
+    Input unit (c, y, x) has the number (c H + y) W + x, and likewise the outputs; `out_shape` says how many there are.
+
+    Fed to LIF or QIF neurons of size `out_channels`, all places share the neurons' parameters too. They are then
+    simulated place by place, all channels at once, which is much faster than with `out_size` neurons of their own.
+
+    Args:
+        in_shape: (channels, H, W) of the input.
+        out_channels, kernel_size, stride, padding, groups: as in `torch.nn.Conv2d`; kernel_size, stride and padding
+            are a number or a pair.
+        delay: None, "kernel" (one for every weight), "channel" (one for every output channel) or "axonal" (one for
+            every kernel element, the same for all output channels: the fastest).
+        max_delay, min_delay: as in `Linear`.
+        generator: draws the initial weights; without one they are drawn with seed 0.
+
+    Attributes:
+        in_shape, out_shape: (channels, height, width).
+        weight: (out_channels, in_channels/groups, kh, kw) parameter, drawn from N(0, 1/(number of inputs)).
+        raw_delay: see `Connection`; of the shape of weight, (out_channels,) or (1, in_channels/groups, kh, kw).
+
+    Example:
+        >>> connection = Conv2d((1, 28, 28), out_channels=8, kernel_size=5, stride=2)
+        >>> connection.out_shape, connection.out_size
+        ((8, 12, 12), 1152)
+    """
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        groups: int = 1,
+        delay: str | None = None,
+        max_delay: float | None = None,
+        min_delay: float = 0.0,
+        generator: torch.Generator | None = None,
+    ):
+        check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
+        channels, *extent = (check.positive_int(size, "in_shape") for size in in_shape)
+        check.positive_int(out_channels, "out_channels")
+        check.positive_int(groups, "groups")
+        check.require(
+            channels % groups == 0 and out_channels % groups == 0,
+            f"groups = {groups}: must divide the {channels} input and {out_channels} output channels",
+        )
+        kernel, step = _pair(kernel_size, "kernel_size", 1), _pair(stride, "stride", 1)
+        pad = _pair(padding, "padding", 0)
+        room = [size + 2 * p - k for size, p, k in zip(extent, pad, kernel, strict=True)]
+        check.require(
+            min(room) >= 0, f"kernel_size = {kernel}: larger than the padded input, {extent} with padding {pad}"
+        )
+        out = (out_channels, room[0] // step[0] + 1, room[1] // step[1] + 1)
+        super().__init__(channels * extent[0] * extent[1], out[0] * out[1] * out[2])
+        self.in_shape, self.out_shape = (channels, *extent), out
+        weight_shape = (out_channels, channels // groups, *kernel)
+        # one axis each: output channel, y, x, input channel of the group, kernel row, kernel column
+        o, y, x, c, v, u = np.ogrid[:out_channels, : out[1], : out[2], : weight_shape[1], : kernel[0], : kernel[1]]
+        row, column = y * step[0] + v - pad[0], x * step[1] + u - pad[1]
+        inside = (row >= 0) & (row < extent[0]) & (column >= 0) & (column < extent[1])
+        channel = o // (out_channels // groups) * weight_shape[1] + c
+        source = (channel * extent[0] + row) * extent[1] + column
+        element = ((o * weight_shape[1] + c) * kernel[0] + v) * kernel[1] + u
+        target = (o * out[1] + y) * out[2] + x
+        *lists, inside = np.broadcast_arrays(source, target, element, inside)
+        sources, targets, self.element = (torch.from_numpy(values[inside]) for values in lists)
+        self._wire(sources, targets)
+        generator = generator or torch.Generator().manual_seed(0)
+        fan_in = weight_shape[1] * weight_shape[2] * weight_shape[3]
+        self.weight = nn.Parameter(torch.randn(weight_shape, generator=generator) * fan_in**-0.5)
+        shapes = {"kernel": weight_shape, "channel": (out_channels,), "axonal": (1, *weight_shape[1:])}
+        self._add_delays(delay, shapes, min_delay, max_delay)
+        self.geometry = (self.in_shape, kernel, step, pad, groups)
+
+    def patches(self) -> "Patches | None":
+        """How the places see the input; None for groups, which are simulated synapse by synapse."""
+        if self.geometry[-1] > 1:
+            return None
+        places, elements = self.out_shape[1] * self.out_shape[2], self.weight[0].numel()
+        first = int(np.searchsorted(self.target.numpy(), places))  # what leads to the first output channel
+        source, place, element = (part[:first].numpy() for part in (self.source, self.target, self.element))
+        order = np.argsort(source, kind="stable")
+        start = np.searchsorted(source[order], np.arange(self.in_size + 1))
+        return Patches(places, elements, Reach(start, place[order], element[order]), self.geometry)
+
+    def shared(self) -> tuple[Tensor, Tensor]:
+        """Weights (out_channels, elements) and delays of a single place."""
+        rows = {"axonal": 1, "channel": self.out_shape[0], "kernel": self.out_shape[0], None: 1}[self.delay]
+        return self.weight.flatten(1), self.delays().reshape(rows, -1)
+
+    def synapses(self) -> tuple[Tensor, Tensor]:
+        """Weights and delays as the kernels take them: by synapse."""
+        delay = self.delays().reshape(-1)
+        if self.delay == "kernel":
+            delay = delay[self.element]
+        elif self.delay == "channel":
+            delay = delay[self.target // (self.out_shape[1] * self.out_shape[2])]
+        elif self.delay == "axonal":
+            delay = delay[self.element % delay.numel()]
+        return self.weight.flatten()[self.element], delay
+
+    def bump_(self, silent: Tensor, amount: float) -> None:
+        """Add `amount` to the weights of the channels in which all neurons are `silent` (out_size,) bool."""
+        self.weight[silent.reshape(self.out_shape[0], -1).all(1)] += amount
+
+    def extra_repr(self) -> str:
+        """What print shows."""
+        return f"{self.in_shape} -> {self.out_shape}, kernel {tuple(self.weight.shape)}, {super().extra_repr()}"
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A convolution with shared neurons, place by place: every place is a sample of an all-to-all layer of its own."""
+
+    places: int
+    elements: int  # of the kernel, over all input channels
+    reach: Reach = field(compare=False)
+    geometry: tuple[object, ...]  # what two convolutions must share for their patches to be the same
+
+    def unfold(self, spikes: Spikes) -> Spikes:
+        """What each place sees: B places samples of `elements` units."""
+        times, elements, offsets = ops.seen(spikes.times, spikes.units, spikes.offsets, self.reach, self.places)
+        return Spikes.unchecked(times, elements, offsets, self.elements, spikes.duration)
+
+    def fold(self, spikes: Spikes) -> tuple[Spikes, Tensor]:
+        """From the spikes of the channels at each place to B samples of channels x places units, and their order."""
+        sample, channel = spikes.sample_index(), spikes.units
+        order = by_sample_and_time(sample // self.places, spikes.times)
+        units = channel * self.places + sample % self.places
+        return (
+            Spikes.unchecked(
+                spikes.times[order],
+                units[order],
+                spikes.offsets[:: self.places],
+                spikes.num_units * self.places,
+                spikes.duration,
+            ),
+            order,
+        )
+
+    def fold_units(self, values: Tensor) -> Tensor:
+        """From (B places, channels) to (B, channels places)."""
+        samples, channels = values.shape[0] // self.places, values.shape[1]
+        return values.view(samples, self.places, channels).transpose(1, 2).reshape(samples, channels * self.places)
+
+
+class SumPool2d(nn.Module):
+    """Merges the spikes of the units in every window: each goes on as a spike of the window's unit, at the same time.
+
+    Units are numbered as in `Conv2d`. Goes between the layers of a `Sequential`.
+
+    Args:
+        in_shape: (channels, H, W) of the input.
+        kernel_size: of the windows, which lie side by side; a number or a pair that divides H and W.
+
+    Attributes:
+        in_shape, out_shape: (channels, height, width).
+
+    Example:
+        >>> SumPool2d((8, 12, 12), 2).out_shape
+        (8, 6, 6)
+    """
+
+    def __init__(self, in_shape: Sequence[int], kernel_size: int | Sequence[int]):
+        super().__init__()
+        check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
+        channels, height, width = (check.positive_int(size, "in_shape") for size in in_shape)
+        rows, columns = _pair(kernel_size, "kernel_size", 1)
+        check.require(
+            height % rows == 0 and width % columns == 0,
+            f"kernel_size = {(rows, columns)}: must divide height and width, {(height, width)}",
+        )
+        self.in_shape, self.out_shape = (channels, height, width), (channels, height // rows, width // columns)
+        self.in_size, self.out_size = channels * height * width, channels * height * width // (rows * columns)
+        c, y, x = np.ogrid[:channels, :height, :width]
+        unit = (c * self.out_shape[1] + y // rows) * self.out_shape[2] + x // columns
+        self.register_buffer("unit", torch.from_numpy(unit.ravel()), persistent=False)
+
+    def forward(self, spikes: Spikes) -> Spikes:
+        """The merged spikes; gradients are kept."""
+        check.width(self.in_size, spikes.num_units, "the input of this pooling")
+        return Spikes.unchecked(spikes.times, self.unit[spikes.units], spikes.offsets, self.out_size, spikes.duration)  # type: ignore[index]
+
+    def extra_repr(self) -> str:
+        """What print shows."""
+        return f"{self.in_shape} -> {self.out_shape}"
+
+
+def _pair(value: int | Sequence[int], name: str, low: int) -> tuple[int, int]:
+    """(height, width), each an integer >= low."""
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    legal = len(pair) == 2 and all(isinstance(v, int) and v >= low for v in pair)
+    check.require(legal, f"{name} = {value}: must be an integer >= {low}, or two")
+    return pair[0], pair[1]
