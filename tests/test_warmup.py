@@ -5,6 +5,7 @@ from saltation.kernels import (
     binned_backward,
     bins,
     forward,
+    patches,
     readout,
     recurrent,
     recurrent_backward,
@@ -22,6 +23,7 @@ def test_warmup_compiles_every_kernel_that_is_called_from_python():
     for kernel in (
         arrivals.merge_spikes, backward.lif_backward, binned.binned_forward, binned_backward.binned_backward,
         bins.split_delays, forward.lif_forward, readout.readout_backward, readout.readout_forward,
+        patches.count_seen, patches.list_seen,
         recurrent.recurrent_forward, recurrent_backward.recurrent_backward, recurrent_sweep.recurrent_sweep_forward,
         recurrent_sweep_backward.recurrent_sweep_backward, sparse.sparse_backward, sparse.sparse_forward,
         sweep.sweep_forward, sweep_backward.sweep_backward,

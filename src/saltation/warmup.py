@@ -31,7 +31,7 @@ def warmup() -> float:
                     Layer(connection, neuron),
                     Layer(connection, neuron, recurrent=Linear(3, 3)),
                     Layer(sparse, neuron),
-                    Layer(Conv2d((1, 1, 2), 3, 1), neuron),
+                    Layer(Conv2d((1, 1, 2), 3, (1, 2)), neuron),
                     Layer(connection, QIF(3, tau_mem=2.0)),
                 ):
                     result = layer.run(spikes, peak=bool(taus) and layer.neuron is neuron)
