@@ -158,13 +158,17 @@ def test_missing_recordings_say_where_to_get_them(tmp_path):
 def test_split_by_group(tmp_path):
     file = tmp_path / "events.npz"
     events = {"times": np.arange(4.0), "channels": np.arange(4), "offsets": np.arange(5), "labels": np.arange(4) % 2}
-    np.savez(file, **events, speaker=np.array([0, 1, 2, 1]))
+    np.savez(file, **events, speaker=np.array([0, 1, 2, 1]), take=np.arange(4))
     data = load("events", path=file, group_key="speaker", test_group=1, validation_group=2)
     assert data.split.tolist() == [0, 2, 1, 2]
     assert load("events", path=file, group_key="speaker", test_group=1).split.tolist() == [0, 2, 0, 2]
+    several = load("events", path=file, group_key="take", test_group=[0, 3], validation_group=[2])
+    assert several.split.tolist() == [2, 0, 1, 2]
     for options, message in (
         ({"group_key": "person"}, "no array named 'person'"),
         ({"group_key": "speaker", "test_group": 7}, r"no sample has speaker 7; there are \[0, 1, 2\]"),
+        ({"group_key": "take", "test_group": [0, 4]}, "no sample has take 4"),
+        ({"group_key": "take", "test_group": [0, 1], "validation_group": [1, 2]}, "take 1 can not be tested and"),
         ({"group_key": "speaker", "test_group": 1, "validation_group": 1}, "tested and validate at once"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -12,7 +12,7 @@ optional:
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +27,16 @@ def load_npz(
     split_key: str = "split",
     duration: float = 0.0,
     group_key: str | None = None,
-    test_group: int = 0,
-    validation_group: int | None = None,
+    test_group: int | Sequence[int] = 0,
+    validation_group: int | Sequence[int] | None = None,
 ) -> EventDataset:
     """Read a recording in the generic format.
 
     path       the `.npz` file
     split_key  which array holds the split, for files with more than one
     duration   how long a sample is simulated; 0: the file's own, else until the last event
-    group_key  an array with one integer per sample, such as the speaker, to split by instead: `test_group` is tested,
-               `validation_group` (None: nobody) validates, all others train
+    group_key  an array with one integer per sample, such as the speaker, to split by instead: `test_group`, a number or
+               several, is tested, `validation_group` (None: nobody) validates, all others train
 
     Raises FileNotFoundError, or ValueError that names the file, the array, the record and the remedy.
     """
@@ -88,18 +88,27 @@ def save_npz(path: str | os.PathLike[str], dataset: EventDataset) -> None:
 
 
 def _split_by_group(
-    path: Path, arrays: Mapping[str, np.ndarray], key: str, test: int, validation: int | None
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    key: str,
+    test: int | Sequence[int],
+    validation: int | Sequence[int] | None,
 ) -> np.ndarray:
     if key not in arrays:
         raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
     split = np.full(len(arrays[key]), TRAIN)
-    for group, code in ((validation, VALIDATION), (test, TEST)):
-        members = arrays[key] == group
-        if group is not None and not members.any():
-            raise ValueError(f"{path}: no sample has {key} {group}; there are {np.unique(arrays[key]).tolist()}")
-        split[members] = code
-    if test == validation:
-        raise ValueError(f"{path}: {key} {test} can not be tested and validate at once; choose two")
+    chosen = {
+        code: np.atleast_1d([] if groups is None else groups)
+        for groups, code in ((validation, VALIDATION), (test, TEST))
+    }
+    for code, groups in chosen.items():
+        for group in groups:
+            if not (arrays[key] == group).any():
+                raise ValueError(f"{path}: no sample has {key} {group}; there are {np.unique(arrays[key]).tolist()}")
+        split[np.isin(arrays[key], groups)] = code
+    both = np.intersect1d(chosen[VALIDATION], chosen[TEST])
+    if both.size:
+        raise ValueError(f"{path}: {key} {both[0]:g} can not be tested and validate at once; choose others")
     return split
 
 
