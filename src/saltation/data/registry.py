@@ -118,15 +118,13 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
             raise ValueError(f"data set {name!r} takes no path (got {path}); use --data.name events for your own file")
         return yin_yang(data_root(root), **options) if name == "yin_yang" else digits(**options)
     place = Path(path).expanduser() if path is not None else None
-    if name == "events":
-        if place is None:
-            raise ValueError("data set 'events' needs the path of an .npz file (--data.path FILE)")
-        return function(place, **options)
-    place = place or find(name, data_root(root))
-    if place is None or not place.exists():
-        raise FileNotFoundError(missing(name, place))
-    loaded: Samples = RECORDINGS[name].load(place, **options)
-    return loaded
+    if name == "events" and place is None:
+        raise ValueError("data set 'events' needs the path of an .npz file (--data.path FILE)")
+    if name in RECORDINGS:
+        place = place or find(name, data_root(root))
+        if place is None or not place.exists():
+            raise FileNotFoundError(missing(name, place))
+    return function(place, **options)
 
 
 def find(name: str, root: Path | None) -> Path | None:
