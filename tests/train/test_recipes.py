@@ -37,7 +37,7 @@ def test_convolutions():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("model.layers.0.delay", "synaptic", "model.layers.0.delay is 'synaptic'; choose one of none, axonal, kernel, channel"),
+        ("model.layers.0.delay", "synaptic", "delay is 'synaptic'; choose one of none, axonal, kernel, channel"),
         ("model.layers.0.size", 10, "goes without size"),
         ("model.layers.0.conv.kernel", 3, "unknown key 'kernel'"),
         ("model.image", None, "model.layers.0.conv needs an image .* model.image is missing"),

@@ -40,6 +40,14 @@ def group_by(number, keys, start, order):
 
 
 @kernel
+def events_by_input(events, b, start, event):
+    """event[start[i]:start[i + 1]] are the events of input i in sample b, in order; start (M + 1,), event: filled."""
+    begin, end = events.offsets[b], events.offsets[b + 1]
+    group_by(end - begin, events.units[begin:end], start, event)
+    event[: end - begin] += begin
+
+
+@kernel
 def arrival_times(times, units, start, stop, delay_row, duration, arrival, source):
     """Fill arrival and source with the input spikes start..stop that arrive before the end; returns how many."""
     count = 0

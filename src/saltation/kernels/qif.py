@@ -10,7 +10,7 @@ from math import atan2, atanh, cos, cosh, exp, expm1, inf, log1p, sin, sinh, sqr
 
 import numpy as np
 
-from .arrivals import group_by, longest_sample, sort_arrivals
+from .arrivals import events_by_input, longest_sample, sort_arrivals
 from .jit import kernel
 from .layout import (
     ADAPTATION,
@@ -140,10 +140,8 @@ def qif_forward(events, synapses, wiring, neurons, cursor, last, buffer, filled,
     grouped = -1
     for position in range(cursor, last * N):
         b, j = position // N, position % N
-        begin, end = events.offsets[b], events.offsets[b + 1]
         if grouped != b:
-            group_by(end - begin, events.units[begin:end], start, event)
-            event[: end - begin] += begin
+            events_by_input(events, b, start, event)
             grouped = b
         count = arrivals_of(
             events, j, wiring, synapses, neurons, start, event, arrival, order, synapse, cause, scratch
@@ -206,9 +204,7 @@ def qif_backward(
     stride = 1 if synapses.delay.size > 1 else 0
     row = row_offset
     for b in range(first, last):
-        begin, end = events.offsets[b], events.offsets[b + 1]
-        group_by(end - begin, events.units[begin:end], start, event)
-        event[: end - begin] += begin
+        events_by_input(events, b, start, event)
         for j in range(neurons.parameters.shape[0]):
             spikes = buffer.counts[b, j]
             rows, g_rows = buffer.rows[row : row + spikes], grad_rows[row : row + spikes]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .arrivals import group_by, longest_sample, sort_arrivals
+from .arrivals import events_by_input, longest_sample, sort_arrivals
 from .backward import adjoint, arrival_gradient, kink_of, new_segments, own_rows, peak_of
 from .crossing import largest_phi
 from .forward import walk
@@ -14,7 +14,7 @@ from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, TAU_MEM, TAU_SYN, THRESH
 def collect_arrivals(events, j, wiring, synapses, duration, start, event, arrival, synapse, cause):
     """Fill arrival, synapse and cause (the event) with what reaches neuron j before the end; returns how many.
 
-    start (M + 1,), event: the sample's events by input, as `arrivals.group_by` gives them.
+    start (M + 1,), event: the sample's events by input, as `arrivals.events_by_input` gives them.
     """
     count, stride = 0, 1 if synapses.delay.size > 1 else 0
     for s in range(wiring.start[j], wiring.start[j + 1]):
@@ -39,10 +39,8 @@ def sparse_forward(events, synapses, wiring, neurons, cursor, last, buffer, fill
     grouped = -1
     for position in range(cursor, last * N):
         b, j = position // N, position % N
-        begin, end = events.offsets[b], events.offsets[b + 1]
         if grouped != b:
-            group_by(end - begin, events.units[begin:end], start, event)
-            event[: end - begin] += begin
+            events_by_input(events, b, start, event)
             grouped = b
         count = collect_arrivals(events, j, wiring, synapses, neurons.duration, start, event, arrival, synapse, cause)
         sort_arrivals(count, arrival, synapse, *scratch)
@@ -75,8 +73,7 @@ def sparse_backward(
     stride = 1 if synapses.delay.size > 1 else 0
     row = row_offset
     for b in range(first, last):
-        begin, end = events.offsets[b], events.offsets[b + 1]
-        group_by(end - begin, events.units[begin:end], start, event)
+        events_by_input(events, b, start, event)
         for j in range(neurons.parameters.shape[0]):
             count = buffer.counts[b, j]
             rows, g_rows = own_rows(row, count, buffer, grad_rows)
@@ -93,7 +90,7 @@ def sparse_backward(
             for s in range(wiring.start[j], wiring.start[j + 1]):
                 i, w, d = wiring.source[s], synapses.weight[s], synapses.delay[s * stride]
                 for p in range(start[i], start[i + 1]):
-                    k = begin + event[p]
+                    k = event[p]
                     t = events.times[k] + d
                     if t >= neurons.duration:
                         continue
