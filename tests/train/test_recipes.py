@@ -26,12 +26,30 @@ def test_overrides():
     assert (config.seed, config.name) == (3, "mine")
 
 
-def test_convolutions():
-    layers = make_model(load_config("mnist_conv", {"model.layers.1.conv.padding": 1}).model, 784, 10)
+@pytest.fixture
+def two_convolutions(tmp_path):
+    file = tmp_path / "two.yaml"
+    file.write_text("""
+        model:
+          image: [1, 28, 28]
+          layers:
+            - conv: {channels: 12, kernel_size: 5, stride: 3}
+            - conv: {channels: 24, kernel_size: 4, stride: 2}
+            - neuron: li
+        loss: {name: readout}
+    """)
+    return file
+
+
+def test_convolutions(two_convolutions):
+    changes = {"model.layers.1.conv.padding": 1, "model.layers.0.train": ["threshold"]}
+    layers = make_model(load_config(two_convolutions, changes).model, 784, 10)
     assert [layer.out_size for layer in layers] == [12 * 8 * 8, 24 * 4 * 4, 10]
     assert layers[0].connection.weight.shape == (12, 1, 5, 5)
-    delayed = load_config("mnist_conv", {"model.layers.0.delay": "kernel", "model.layers.0.max_delay": 0.5})
-    assert make_model(delayed.model, 784, 10)[0].connection.delays().max() <= 0.5
+    assert layers[0].neuron.threshold.shape == (12,)  # shared by all places
+    for kind in ("axonal", "kernel"):
+        delayed = {"model.layers.0.delay": kind, "model.layers.0.max_delay": 0.5}
+        assert make_model(load_config(two_convolutions, delayed).model, 784, 10)[0].connection.delays().max() <= 0.5
 
 
 @pytest.mark.parametrize(
@@ -45,9 +63,9 @@ def test_convolutions():
         ("model.layers.2.size", 12, "the last layer has size 12 but the data have 10 classes"),
     ],
 )
-def test_bad_convolutions(key, value, message):
+def test_bad_convolutions(two_convolutions, key, value, message):
     with pytest.raises(ValueError, match=message):
-        make_model(load_config("mnist_conv", {key: value}).model, 784, 10)
+        make_model(load_config(two_convolutions, {key: value}).model, 784, 10)
 
 
 def test_quadratic_neurons():
