@@ -179,20 +179,15 @@ def _ranked(train: Spikes, cells: int) -> tuple[Tensor, Tensor]:
     return table.index_put((flat[order], rank), train.times[order]), counts
 
 
-def readout_cross_entropy(values: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of readout values (B, N) as logits, labels (B,) int64.
-
-    smoothing, in [0, 1): this part of the target is spread evenly over all classes, against overconfidence (Szegedy et
-    al. 2016).
-    """
+def readout_cross_entropy(values: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of readout values (B, N) as logits, labels (B,) int64."""
     if not isinstance(values, Tensor):
         raise TypeError(
             f"values is {type(values).__name__}: pass readout values (B, N), for example readout.integral()"
         )
     check.require(values.dim() == 2, f"values has shape {tuple(values.shape)}: must be (samples, classes)")
     check.labels(labels, *values.shape)
-    check.require(0.0 <= smoothing < 1.0, f"smoothing = {smoothing}: must be within [0, 1)")
-    return functional.cross_entropy(values, labels, label_smoothing=smoothing) if len(labels) else values.sum()
+    return functional.cross_entropy(values, labels) if len(labels) else values.sum()
 
 
 def first_spike_prediction(spikes: Spikes) -> Tensor:

@@ -111,7 +111,6 @@ def test_a_recurrent_layer():
         ("train.epochs", 0, "train.epochs is 0; it must be > 0"),
         ("train.lr.weight", -1, "train.lr.weight is -1.0; it must be >= 0"),
         ("train.drop", 1, "train.drop is 1.0; it must be below 1"),
-        ("loss.smoothing", 1, "loss.smoothing is 1.0; it must be below 1"),
         ("train.hidden_drop", 1, "train.hidden_drop is 1.0; it must be below 1"),
         ("model.layers.0.terminals", 0, "model.layers.0.terminals is 0 .*must be >= 1"),
         ("model.layers.1", {"terminals": 2, "delay": "none"}, "model.layers.1.terminals is 2 with delay 'none'"),

@@ -97,7 +97,6 @@ class LossConfig:
     early: float = 0.0  # first_spike_cross_entropy: weight of the early-spike term
     readout: str = "weighted"  # readout: integral, weighted, maximum of the LI layer
     window: float = 1.0  # readout weighted: decay time of the weight exp(-t / window)
-    smoothing: float = 0.0  # readout: part of the target that is spread evenly over all classes
     scale: float = 1.0  # readout: factor that makes logits of the values; an integral adds weight * tau_syn per spike
 
 
@@ -196,7 +195,6 @@ POSITIVE = (
     "train.counts.tau",
 )
 NOT_NEGATIVE = (
-    "loss.smoothing",
     "seed",
     "threads",
     "train.lr.weight",

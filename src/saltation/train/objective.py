@@ -27,7 +27,7 @@ class Objective:
         output = results[-1]
         if isinstance(output, Readout):
             values = self.loss.scale * readout_values(output, self.loss)
-            return losses.readout_cross_entropy(values, labels, self.loss.smoothing), values.detach().argmax(dim=1)
+            return losses.readout_cross_entropy(values, labels), values.detach().argmax(dim=1)
         spikes: Spikes = output.spikes
         if self.loss.name == "shift_invariant":
             loss = losses.shift_invariant(spikes, labels, margin=self.loss.margin)

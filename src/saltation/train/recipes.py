@@ -111,8 +111,6 @@ def check_config(config: Config) -> None:
     for key in ("drop", "hidden_drop"):
         if getattr(config.train, key) >= 1:
             raise ValueError(f"train.{key} is {getattr(config.train, key)}; it must be below 1, or no spike is left")
-    if config.loss.smoothing >= 1:
-        raise ValueError(f"loss.smoothing is {config.loss.smoothing}; it must be below 1, or no label is left")
     if config.train.stretch >= 1 or config.train.blend > 1:
         raise ValueError(
             f"train.stretch is {config.train.stretch}, train.blend {config.train.blend}; stretch must be below 1, "
