@@ -141,6 +141,11 @@ def test_samples_without_events():
         assert output.num_samples == len(samples) and output.num_units == 8 and output.times.numel() == 0
 
 
+def test_another_number_of_neurons_is_refused():
+    with pytest.raises(ValueError, match=r"\(or 2, shared by its 4 places\): got 3 units, expected 8"):
+        sal.Layer(sal.Conv2d((1, 4, 4), 2, 3), sal.LIF(3, tau_mem=2.0, tau_syn=1.0))
+
+
 def test_readouts_need_a_neuron_for_every_output():
     with pytest.raises(ValueError, match="expected 8"):
         sal.Layer(sal.Conv2d((1, 4, 4), 2, 3), sal.LI(2, tau_mem=2.0, tau_syn=1.0))

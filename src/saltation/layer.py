@@ -75,8 +75,11 @@ class Layer(nn.Module):
         super().__init__()
         patches = None if isinstance(neuron, LI) else connection.patches()
         if patches is None or neuron.size * patches.places != connection.out_size:
+            what = "the neurons of a layer and the outputs of its connection"
+            if patches is not None:
+                what += f" (or {connection.out_size // patches.places}, shared by its {patches.places} places)"
+            check.width(connection.out_size, neuron.size, what)
             patches = None
-            check.width(connection.out_size, neuron.size, "the neurons of a layer and the outputs of its connection")
         self._patches = patches
         if recurrent is not None:
             check.require(
