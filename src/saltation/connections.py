@@ -1,17 +1,14 @@
 """Connections: weights and transmission delays between two populations."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from . import check
 from .kernels.layout import Wiring
+from .patches import Patches
 from .spikes import Spikes
-
-if TYPE_CHECKING:
-    from .convolution import Patches
 
 DELAYS = (None, "axonal", "dendritic", "synaptic")
 
@@ -65,7 +62,7 @@ class Connection(nn.Module):
         """Weights (out_size, in_size) and delays that broadcast to them; 0 where there is no synapse."""
         return self.weight, self.delays()
 
-    def patches(self) -> "Patches | None":
+    def patches(self) -> Patches | None:
         """How neurons at many places share this connection, if it is a convolution."""
         return None
 

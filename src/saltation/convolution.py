@@ -1,15 +1,15 @@
 """Convolution of spikes: neurons at many places of an image share weights, delays and, on request, their parameters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import check, ops
+from . import check
 from .kernels.patches import Reach
-from .spikes import Spikes, by_sample_and_time
+from .patches import Patches
+from .spikes import Spikes
 from .wired import Wired
 
 
@@ -90,7 +90,7 @@ class Conv2d(Wired):
         self._add_delays(delay, shapes, min_delay, max_delay)
         self.geometry = (self.in_shape, kernel, step, pad, groups)
 
-    def patches(self) -> "Patches | None":
+    def patches(self) -> Patches | None:
         """How the places see the input; None for groups, which are simulated synapse by synapse."""
         if self.geometry[-1] > 1:
             return None
@@ -124,42 +124,6 @@ class Conv2d(Wired):
     def extra_repr(self) -> str:
         """What print shows."""
         return f"{self.in_shape} -> {self.out_shape}, kernel {tuple(self.weight.shape)}, {super().extra_repr()}"
-
-
-@dataclass(frozen=True)
-class Patches:
-    """A convolution with shared neurons, place by place: every place is a sample of an all-to-all layer of its own."""
-
-    places: int
-    elements: int  # of the kernel, over all input channels
-    reach: Reach = field(compare=False)
-    geometry: tuple[object, ...]  # what two convolutions must share for their patches to be the same
-
-    def unfold(self, spikes: Spikes) -> Spikes:
-        """What each place sees: B places samples of `elements` units."""
-        times, elements, offsets = ops.seen(spikes.times, spikes.units, spikes.offsets, self.reach, self.places)
-        return Spikes.unchecked(times, elements, offsets, self.elements, spikes.duration)
-
-    def fold(self, spikes: Spikes) -> tuple[Spikes, Tensor]:
-        """From the spikes of the channels at each place to B samples of channels x places units, and their order."""
-        sample, channel = spikes.sample_index(), spikes.units
-        order = by_sample_and_time(sample // self.places, spikes.times)
-        units = channel * self.places + sample % self.places
-        return (
-            Spikes.unchecked(
-                spikes.times[order],
-                units[order],
-                spikes.offsets[:: self.places],
-                spikes.num_units * self.places,
-                spikes.duration,
-            ),
-            order,
-        )
-
-    def fold_units(self, values: Tensor) -> Tensor:
-        """From (B places, channels) to (B, channels places)."""
-        samples, channels = values.shape[0] // self.places, values.shape[1]
-        return values.view(samples, self.places, channels).transpose(1, 2).reshape(samples, channels * self.places)
 
 
 class SumPool2d(nn.Module):

@@ -1,7 +1,5 @@
 """Connections that are made of a list of synapses, or of several connections."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -9,10 +7,8 @@ from torch import Tensor, nn
 from . import check
 from .connections import Connection
 from .kernels.layout import Wiring
+from .patches import Patches
 from .spikes import Spikes
-
-if TYPE_CHECKING:
-    from .convolution import Patches
 
 
 class Wired(Connection):
@@ -229,7 +225,7 @@ class Parallel(Beside):
             check.width(connections[0].in_size, connection.in_size, "the inputs of connections in parallel")
         self.in_size = connections[0].in_size
 
-    def patches(self) -> "Patches | None":
+    def patches(self) -> Patches | None:
         """Those of the parts, if all are convolutions of the same geometry."""
         first, *others = (connection.patches() for connection in self.connections)  # type: ignore[operator]
         return first if all(other == first for other in others) else None
