@@ -41,7 +41,7 @@ def run_pictures(
     label = int(labels[0])
     name = examples.class_names[label] if examples.class_names else str(label)
     sample_picture(model, spikes, paths[1], title=f"one sample of class {name}")
-    parameter_histograms(initial, model.state_dict(), delays(model, initial), delays(model), paths[2])
+    parameter_histograms(model, initial, paths[2])
     return paths
 
 
@@ -156,39 +156,48 @@ def rasters(dataset: Samples, path: Path, most: int = 6) -> Path:
     return path
 
 
-def parameter_histograms(
-    before: dict[str, torch.Tensor],
-    after: dict[str, torch.Tensor],
-    delays_before: dict[str, np.ndarray],
-    delays_after: dict[str, np.ndarray],
-    path: Path,
-) -> None:
-    """Histograms of the weights and delays of every layer, before and after training."""
-    columns = [name for name in after if name.endswith(".weight")]
-    figure = Figure(figsize=(max(4.2 * len(columns), 5), 6), layout="constrained")
-    grid = figure.subplots(2, len(columns), squeeze=False)
-    for i, name in enumerate(columns):
-        pair = [values[name].detach().numpy().ravel() for values in (before, after)]
-        _histogram(grid[0, i], pair[0], pair[1], f"weights of layer {i + 1}")
-        layer = name.split(".")[-3] if name.count(".") >= 2 else str(i)
-        if layer in delays_after:
-            _histogram(grid[1, i], delays_before[layer], delays_after[layer], f"delays of layer {i + 1}")
-        else:
+def parameter_histograms(model: Sequential, initial: dict[str, torch.Tensor], path: Path) -> None:
+    """Histograms of the weights and delays of every connection, before and after training.
+
+    All terminals of a layer are shown together. `initial` is the state_dict before training.
+    """
+    before, after = parameters(model, initial), parameters(model)
+    rows = 1 + any(delays.size for _, delays in after.values())
+    figure = Figure(figsize=(max(4.2 * len(after), 5), 3 * rows), layout="constrained")
+    grid = figure.subplots(rows, len(after), squeeze=False)
+    for i, name in enumerate(after):
+        _histogram(grid[0, i], before[name][0], after[name][0], f"weights of {name}")
+        if after[name][1].size:
+            _histogram(grid[1, i], before[name][1], after[name][1], f"delays of {name}")
+        elif rows > 1:
             grid[1, i].set_axis_off()
     _save(figure, [axis for axis in grid.flat if axis.axison], path)
 
 
 @torch.no_grad()
-def delays(model: Sequential, state: dict[str, torch.Tensor] | None = None) -> dict[str, np.ndarray]:
-    """The delays of every delayed layer, by its number as text; with `state`, those of that state_dict."""
+def parameters(
+    model: Sequential, state: dict[str, torch.Tensor] | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Weights and delays (none: empty) of every connection, by its name; with `state`, those of that state_dict."""
     current = {name: value.clone() for name, value in model.state_dict().items()}
     if state is not None:
         model.load_state_dict(state)
-    result = {
-        str(i): layer.connection.delays().detach().numpy().ravel().copy()
-        for i, layer in enumerate(model)
-        if getattr(layer.connection, "raw_delay", None) is not None
-    }
+    connections = {}
+    for i, layer in enumerate(model):
+        if isinstance(layer, Layer):
+            connections[f"layer {i + 1}"] = layer.connection
+            if layer.recurrent is not None:
+                connections[f"layer {i + 1}, recurrent"] = layer.recurrent
+    result = {}
+    for name, connection in connections.items():
+        parts = connection.parts()
+        weights = [part.weight for part in parts]
+        delays = [part.delays() for part in parts if part.delay is not None]
+        flat = (
+            torch.cat([values.flatten() for values in kind]) if kind else torch.empty(0) for kind in (weights, delays)
+        )
+        weight, delay = (values.numpy().copy() for values in flat)
+        result[name] = weight, delay
     model.load_state_dict(current)
     return result
 
