@@ -79,5 +79,8 @@ class EventDataset(Samples):
         """The same samples with another split (S,)."""
         return replace(self, split=split)
 
+    def _spans(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.offsets[:-1], np.diff(self.offsets)
+
     def _gather(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return gather(self.offsets[indices], self.offsets[indices + 1] - self.offsets[indices])

@@ -1,5 +1,7 @@
-"""What data sets in memory and on disk share: splits, order, and batches."""
+"""What data sets in memory and on disk share: splits, order, batches and the fingerprint."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Self
 
@@ -9,10 +11,15 @@ import torch
 from saltation.data.validate import SPLIT_NAMES, TEST, TRAIN, VALIDATION
 from saltation.spikes import Spikes
 
+WHOLE = 1 << 26  # up to so many events all of them enter a fingerprint (1 GiB, about a second)
+BLOCKS, BLOCK = 1 << 10, 1 << 14  # of larger sets so many blocks of so many events
+
 
 class Samples:
     """Labelled recordings. Subclasses say how samples are taken and read."""
 
+    times: np.ndarray  # the events of all samples, in memory or mapped
+    channels: np.ndarray
     labels: np.ndarray  # (S,) int64
     split: np.ndarray  # (S,) uint8: 0 train, 1 validation, 2 test
     num_channels: int
@@ -47,6 +54,38 @@ class Samples:
     def num_events(self) -> int:
         """Of all samples together."""
         raise NotImplementedError
+
+    def _spans(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the events of each sample begin in `times`, and how many they are."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal digits, of what training sees: two sets of one fingerprint hold the same samples.
+
+        Of num_channels, num_classes and duration; then, sample by sample in order, the number of events, the label and
+        the split; then times (float64) and channels (int64) of the events in that order. Class names, `source` and the
+        form on disk do not count: a store with times in float64 has the fingerprint of the set it was written from.
+        Of a set of more than 2^26 events, 1024 blocks of 2^14 events count, evenly spaced, the first and the last ones
+        among them (256 MiB, so that it is quick on sets larger than memory); a change between them goes unseen.
+        """
+        starts, lengths = self._spans()
+        digest = hashlib.sha256(
+            json.dumps([int(self.num_channels), int(self.num_classes), float(self.duration).hex()]).encode()
+        )
+        for values, dtype in ((lengths, "<i8"), (self.labels, "<i8"), (self.split, "u1")):
+            digest.update(np.ascontiguousarray(values, dtype).data)
+        ends = np.cumsum(lengths)
+        total = int(ends[-1]) if len(ends) else 0
+        firsts = (
+            np.arange(0, total, BLOCK) if total <= WHOLE else np.linspace(0, total - BLOCK, BLOCKS).astype(np.int64)
+        )
+        for first in firsts:
+            number = np.arange(first, min(first + BLOCK, total))
+            sample = np.searchsorted(ends, number, side="right")
+            events = number - (ends - lengths)[sample] + starts[sample]
+            digest.update(np.ascontiguousarray(self.times[events], "<f8").data)
+            digest.update(np.ascontiguousarray(self.channels[events], "<i8").data)
+        return digest.hexdigest()
 
     def subset(self, split: int | str) -> Self:
         """The samples of one split: 0, 1, 2 or "train", "validation", "test". It may be empty. Raises ValueError."""

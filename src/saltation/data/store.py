@@ -70,6 +70,9 @@ class StoredDataset(Samples):
         """The same samples with another split (S,)."""
         return replace(self, split=split.astype(np.uint8))
 
+    def _spans(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.starts, self.lengths
+
 
 class StoreWriter:
     """Write a store sample by sample or in pieces, so that it never has to be in memory as a whole.
