@@ -35,7 +35,7 @@ def add_data_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     source = convert.add_mutually_exclusive_group(required=True)
     source.add_argument("--dense", metavar="FILE", help="an .npz with raster (samples, steps, channels), labels, split")
     source.add_argument("--events", metavar="FILE", help="an .npz in the generic format")
-    source.add_argument("--tonic", metavar="NAME", help="a data set of tonic.datasets with train=, for example SHD")
+    source.add_argument("--tonic", metavar="NAME", help="a data set of tonic.datasets, for example SHD or SSC")
     convert.add_argument("--dt", type=float, help="with --dense: length of a step")
     convert.add_argument("--root", metavar="DIR", help="with --tonic: where its files are or shall be put")
 
@@ -78,7 +78,7 @@ def _load(options: argparse.Namespace) -> Any:
     from saltation.data import load
 
     settings = {} if options.split_key is None else {"split_key": options.split_key}
-    if options.name.endswith(".npz") or Path(options.name).is_dir():
+    if options.name.lower().endswith(".npz") or Path(options.name).exists():
         return load("events", path=options.name, **settings)
     return load(options.name, root=options.root, **settings)
 
@@ -92,7 +92,8 @@ def _info(dataset: Any) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     from saltation.data import load_npz, save_npz, save_store
-    from saltation.data.convert import from_tonic, load_dense
+    from saltation.data.convert import load_dense
+    from saltation.data.tonic import load_tonic
 
     if options.events:
         dataset = load_npz(options.events)
@@ -103,15 +104,8 @@ def _convert(options: argparse.Namespace) -> None:
     else:
         if options.root is None:
             raise ValueError("--tonic needs --root, the folder where its files are or shall be put")
-        try:
-            import tonic
-        except ImportError as error:
-            raise ValueError("--tonic needs the package tonic: pip install tonic") from error
-        maker = getattr(tonic.datasets, options.tonic, None)
-        if maker is None:
-            raise ValueError(f"tonic.datasets has no {options.tonic!r}; see tonic.readthedocs.io for the names")
-        dataset = from_tonic([(code, maker(options.root, train=train)) for code, train in ((0, True), (2, False))])
-    if options.out.endswith(".npz"):
+        dataset = load_tonic(options.tonic, options.root)
+    if options.out.lower().endswith(".npz"):
         save_npz(options.out, dataset)
     else:
         save_store(options.out, dataset)

@@ -107,7 +107,7 @@ def test_tonic(tmp_path):
     assert data.split.tolist() == [0, 2] and data.class_names == ("left", "right") and data.num_channels == 24
     save_npz(tmp_path / "camera.npz", data)
     assert load_npz(tmp_path / "camera.npz").times.tolist() == data.times.tolist()
-    with pytest.raises(ValueError, match="event 0 of sample 0 lies outside"):
+    with pytest.raises(ValueError, match="sample 0 of split 0: event 0 has x = 4; it lies outside of the sensor"):
         from_tonic([(0, Camera(x=4))])
     data = from_tonic([(0, Cochlea())])
     np.testing.assert_allclose(events_of(data), [(1e-5, 7)])

@@ -2,7 +2,7 @@
 
 from saltation.data.audio import audio_events
 from saltation.data.augment import blend, drop, jitter, shift_channels, shift_image, stretch
-from saltation.data.convert import from_dense, from_tonic
+from saltation.data.convert import from_dense
 from saltation.data.digits import digits
 from saltation.data.encode import latency, level_crossing, population
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
@@ -10,6 +10,7 @@ from saltation.data.npz import load_npz, save_npz
 from saltation.data.registry import available, data_root, load
 from saltation.data.samples import Samples
 from saltation.data.store import StoreWriter, load_store, save_store
+from saltation.data.tonic import from_tonic
 from saltation.data.yin_yang import yin_yang, yin_yang_points
 
 __all__ = [

@@ -52,13 +52,17 @@ def audio_events(
     filters = [signal.gammatone(f, "iir", fs=rate) for f in centres(channels, lowest, highest)]
     smooth = signal.butter(2, smoothing, fs=rate, output="sos")
     hop = max(round(rate / FRAMES_PER_SECOND), 1)
+    if len(waves) == 0:
+        raise ValueError(f"{source}: there are no recordings; waves must hold at least one")
     levels = []
     for i, wave in enumerate(waves):
-        wave = np.asarray(wave, dtype=np.float64)
-        if wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
+        wave = np.asarray(wave)
+        if wave.dtype.kind not in "fiu" or wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
             raise ValueError(
-                f"{source}: recording {i} has shape {wave.shape}; it must be a flat, finite, non-empty array"
+                f"{source}: recording {i} has shape {wave.shape} and dtype {wave.dtype}; it must be a flat, finite, "
+                "non-empty array of numbers"
             )
+        wave = wave.astype(np.float64)
         wave = wave / max(float(np.sqrt(np.mean(wave**2))), SILENT)
         bands = np.stack([signal.lfilter(b, a, wave) for b, a in filters])
         envelope = signal.sosfilt(smooth, np.maximum(bands, 0.0), axis=1)[:, ::hop]

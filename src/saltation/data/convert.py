@@ -1,15 +1,11 @@
-"""From other forms to the generic one: dense arrays, and data sets of Tonic."""
+"""From dense arrays to events."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from saltation.data.arrays import read_arrays
 from saltation.data.events import EventDataset
-from saltation.data.npz import read_arrays
-
-MICROSECOND = 1e-6
 
 
 def from_dense(
@@ -49,48 +45,3 @@ def load_dense(path: Path, dt: float) -> EventDataset:
         if key not in arrays:
             raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
     return from_dense(arrays["raster"], arrays["labels"], arrays["split"], dt, str(path))
-
-
-def from_tonic(parts: Sequence[tuple[int, Any]], duration: float = 0.0) -> EventDataset:
-    """Data sets of Tonic as one, times in seconds.
-
-    parts     (split, data set) pairs, such as (0, tonic.datasets.SHD("data", train=True)); each yields (events, label)
-              with events a structured array with t in microseconds and x, and y and p where the sensor has them
-    duration  0: until the last event
-
-    Channel x + width (y + height p). Raises ValueError, naming the sample, where events do not fit the sensor.
-    """
-    times: list[np.ndarray] = []
-    channels: list[np.ndarray] = []
-    labels: list[int] = []
-    split: list[int] = []
-    names: tuple[str, ...] = ()
-    name = " and ".join(dict.fromkeys(type(dataset).__name__ for _, dataset in parts))
-    width, height, polarities = sensor = tuple(int(n) for n in parts[0][1].sensor_size)
-    for code, dataset in parts:
-        names = tuple(str(label) for label in getattr(dataset, "classes", ()))
-        for i in range(len(dataset)):
-            events, label = dataset[i]
-            t, x = (np.asarray(events[key], np.int64) for key in ("t", "x"))
-            y = np.asarray(events["y"], np.int64) if "y" in events.dtype.names else np.zeros_like(x)
-            p = np.asarray(events["p"], np.int64) if polarities > 1 else np.zeros_like(x)
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (p >= 0) & (p < polarities)
-            if not inside.all():
-                raise ValueError(f"{name}: event {np.argmin(inside)} of sample {i} lies outside of the sensor {sensor}")
-            order = np.argsort(t, kind="stable")
-            times.append(t[order] * MICROSECOND)
-            channels.append((x + width * (y + height * p))[order])
-            labels.append(int(label))
-            split.append(code)
-    return EventDataset(
-        times=np.concatenate(times),
-        channels=np.concatenate(channels),
-        offsets=np.concatenate(([0], np.cumsum([len(t) for t in times]))),
-        labels=np.array(labels),
-        split=np.array(split),
-        num_channels=width * height * polarities,
-        num_classes=len(names),
-        duration=duration,
-        class_names=names,
-        source=f"Tonic {name}",
-    )

@@ -4,6 +4,9 @@ import numpy as np
 
 from saltation.data.events import EventDataset
 from saltation.data.latency import check_window, encode_latency
+from saltation.data.validate import EXACT
+
+MOST_EVENTS = 1 << 28  # of level_crossing: about 16 GB while they are sorted
 
 
 def latency(
@@ -91,7 +94,8 @@ def level_crossing(
     series  (samples, variables, steps), step k at time k dt; NaN at the end of a shorter recording
     delta   > 0, a number or one per variable
 
-    Raises ValueError for NaN inside a recording and values that are infinite.
+    Raises ValueError for NaN inside a recording, values that are infinite, values of more than 2^53 levels (which
+    float64 cannot count), and more than 2^28 events.
     """
     series = _finite_or_missing(series, 3)
     samples, variables, steps = series.shape
@@ -102,21 +106,20 @@ def level_crossing(
     gap = np.argwhere(missing[:, :, :-1] & ~missing[:, :, 1:])
     if len(gap):
         raise ValueError(f"{source}: sample {gap[0][0]}, variable {gap[0][1]} has NaN before its end; fill it in first")
+    if steps < 2:
+        raise ValueError(f"{source}: the series have {steps} steps; a crossing needs at least 2")
     levels = (series / spacing[:, None]).reshape(samples * variables, steps)
-    told = np.round(levels[:, 0])
-    found: list[tuple[np.ndarray, np.ndarray, bool]] = []  # lanes, times, upwards
-    for k in range(1, steps):
-        start, stop = levels[:, k - 1], levels[:, k]
-        for direction in (1.0, -1.0):
-            while len(lanes := np.flatnonzero((stop - told) * direction >= 1.0)):
-                told[lanes] += direction
-                run = stop[lanes] - start[lanes]
-                part = np.divide(told[lanes] - start[lanes], run, out=np.zeros(len(lanes)), where=run != 0)
-                found.append((lanes, (k - 1 + part.clip(0.0, 1.0)) * dt, direction > 0))
-    lanes = np.concatenate([entry[0] for entry in found] or [np.empty(0, np.int64)])
-    times = np.concatenate([entry[1] for entry in found] or [np.empty(0)])
-    down = np.concatenate([np.full(len(entry[0]), not entry[2]) for entry in found] or [np.empty(0, bool)])
+    far = np.argwhere(np.abs(levels) > EXACT)
+    if len(far):
+        lane, step = far[0]
+        sample, variable = divmod(int(lane), variables)
+        raise ValueError(
+            f"{source}: series[{sample}, {variable}, {step}] is {series[sample, variable, step]}, more than 2^53 "
+            f"levels of delta = {spacing[variable]}; use a larger delta"
+        )
+    lanes, times, down = _crossings(source, levels)
     sample, variable = np.divmod(lanes, variables)
+    times = times * dt
     order = np.lexsort((variable, times, sample))
     return EventDataset(
         times=times[order],
@@ -131,8 +134,35 @@ def level_crossing(
     )
 
 
+def _crossings(source: str, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lane, time in steps, and whether downwards, of every crossing in (lanes, steps) of signals in units of levels."""
+    told = np.empty_like(levels)
+    told[:, 0] = np.round(levels[:, 0])
+    for k in range(1, levels.shape[1]):  # the last level told is the one that the signal has come by
+        before, stop = told[:, k - 1], levels[:, k]
+        told[:, k] = np.where(stop > before, np.maximum(before, np.floor(stop)), np.minimum(before, np.ceil(stop)))
+        told[:, k] = np.where(np.isnan(stop), before, told[:, k])
+    moves = np.nan_to_num(np.diff(told, axis=1).T)  # (steps - 1, lanes): earlier events come first
+    total = float(np.abs(moves).sum())
+    if total > MOST_EVENTS:
+        raise ValueError(f"{source}: there would be {total:.3g} events, more than 2^28; use a larger delta")
+    step, lane = moves.nonzero()
+    move = moves[step, lane]
+    counts = np.abs(move).astype(np.int64)
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + 1  # 1, 2, ... within a move
+    step, lane, sign = (np.repeat(values, counts) for values in (step, lane, np.sign(move)))
+    start, stop = levels[lane, step], levels[lane, step + 1]
+    level = told[lane, step] + sign * number
+    run = stop - start
+    part = np.divide(level - start, run, out=np.zeros(len(run)), where=run != 0)
+    return lane, step + part.clip(0.0, 1.0), sign < 0
+
+
 def _finite_or_missing(values: np.ndarray, dimensions: int) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"the values have dtype {values.dtype}; they must be real numbers, for example .astype(float)")
+    values = values.astype(np.float64)
     if values.ndim != dimensions:
         raise ValueError(f"the values have shape {values.shape}; they must have {dimensions} dimensions")
     bad = np.argwhere(np.isinf(values))

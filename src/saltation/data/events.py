@@ -1,6 +1,6 @@
 """EventDataset: labelled recordings of spikes in flat arrays."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,12 +22,20 @@ class EventDataset(Samples):
     offsets   (S + 1,) int64; sample i holds the events offsets[i]:offsets[i + 1]; an empty sample is legal
     labels    (S,) int64 in [0, num_classes)
     split     (S,) uint8: 0 train, 1 validation, 2 test
-    num_channels, num_classes  0: the highest channel or label plus one (class_names, if given, count)
+    num_channels, num_classes  0: the highest channel or label plus one (class_names, if given, count); at most 2^24
+              channels and 2^20 classes
     duration  how long a sample is simulated, > 0; 0: until the last event of all
     class_names  one name a class, or empty
     source    where the data come from; error messages quote it
 
-    Other integer and float dtypes are converted. Raises ValueError, naming the record, where a rule is broken.
+    Other integer and float dtypes are converted, never rounded. The arrays of the data set are read-only and its own:
+    they are copied, except what nobody can write to any more, and memory maps of the final dtype, which stay maps.
+    Raises ValueError, naming the record, where a rule is broken; warns of labels that do not count from 0 and of
+    classes without training samples.
+
+    >>> data = EventDataset(times=[0.1, 0.3], channels=[0, 1], offsets=[0, 1, 2], labels=[0, 1], split=[0, 0])
+    >>> data.batch([-1])[0].times
+    tensor([0.3000], dtype=torch.float64)
     """
 
     times: np.ndarray
@@ -50,34 +58,25 @@ class EventDataset(Samples):
         """Of all samples together."""
         return len(self.times)
 
-    def take(self, indices: np.ndarray) -> "EventDataset":
-        """The samples `indices` (n,), in that order, as a data set of their own."""
-        events, offsets = self._gather(np.asarray(indices, dtype=np.int64))
-        return replace(
-            self,
+    def _take(self, chosen: np.ndarray) -> "EventDataset":
+        events, offsets = self._gather(chosen)
+        return self._with(
             times=self.times[events],
             channels=self.channels[events],
             offsets=offsets,
-            labels=self.labels[indices],
-            split=self.split[indices],
+            labels=self.labels[chosen],
+            split=self.split[chosen],
         )
 
-    def batch(self, indices: np.ndarray) -> tuple[Spikes, torch.Tensor]:
-        """The samples `indices` (B,) as (Spikes with times up to `duration`, labels (B,) int64)."""
-        indices = np.asarray(indices, dtype=np.int64)
-        events, offsets = self._gather(indices)
-        spikes = Spikes.unchecked(  # checked when the data set was made
+    def _read(self, chosen: np.ndarray) -> Spikes:
+        events, offsets = self._gather(chosen)
+        return Spikes.unchecked(  # checked when the data set was made
             torch.from_numpy(self.times[events]),
             torch.from_numpy(self.channels[events]),
             torch.from_numpy(offsets),
             self.num_channels,
             self.duration,
         )
-        return spikes, torch.from_numpy(self.labels[indices])
-
-    def with_split(self, split: np.ndarray) -> "EventDataset":
-        """The same samples with another split (S,)."""
-        return replace(self, split=split)
 
     def _spans(self) -> tuple[np.ndarray, np.ndarray]:
         return self.offsets[:-1], np.diff(self.offsets)

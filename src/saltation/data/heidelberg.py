@@ -1,12 +1,15 @@
 """Spiking Heidelberg Digits and Spiking Speech Commands: HDF5 files of an artificial cochlea, 700 channels, seconds."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from saltation.data import hdf5
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 
 CHANNELS = 700
+LONGEST = 60.0  # seconds; no recording is longer than two, so the times of such a file have another unit
 SPLITS = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
 
 
@@ -16,12 +19,15 @@ def load_heidelberg(
     """The HDF5 files of a folder, as published: spikes/times, spikes/units (ragged), labels, extra/speaker, extra/keys.
 
     path      a folder with shd_train.h5 and shd_test.h5, or ssc_train.h5, ssc_valid.h5 and ssc_test.h5
-    duration  later spikes are left out; a few recordings of SSC are longer
+    duration  later spikes are left out, and a warning counts them; a few recordings of SSC are longer
     validation_speaker  SHD has no validation samples: those of this speaker, of the training part, are taken
     group     so many neighbouring channels are read as one (a divisor of 700)
 
-    Needs the package h5py. Raises FileNotFoundError, or ValueError naming the file and record.
+    Spikes of a sample may come in any order. Needs the package h5py. Raises FileNotFoundError, or ValueError naming the
+    file and record, also for times that are not in seconds and for files that refer to other files.
     """
+    if not duration > 0:
+        raise ValueError(f"duration is {duration}; it must be > 0, in seconds")
     if group < 1 or CHANNELS % group:
         raise ValueError(f"group is {group}; it must divide {CHANNELS}, for example 5")
     files = {part: sorted(path.glob(f"*_{part}.h5")) for part in SPLITS}
@@ -61,23 +67,37 @@ def _read(path: Path, duration: float) -> tuple[np.ndarray, np.ndarray, np.ndarr
         raise ValueError(f"reading {path} needs the package h5py: pip install 'saltation[data]'") from error
     try:
         with h5py.File(path) as file:
-            times = [np.asarray(t, dtype=np.float64) for t in file["spikes/times"][:]]
-            units = [np.asarray(u, dtype=np.int64) for u in file["spikes/units"][:]]
-            labels = file["labels"][:].astype(np.int64)
-            extra = file.get("extra", {})
-            speakers = extra["speaker"][:].astype(np.int64) if "speaker" in extra else np.zeros(len(labels), np.int64)
-            names = tuple(key.decode() for key in extra["keys"][:]) if "keys" in extra else ()
-    except (OSError, KeyError, RuntimeError) as error:
+            times, units = hdf5.ragged(file, "spikes/times", "fiu"), hdf5.ragged(file, "spikes/units", "iu")
+            labels = hdf5.flat(file, "labels", "iu")
+            extra = file.get("extra", ())
+            speakers = hdf5.flat(file, "extra/speaker", "iu") if "speaker" in extra else np.zeros(len(labels), np.int64)
+            names = hdf5.texts(file, "extra/keys") if "keys" in extra else ()
+    except (OSError, KeyError, RuntimeError, TypeError) as error:  # what h5py raises for damage
         raise ValueError(f"{path} is damaged, cut short or of another layout ({error}); download it again") from error
-    if not len(times) == len(units) == len(labels) == len(speakers):
+    if not 0 < len(times) == len(units) == len(labels) == len(speakers):
         raise ValueError(
-            f"{path}: {len(times)} times, {len(units)} units, {len(labels)} labels, {len(speakers)} speakers"
+            f"{path}: {len(times)} times, {len(units)} units, {len(labels)} labels, {len(speakers)} speakers; there "
+            "must be as many of each, and some"
         )
+    late = 0
     for i, (t, u) in enumerate(zip(times, units, strict=True)):
         if len(t) != len(u):
             raise ValueError(f"{path}: sample {i} has {len(t)} times but {len(u)} units")
+        t = t.astype(np.float64)
+        if not np.isfinite(t).all() or t.max(initial=0.0) > LONGEST:
+            k = int(np.argmax(~(t <= LONGEST)))
+            raise ValueError(
+                f"{path}: spikes/times[{i}][{k}] is {t[k]}, but the recordings are in seconds and no longer than two; "
+                "divide times in milliseconds by 1e3, in microseconds by 1e6, and leave out what is not finite"
+            )
         order = np.argsort(t, kind="stable")
         order = order[t[order] <= duration]
-        times[i], units[i] = t[order], u[order]
+        late += len(t) - len(order)
+        times[i], units[i] = t[order], u[order].astype(np.int64)
+    if late:
+        warnings.warn(
+            f"{path}: {late} spikes come after duration = {duration:g} and are left out; a longer duration keeps them",
+            stacklevel=2,
+        )
     lengths = np.array([len(t) for t in times], np.int64)
     return np.concatenate(times), np.concatenate(units), lengths, labels, speakers, names

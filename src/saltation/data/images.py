@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.data.arrays import RATIO, ROOM, check_room, read_arrays
 from saltation.data.events import TEST, TRAIN, EventDataset
 from saltation.data.latency import check_window, encode_latency
-from saltation.data.npz import read_arrays
 
 # What the four arrays are called in an .npz, and the files in the original form (plain or .gz).
 IDX_FILES = {
@@ -54,11 +54,14 @@ def load_images(
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array of one idx file of bytes, plain or .gz. Raises ValueError if it is damaged."""
+    """The array of one idx file of bytes, plain or .gz. Raises ValueError if it is damaged, or a bomb."""
+    most = ROOM + RATIO * path.stat().st_size
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(most + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
+    check_room(path, len(content), path.stat().st_size)
     if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         raise ValueError(f"{path} is not an idx file of bytes: it begins with {content[:4].hex(' ')}")
     shape = struct.unpack(f">{content[3]}I", content[4 : 4 + 4 * content[3]])

@@ -13,10 +13,13 @@ def encode_latency(
     class_names: tuple[str, ...],
     source: str,
 ) -> EventDataset:
-    """A data set from a dense (samples, channels) array of spike times; a channel with time inf stays silent."""
+    """A data set from a dense (samples, channels) array of spike times; a channel with time inf stays silent.
+
+    Raises ValueError for NaN and -inf, as for any other time that is not legal.
+    """
     order = np.argsort(times, axis=1, kind="stable")
     ordered = np.take_along_axis(times, order, axis=1)
-    fires = np.isfinite(ordered)
+    fires = ordered != np.inf
     return EventDataset(
         times=ordered[fires],
         channels=order[fires],

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.data.arrays import read_arrays
 from saltation.data.events import TEST, TRAIN, EventDataset
-from saltation.data.npz import read_arrays
+from saltation.data.validate import EXACT, integers
 
 WIDTH = HEIGHT = 34
 CHANNELS = 2 * WIDTH * HEIGHT  # x + 34 y + 1156 polarity
@@ -21,8 +22,10 @@ def load_nmnist(path: Path, *, duration: float = 0.34, per_class: int = 0) -> Ev
                since the event before, in microseconds), offsets, labels and split
     per_class  at most so many files of each digit and split, in order of name; 0: all
 
-    Raises FileNotFoundError, or ValueError naming the file.
+    Hidden files (._1.bin, which macOS adds) are no recordings. Raises FileNotFoundError, or ValueError naming the file.
     """
+    if per_class < 0:
+        raise ValueError(f"per_class is {per_class}; it must be >= 0 (0: all files)")
     if path.is_dir():
         times, channels, lengths, labels, split = _folder(path, per_class)
     else:
@@ -61,7 +64,7 @@ def _folder(path: Path, per_class: int) -> tuple[np.ndarray, ...]:
     times, channels, labels, split = [], [], [], []
     for code, part in ((TRAIN, "Train"), (TEST, "Test")):
         for digit in range(10):
-            files = sorted((path / part / str(digit)).glob("*.bin"))
+            files = sorted(file for file in (path / part / str(digit)).glob("*.bin") if file.name[0] != ".")
             if not files:
                 raise FileNotFoundError(
                     f"no .bin files in {path / part / str(digit)}; unpack {part}.zip of N-MNIST there"
@@ -81,10 +84,13 @@ def _npz(path: Path) -> tuple[np.ndarray, ...]:
     for key in ("address", "dt_us", "offsets", "labels", "split"):
         if key not in arrays:
             raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
-    offsets = arrays["offsets"].astype(np.int64)
-    clock = np.concatenate(([0], np.cumsum(arrays["dt_us"].astype(np.int64))))
-    if offsets[-1] != len(clock) - 1:
-        raise ValueError(f"{path}: offsets end at {offsets[-1]} but there are {len(clock) - 1} events (cut short?)")
+    offsets, gaps, channels = (integers(str(path), key, arrays[key]) for key in ("offsets", "dt_us", "address"))
+    last = int(offsets[-1]) if len(offsets) else -1
+    if last != len(gaps) or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        raise ValueError(f"{path}: offsets must rise from 0 to {len(gaps)}, the number of events, but end at {last}")
+    if len(gaps) and int(gaps.max()) * len(gaps) >= EXACT:
+        raise ValueError(f"{path}: dt_us goes up to {gaps.max()}; it must hold microseconds since the event before")
+    clock = np.concatenate(([0], np.cumsum(gaps)))
     lengths = np.diff(offsets)
     times = clock[1:] - np.repeat(clock[offsets[:-1]], lengths)
-    return times, arrays["address"].astype(np.int64), lengths, arrays["labels"], arrays["split"]
+    return times, channels, lengths, arrays["labels"], arrays["split"]

@@ -6,17 +6,17 @@
   labels     (S,)    integer >= 0
   split      (S,)    integer: 0 train, 1 validation, 2 test
 optional:
-  class_names (classes,) strings      duration  a number      num_channels  an integer
+  class_names (classes,) strings      duration  a number      num_channels, num_classes  an integer
+Other arrays are read by name only: another split, or what to group by.
 """
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from saltation.data.arrays import read_arrays
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 
 _REQUIRED = ("times", "channels", "offsets", "labels")
@@ -52,23 +52,34 @@ def load_npz(
             remedy = "choose another with split_key (--data.split_key)" if key == split_key else "add that array"
             raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}; {remedy}")
     if duration == 0 and "duration" in arrays:
-        duration = _scalar(path, "duration", arrays)
-    num_channels = int(_scalar(path, "num_channels", arrays)) if "num_channels" in arrays else 0
+        duration = float(_scalar(path, "duration", arrays, "fiu"))
+    sizes = {key: int(_scalar(path, key, arrays, "iu")) for key in ("num_channels", "num_classes") if key in arrays}
+    names = np.atleast_1d(arrays.get("class_names", np.empty(0, dtype=str)))
+    if names.ndim != 1 or names.dtype.kind not in "US":
+        raise ValueError(
+            f"{path}: 'class_names' has shape {names.shape} and dtype {names.dtype}; it must hold one string a class: "
+            "np.array(names, dtype=str)"
+        )
     return EventDataset(
         times=arrays["times"],
         channels=arrays["channels"],
         offsets=arrays["offsets"],
         labels=arrays["labels"],
         split=arrays[split_key],
-        num_channels=num_channels,
+        **sizes,
         duration=duration,
-        class_names=tuple(str(name) for name in np.atleast_1d(arrays.get("class_names", np.empty(0, dtype=str)))),
+        class_names=tuple(names.tolist()),
         source=str(path),
     )
 
 
 def save_npz(path: str | os.PathLike[str], dataset: EventDataset) -> None:
-    """Write `dataset` in the generic format, compressed; the file appears only when it is complete."""
+    """Write `dataset` in the generic format, compressed; the file appears only when it is complete.
+
+    `load_npz` gives back the same data set; only its `source` is the file then. Raises TypeError for a store.
+    """
+    if not isinstance(dataset, EventDataset):
+        raise TypeError(f"dataset is {type(dataset).__name__}; only an EventDataset, in memory, is written as .npz")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -83,6 +94,7 @@ def save_npz(path: str | os.PathLike[str], dataset: EventDataset) -> None:
             class_names=np.array(dataset.class_names, dtype=str),
             duration=dataset.duration,
             num_channels=dataset.num_channels,
+            num_classes=dataset.num_classes,
         )
     os.replace(partial, path)
 
@@ -96,49 +108,30 @@ def _split_by_group(
 ) -> np.ndarray:
     if key not in arrays:
         raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
-    split = np.full(len(arrays[key]), TRAIN)
+    values = arrays[key]
+    if values.ndim != 1:
+        raise ValueError(f"{path}: '{key}' has shape {values.shape}; it must be flat, one entry per sample")
+    split = np.full(len(values), TRAIN)
     chosen = {
         code: np.atleast_1d([] if groups is None else groups)
         for groups, code in ((validation, VALIDATION), (test, TEST))
     }
     for code, groups in chosen.items():
-        for group in groups:
-            if not (arrays[key] == group).any():
-                raise ValueError(f"{path}: no sample has {key} {group}; there are {np.unique(arrays[key]).tolist()}")
-        split[np.isin(arrays[key], groups)] = code
-    both = np.intersect1d(chosen[VALIDATION], chosen[TEST])
-    if both.size:
-        raise ValueError(f"{path}: {key} {both[0]:g} can not be tested and validate at once; choose others")
+        for group in groups.tolist():
+            members = values == group
+            if not np.any(members):
+                raise ValueError(f"{path}: no sample has {key} {group}; there are {np.unique(values).tolist()[:50]}")
+            split[members] = code
+    both = [group for group in chosen[VALIDATION].tolist() if group in chosen[TEST].tolist()]
+    if both:
+        raise ValueError(f"{path}: {key} {both[0]} can not be tested and validate at once; choose others")
     return split
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of the file, each one read to its end, so that damage shows here."""
-    key = ""
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError(f"{path} holds a single array; save the arrays together with numpy.savez")
-        with archive:
-            arrays = {}
-            for key in archive.files:
-                arrays[key] = archive[key]
-            return arrays
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
-    except ValueError as error:
-        if "allow_pickle" not in str(error) and "pickled" not in str(error):
-            raise
-        if not key:
-            raise ValueError(f"{path} is not an .npz file; save plain arrays with numpy.savez") from error
-        raise ValueError(
-            f"array '{key}' of {path} holds Python objects (a pickle), which could run code and is never loaded; "
-            f"save plain numbers, for example {key}.astype(float)"
-        ) from error
-
-
-def _scalar(path: Path, key: str, arrays: Mapping[str, np.ndarray]) -> float:
+def _scalar(path: Path, key: str, arrays: Mapping[str, np.ndarray], kinds: str) -> float:
     value = arrays[key]
-    if value.size != 1 or value.dtype.kind not in "fiu":
-        raise ValueError(f"{path}: '{key}' has shape {value.shape} and dtype {value.dtype}; it must be one number")
-    return float(value.reshape(()))
+    if value.size != 1 or value.dtype.kind not in kinds:
+        what = "one number" if "f" in kinds else "one integer"
+        raise ValueError(f"{path}: '{key}' has shape {value.shape} and dtype {value.dtype}; it must be {what}")
+    number: float = value.reshape(()).item()
+    return number

@@ -1,6 +1,5 @@
 """Data sets by name, and where their files are looked for."""
 
-import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from saltation.data.heidelberg import load_heidelberg
 from saltation.data.images import load_images
 from saltation.data.nmnist import load_nmnist
 from saltation.data.npz import load_npz
+from saltation.data.options import check_options
 from saltation.data.samples import Samples
 from saltation.data.series import bundled, load_series
 from saltation.data.store import load_store
@@ -101,18 +101,17 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
     root     where files are looked for; default: the environment variable SALTATION_DATA
     options  passed to `yin_yang`, `digits` or what reads the files
 
-    Raises ValueError for an unknown name or option, FileNotFoundError if a file is missing, saying where to get it.
+    Raises ValueError for an unknown name, and for an unknown option or one of another type, FileNotFoundError if a file
+    is missing, saying where to get it.
     """
     if name not in NAMES:
-        raise ValueError(f"no data set named {name!r}; there are {', '.join(NAMES)}")
+        remedy = f"; to read the file or folder of that name: events, with path {name}" if Path(name).exists() else ""
+        raise ValueError(f"no data set named {name!r}; there are {', '.join(NAMES)}{remedy}")
     if name == "events" and path is not None and Path(path).expanduser().is_dir():
         function: Callable[..., Samples] = load_store
     else:
         function = GENERATORS[name] if name in GENERATORS else RECORDINGS[name].load if name in RECORDINGS else load_npz
-    known = [key for key in inspect.signature(function).parameters if key not in ("path", "root")]
-    for key in options:
-        if key not in known:
-            raise ValueError(f"data set {name!r} has no option {key!r}; it has {', '.join(known)}")
+    check_options(name, function, options)
     if name in GENERATORS:
         if path is not None:
             raise ValueError(f"data set {name!r} takes no path (got {path}); use --data.name events for your own file")

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from torch.utils.data._utils.collate import default_collate_fn_map
 
-from saltation.data.validate import SPLIT_NAMES, TEST, TRAIN, VALIDATION
+from saltation.data.validate import SPLIT_NAMES, TEST, TRAIN, VALIDATION, checked_split, positions
 from saltation.spikes import Spikes
 
 WHOLE = 1 << 26  # up to so many events all of them enter a fingerprint (1 GiB, about a second)
@@ -16,7 +18,12 @@ BLOCKS, BLOCK = 1 << 10, 1 << 14  # of larger sets so many blocks of so many eve
 
 
 class Samples:
-    """Labelled recordings. Subclasses say how samples are taken and read."""
+    """Labelled recordings. Subclasses say how samples are taken and read.
+
+    Samples are chosen as in NumPy: by whole numbers, negative ones counting from the end, or by a mask of one bool a
+    sample; anything else raises ValueError. `dataset.batches` and torch's `DataLoader(dataset, batch_size=...)` both
+    yield (Spikes, labels); the first is quicker.
+    """
 
     times: np.ndarray  # the events of all samples, in memory or mapped
     channels: np.ndarray
@@ -28,17 +35,49 @@ class Samples:
     class_names: tuple[str, ...]
     source: str
 
-    def take(self, indices: np.ndarray) -> Self:
+    def take(self, indices: Any) -> Self:
         """The samples `indices` (n,), in that order, as a data set of their own."""
-        raise NotImplementedError
+        return self._take(positions(self.source, indices, len(self)))
 
-    def batch(self, indices: np.ndarray) -> tuple[Spikes, torch.Tensor]:
+    def batch(self, indices: Any) -> tuple[Spikes, torch.Tensor]:
         """The samples `indices` (B,) as (Spikes with times up to `duration`, labels (B,) int64)."""
+        chosen = positions(self.source, indices, len(self))
+        return self._read(chosen), torch.from_numpy(self.labels[chosen])
+
+    def __getitem__(self, index: int) -> tuple[Spikes, torch.Tensor]:
+        """Sample `index` as (Spikes of one sample, its label); `DataLoader` collates them to what `batch` returns.
+
+        Raises IndexError, TypeError.
+        """
+        try:
+            number = operator.index(index)
+        except TypeError:
+            raise TypeError(f"dataset[{index!r}] is not one sample; dataset.take(indices) chooses several") from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"{self.source} has {len(self)} samples, none of number {number}")
+        spikes, labels = self.batch([number])
+        return spikes, labels[0]
+
+    def with_split(self, split: Any) -> Self:
+        """The same samples with another split (S,) of 0 train, 1 validation, 2 test. Raises ValueError."""
+        return self._with(split=checked_split(self.source, split, len(self)))
+
+    def _take(self, chosen: np.ndarray) -> Self:
+        """`take` of legal positions."""
         raise NotImplementedError
 
-    def with_split(self, split: np.ndarray) -> Self:
-        """The same samples with another split (S,)."""
+    def _read(self, chosen: np.ndarray) -> Spikes:
+        """The events of samples at legal positions."""
         raise NotImplementedError
+
+    def _with(self, **changes: Any) -> Self:
+        """The same with other fields that are right by construction, so that nothing is checked again."""
+        for value in changes.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        other = object.__new__(type(self))
+        vars(other).update({**vars(self), **changes})
+        return other
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -105,9 +144,10 @@ class Samples:
         """All samples once, `batch_size` at a time (the last batch may be smaller).
 
         With a generator the order is drawn from it, anew at every call; without one it is that of the data set.
+        Raises ValueError, at the first batch, if batch_size is no whole number of at least 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1")
         order = np.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator).numpy()
         for start in range(0, len(order), batch_size):
             yield self.batch(order[start : start + batch_size])
@@ -124,7 +164,7 @@ class Samples:
             raise ValueError(f"{self.source} has validation samples already; leave validation_fraction at 0")
         rng = np.random.default_rng(seed)
         split = self.split.copy()
-        for label in range(self.num_classes):
+        for label in np.unique(self.labels):
             members = np.flatnonzero((self.split == TRAIN) & (self.labels == label))
             if len(members) > 1:
                 number = min(max(round(fraction * len(members)), 1), len(members) - 1)
@@ -136,3 +176,11 @@ def gather(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndar
     """The positions of the events of samples, and the offsets they have when laid end to end."""
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths), offsets
+
+
+def _collate(batch: list[Spikes], *, collate_fn_map: Any = None) -> Spikes:
+    """What torch's default_collate does with the Spikes of a DataLoader."""
+    return Spikes.cat(batch)
+
+
+default_collate_fn_map[Spikes] = _collate

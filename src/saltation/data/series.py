@@ -20,6 +20,13 @@ def load_series(path: Path, *, delta: float = 0.5, dt: float = 1.0, rest: int = 
     Raises FileNotFoundError, or ValueError naming the file and line.
     """
     parts = {code: read_ts(path / f"{path.name}_{part}.ts") for code, part in ((TRAIN, "TRAIN"), (TEST, "TEST"))}
+    widths = {len(samples[0]) for samples, _ in parts.values()}
+    if len(widths) > 1:
+        raise ValueError(
+            f"{path}: training samples have {len(parts[TRAIN][0][0])} variables, test samples another number"
+        )
+    if rest < 0:
+        raise ValueError(f"rest is {rest}; it must be a number of steps >= 0")
     classes = sorted(set(parts[TRAIN][1]))
     for code, (_, names) in parts.items():
         unknown = sorted(set(names) - set(classes))
@@ -57,12 +64,20 @@ def read_ts(path: Path) -> tuple[list[np.ndarray], list[str]]:
     """Samples (variables, steps) and class names of one file; missing values ("?") are not accepted."""
     if not path.is_file():
         raise FileNotFoundError(f"no series at {path}; get them from timeseriesclassification.com")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text ({error}); it is damaged or not a .ts file") from error
     samples: list[np.ndarray] = []
     names: list[str] = []
     data = False
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         line = line.strip()
         if not data or not line or line.startswith("#"):
+            if " ".join(line.lower().split()) in ("@timestamps true", "@classlabel false"):
+                raise ValueError(
+                    f"{path}, line {number}: {line!r}: only values at equal distances with a class are read"
+                )
             data = data or line.lower() == "@data"
             continue
         *variables, name = line.split(":")
@@ -70,7 +85,7 @@ def read_ts(path: Path) -> tuple[list[np.ndarray], list[str]]:
             samples.append(np.array([[float(value) for value in variable.split(",")] for variable in variables]))
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}; every variable needs as many plain numbers") from error
-        if not np.isfinite(samples[-1]).all() or samples[-1].shape[:1] != samples[0].shape[:1]:
+        if not np.isfinite(samples[-1]).all() or samples[-1].ndim != 2 or len(samples[-1]) != len(samples[0]):
             raise ValueError(f"{path}, line {number}: values must be finite, with as many variables in every sample")
         names.append(name)
     if not samples:

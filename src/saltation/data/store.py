@@ -7,7 +7,7 @@ meta.json: num_channels, num_classes, duration, class_names.
 import json
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from saltation.data import validate
+from saltation.data.arrays import map_array
 from saltation.data.events import EventDataset
 from saltation.data.samples import Samples, gather
 from saltation.spikes import Spikes
@@ -23,11 +24,15 @@ from saltation.spikes import Spikes
 ARRAYS = ("times", "channels", "offsets", "labels", "split")
 CHUNK = 4096  # samples written at once by save_store
 HEADER = 128  # bytes of an .npy header, padded
+LARGEST_META = 1 << 26  # bytes of meta.json, most of them names of classes
 
 
 @dataclass(frozen=True, repr=False)
 class StoredDataset(Samples):
-    """Samples of a store; made by `load_store`. Only batches are read into memory."""
+    """Samples of a store; made by `load_store`. Only batches are read into memory.
+
+    A batch raises ValueError, naming the store and the event, if what is read breaks a rule of `Spikes`.
+    """
 
     times: np.ndarray  # (E,) memory-mapped, of the whole store
     channels: np.ndarray  # (E,) memory-mapped
@@ -46,29 +51,17 @@ class StoredDataset(Samples):
         """Of all samples together."""
         return int(self.lengths.sum())
 
-    def take(self, indices: np.ndarray) -> "StoredDataset":
-        """The samples `indices` (n,), in that order, as a data set of their own; reads nothing."""
-        parts = {name: getattr(self, name)[indices] for name in ("starts", "lengths", "labels", "split")}
-        return replace(self, **parts)
+    def _take(self, chosen: np.ndarray) -> "StoredDataset":
+        return self._with(**{name: getattr(self, name)[chosen] for name in ("starts", "lengths", "labels", "split")})
 
-    def batch(self, indices: np.ndarray) -> tuple[Spikes, torch.Tensor]:
-        """The samples `indices` (B,) as (Spikes, labels (B,) int64).
-
-        Raises ValueError, naming the store and the event, if what is read breaks a rule of `Spikes`.
-        """
-        indices = np.asarray(indices, dtype=np.int64)
-        events, offsets = gather(self.starts[indices], self.lengths[indices])
+    def _read(self, chosen: np.ndarray) -> Spikes:
+        events, offsets = gather(self.starts[chosen], self.lengths[chosen])
         times = torch.from_numpy(self.times[events].astype(np.float64))
         units = torch.from_numpy(self.channels[events].astype(np.int64))
         try:
-            spikes = Spikes(times, units, torch.from_numpy(offsets), self.num_channels, self.duration)
+            return Spikes(times, units, torch.from_numpy(offsets), self.num_channels, self.duration)
         except ValueError as error:
-            raise ValueError(f"{self.source}, batch of the samples {indices.tolist()[:8]} ...: {error}") from error
-        return spikes, torch.from_numpy(self.labels[indices])
-
-    def with_split(self, split: np.ndarray) -> "StoredDataset":
-        """The same samples with another split (S,)."""
-        return replace(self, split=split.astype(np.uint8))
+            raise ValueError(f"{self.source}, batch of the samples {chosen.tolist()[:8]} ...: {error}") from error
 
     def _spans(self) -> tuple[np.ndarray, np.ndarray]:
         return self.starts, self.lengths
@@ -83,7 +76,11 @@ class StoreWriter:
     The folder appears when the block ends without an error; until then it is called folder.partial.
 
     Args:
-        times: dtype in which times are kept; "float32" halves the size and rounds to 7 digits.
+        num_channels, num_classes: whole numbers >= 1; no piece may have more.
+        duration: > 0; no piece may be longer.
+        times: dtype in which times are kept; "float32" halves the size and rounds to 7 digits, never beyond `duration`.
+
+    Raises ValueError, before anything is written, for other values and for a folder that exists.
     """
 
     def __init__(
@@ -100,9 +97,16 @@ class StoreWriter:
             raise ValueError(f"{self.path} exists already; choose another name or remove it")
         if times not in ("float32", "float64"):
             raise ValueError(f"times is {times!r}; it must be 'float32' or 'float64'")
-        self.meta = {"num_channels": num_channels, "num_classes": num_classes, "duration": duration}
-        self.class_names = class_names
-        self.dtypes = {"times": np.dtype(times), "channels": np.min_scalar_type(num_channels)}
+        none = np.empty(0, np.int64)
+        fields = validate.checked_fields(
+            times=np.empty(0), channels=none, offsets=np.zeros(1, np.int64), labels=none, split=none,
+            num_channels=num_channels, num_classes=num_classes, duration=duration, class_names=class_names,
+            source=str(path),
+        )  # fmt: skip
+        self.meta = {name: fields[name] for name in ("num_channels", "num_classes", "duration")}
+        self.class_names = fields["class_names"]
+        self.dtypes = {"times": np.dtype(times), "channels": np.min_scalar_type(fields["num_channels"])}
+        self.last = _at_most(fields["duration"], self.dtypes["times"])
         self.lengths: list[np.ndarray] = []
         self.labels: list[np.ndarray] = []
         self.split: list[np.ndarray] = []
@@ -118,13 +122,15 @@ class StoreWriter:
 
     def add(self, piece: EventDataset) -> None:
         """Append all samples of `piece`. Raises ValueError if it has more channels, classes or time than the store."""
+        if not isinstance(piece, EventDataset):
+            raise TypeError(f"piece is {type(piece).__name__}; it must be an EventDataset, in memory")
         for name, limit in self.meta.items():
             if getattr(piece, name) > limit:
                 raise ValueError(f"{piece.source} has {name} {getattr(piece, name)}, but {self.path} only {limit}")
         for name, file in self.files.items():
             values = getattr(piece, name).astype(self.dtypes[name])
             if name == "times":
-                values = np.minimum(values, self.dtypes[name].type(self.meta["duration"]))  # rounding
+                values = np.minimum(values, self.last)  # rounded up, the last ones would come after the end
             file.write(values.tobytes())
         self.lengths.append(np.diff(piece.offsets))
         self.labels.append(piece.labels)
@@ -166,38 +172,57 @@ def load_store(path: str | os.PathLike[str]) -> StoredDataset:
     Raises FileNotFoundError, or ValueError naming the file that is missing, damaged or cut short.
     """
     path = Path(path)
-    if not (path / "meta.json").is_file():
+    meta = _read_meta(path)
+    arrays = {name: _open(path / f"{name}.npy") for name in ARRAYS}
+    small = validate.checked_fields(
+        times=np.empty(0), channels=np.empty(0, np.int64), offsets=np.zeros(arrays["labels"].size + 1, np.int64),
+        labels=np.array(arrays["labels"]), split=np.array(arrays["split"]), **meta, source=str(path),
+    )  # fmt: skip
+    offsets = validate.integers(str(path), "offsets", np.array(arrays["offsets"]))
+    times, channels = arrays["times"], arrays["channels"]
+    for name, values, kinds in (("times", times, "f"), ("channels", channels, "iu")):
+        if values.ndim != 1 or values.dtype.kind not in kinds:
+            raise ValueError(
+                f"{path / name}.npy has dtype {values.dtype} and shape {values.shape}; it must be flat, {name} of type "
+                f"{'float' if kinds == 'f' else 'integer'}; write the store again"
+            )
+    rising = len(offsets) == len(small["labels"]) + 1 and offsets[0] == 0 and (np.diff(offsets) >= 0).all()
+    if not rising or offsets[-1] != len(times) or len(channels) != len(times):
+        raise ValueError(
+            f"{path}: {len(times)} times, {len(channels)} channels, {len(small['labels'])} labels and {len(offsets)} "
+            f"offsets up to {offsets.max(initial=0)} do not belong together; write the store again"
+        )
+    rest = {key: small[key] for key in ("labels", "split", *meta)}
+    return StoredDataset(times, channels, offsets[:-1], np.diff(offsets), source=str(path), **rest)
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    file = path / "meta.json"
+    if not file.is_file():
         raise FileNotFoundError(f"no store at {path}: it has no meta.json; see saltation data convert")
     try:
-        meta: dict[str, Any] = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-        num_channels, num_classes, duration, names = (
-            meta[key] for key in ("num_channels", "num_classes", "duration", "class_names")
-        )
-    except (json.JSONDecodeError, KeyError) as error:
-        raise ValueError(f"{path / 'meta.json'} is damaged ({error}); write the store again") from error
-    arrays = {name: _open(path / f"{name}.npy", mapped=name in ("times", "channels")) for name in ARRAYS}
-    small = validate.checked_fields(
-        times=np.empty(0), channels=np.empty(0, np.int64), offsets=np.zeros(len(arrays["labels"]) + 1, np.int64),
-        labels=arrays["labels"], split=arrays["split"], num_channels=num_channels, num_classes=num_classes,
-        duration=duration, class_names=tuple(names), source=str(path),
-    )  # fmt: skip
-    offsets = arrays["offsets"].astype(np.int64)
-    events = len(arrays["times"])
-    rising = len(offsets) == len(small["labels"]) + 1 and offsets[0] == 0 and (np.diff(offsets) >= 0).all()
-    if not rising or offsets[-1] != events or len(arrays["channels"]) != events:
-        raise ValueError(
-            f"{path}: {events} times, {len(arrays['channels'])} channels, {len(small['labels'])} labels and offsets up "
-            f"to {offsets[-1]} do not belong together; write the store again"
-        )
-    rest = {key: small[key] for key in ("labels", "split", "num_channels", "num_classes", "duration", "class_names")}
-    return StoredDataset(arrays["times"], arrays["channels"], offsets[:-1], np.diff(offsets), source=str(path), **rest)
+        if file.stat().st_size > LARGEST_META:
+            raise ValueError(f"{file.stat().st_size} bytes")
+        meta = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(meta, dict):
+            raise ValueError(f"it holds {type(meta).__name__} instead of a mapping")
+        return {key: meta[key] for key in ("num_channels", "num_classes", "duration", "class_names")}
+    except KeyError as error:
+        raise ValueError(f"{file} is damaged: it has no {error}; write the store again") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is damaged ({error}); write the store again") from error
 
 
-def _open(file: Path, mapped: bool) -> np.ndarray:
-    try:
-        array: np.ndarray = np.load(file, mmap_mode="r" if mapped and file.stat().st_size > HEADER else None)
-        return array
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{file} is missing; write the store again") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{file} is damaged or cut short ({error}); write the store again") from error
+def _open(file: Path) -> np.ndarray:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; write the store again")
+    return map_array(file)
+
+
+def _at_most(value: float, dtype: np.dtype) -> np.floating:
+    """The largest number of that dtype that is not above `value`. Raises ValueError if it has none near."""
+    with np.errstate(over="ignore"):
+        rounded = dtype.type(value)
+    if not np.isfinite(rounded) or rounded == 0:
+        raise ValueError(f"duration is {value}, beyond what {dtype} can hold; use times='float64'")
+    return np.nextafter(rounded, dtype.type(0)) if float(rounded) > value else rounded

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.data.arrays import read_arrays
 from saltation.data.events import EventDataset
 from saltation.data.latency import check_window, encode_latency
 
@@ -39,6 +40,14 @@ def yin_yang(
     Raises ValueError for times out of order, FileNotFoundError for missing publication points.
     """
     check_window(t_early, t_late, duration)
+    if bias is not None and not 0 <= bias <= duration:
+        raise ValueError(
+            f"bias is {bias}; it must be a time in [0, duration] = [0, {duration}], or None for no such channel"
+        )
+    if len(sizes) != 3 or len(seeds) != 3 or min(sizes) < 0 or sum(sizes) == 0:
+        raise ValueError(
+            f"sizes are {sizes}, seeds {seeds}; give three numbers >= 0 each, for train, validation and test"
+        )
     path = None if root is None else Path(root) / PUBLICATION_FILE
     if publication is not False and path is not None and path.is_file():
         parts, source = _publication_points(path), str(path)
@@ -90,9 +99,20 @@ def yin_yang_class(points: np.ndarray) -> np.ndarray:
 
 
 def _publication_points(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        needed = [f"{split}_{what}" for split in SPLITS for what in ("samples", "labels")]
-        for key in needed:
-            if key not in arrays.files:
-                raise ValueError(f"{path}: no array named '{key}'; it must hold {', '.join(needed)}")
-        return [(arrays[f"{split}_samples"], arrays[f"{split}_labels"]) for split in SPLITS]
+    arrays = read_arrays(path)
+    needed = [f"{split}_{what}" for split in SPLITS for what in ("samples", "labels")]
+    for key in needed:
+        if key not in arrays:
+            raise ValueError(f"{path}: no array named '{key}'; it must hold {', '.join(needed)}")
+    parts = [(arrays[f"{split}_samples"], arrays[f"{split}_labels"]) for split in SPLITS]
+    for split, (features, _) in zip(SPLITS, parts, strict=True):
+        if features.ndim != 2 or features.shape[1:] != parts[0][0].shape[1:] or features.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{path}: {split}_samples has shape {features.shape} and dtype {features.dtype}; it must be "
+                "(samples, features) of numbers"
+            )
+        bad = np.argwhere(~((features >= 0) & (features <= 1)))
+        if len(bad):
+            i, j = bad[0]
+            raise ValueError(f"{path}: {split}_samples[{i}, {j}] is {features[i, j]}; features must be in [0, 1]")
+    return parts
