@@ -96,6 +96,10 @@ def _convert(options: argparse.Namespace) -> None:
     from saltation.data.tonic import load_tonic
 
     if options.events:
+        if Path(options.events).is_dir():
+            raise ValueError(
+                f"{options.events} is a folder; --events takes an .npz file, and a store is converted already"
+            )
         dataset = load_npz(options.events)
     elif options.dense:
         if options.dt is None:

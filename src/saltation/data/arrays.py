@@ -78,10 +78,9 @@ def read_header(name: str, stream: IO[bytes], size: int) -> tuple[np.dtype, tupl
     """dtype, shape and order that an .npy stream announces, checked against its `size` in bytes."""
     try:
         version = np.lib.format.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
+        if version != (1, 0):  # plain arrays have this one; headers of the others may announce 4 GiB
             raise ValueError(f"version {version} of the format")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         shape = tuple(int(n) for n in shape)
         legal = len(shape) <= 32 and min(shape, default=0) >= 0 and math.prod([max(n, 1) for n in shape]) < 1 << 48
     except Exception as error:  # NumPy raises many kinds for a garbled header, TokenError and MemoryError among them

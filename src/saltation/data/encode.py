@@ -108,7 +108,8 @@ def level_crossing(
         raise ValueError(f"{source}: sample {gap[0][0]}, variable {gap[0][1]} has NaN before its end; fill it in first")
     if steps < 2:
         raise ValueError(f"{source}: the series have {steps} steps; a crossing needs at least 2")
-    levels = (series / spacing[:, None]).reshape(samples * variables, steps)
+    with np.errstate(over="ignore"):  # inf is refused below
+        levels = (series / spacing[:, None]).reshape(samples * variables, steps)
     far = np.argwhere(np.abs(levels) > EXACT)
     if len(far):
         lane, step = far[0]

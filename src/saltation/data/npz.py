@@ -27,16 +27,16 @@ def load_npz(
     split_key: str = "split",
     duration: float = 0.0,
     group_key: str | None = None,
-    test_group: int | Sequence[int] = 0,
-    validation_group: int | Sequence[int] | None = None,
+    test_group: int | str | Sequence[int | str] = 0,
+    validation_group: int | str | Sequence[int | str] | None = None,
 ) -> EventDataset:
     """Read a recording in the generic format.
 
     path       the `.npz` file
     split_key  which array holds the split, for files with more than one
     duration   how long a sample is simulated; 0: the file's own, else until the last event
-    group_key  an array with one integer per sample, such as the speaker, to split by instead: `test_group`, a number or
-               several, is tested, `validation_group` (None: nobody) validates, all others train
+    group_key  an array with one integer or word per sample, such as the speaker, to split by instead: `test_group`,
+               one or several, is tested, `validation_group` (None: nobody) validates, all others train
 
     Raises FileNotFoundError, or ValueError that names the file, the array, the record and the remedy.
     """
@@ -103,8 +103,8 @@ def _split_by_group(
     path: Path,
     arrays: Mapping[str, np.ndarray],
     key: str,
-    test: int | Sequence[int],
-    validation: int | Sequence[int] | None,
+    test: int | str | Sequence[int | str],
+    validation: int | str | Sequence[int | str] | None,
 ) -> np.ndarray:
     if key not in arrays:
         raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
