@@ -56,3 +56,14 @@ def test_bad_sound(change, message):
 
 def test_silence_has_no_events():
     assert len(audio_events([np.zeros(4000)], RATE, np.array([0]), np.array([0])).times) == 0
+
+
+def test_a_longer_neighbour_changes_nothing():
+    """Recordings are padded to one length: what is padded makes no events."""
+    rng = np.random.default_rng(0)
+    short, long = (rng.normal(size=n) for n in (2000, 6000))
+    alone = audio_events([short], 8000.0, [0], [0], channels=6)
+    both = audio_events([short, long], 8000.0, [0, 0], [0, 0], channels=6)
+    own = slice(0, both.offsets[1])
+    assert alone.num_events == both.offsets[1] > 0
+    assert np.array_equal(both.times[own], alone.times) and np.array_equal(both.channels[own], alone.channels)

@@ -162,3 +162,13 @@ def test_jitter_keeps_order_counts_and_bounds():
         assert torch.all(moved.sample(b).times.diff() >= 0)
     again = jitter(spikes, 0.3, torch.Generator().manual_seed(0))
     assert torch.equal(moved.times, again.times)
+
+
+def test_every_class_keeps_a_training_sample():
+    sizes = [1, 2, 3, 10]
+    labels = np.repeat(np.arange(4), sizes)
+    data = EventDataset(np.arange(16.0), np.zeros(16, int), np.arange(17), labels, np.zeros(16, int))
+    for fraction, expected in ((0.95, [0, 1, 2, 9]), (0.01, [0, 1, 1, 1]), (0.5, [0, 1, 2, 5])):
+        split = data.with_validation(fraction, seed=0).split
+        assert np.bincount(labels[split == VALIDATION], minlength=4).tolist() == expected
+        assert np.bincount(labels[split == TRAIN]).tolist() == [a - b for a, b in zip(sizes, expected, strict=True)]

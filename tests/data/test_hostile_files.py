@@ -296,12 +296,14 @@ def shared_rows(file, name):
 
 
 H5 = {
-    "external link": (replaced("labels", external_link), "labels is a link to elsewhere"),
+    "external link": (replaced("labels", external_link), "labels of labels is a link to elsewhere"),
     "external group": (replaced("spikes", external_link), "link to elsewhere"),
-    "external extra": (replaced("extra/keys", external_link), "link to elsewhere"),
+    "external names": (replaced("extra/keys", external_link), "link to elsewhere"),
+    "external extra": (replaced("extra", external_link), "extra of extra/speaker is a link to elsewhere"),
+    "loop": (replaced("extra", lambda f, n: f.__setitem__(n, h5py.SoftLink("/extra"))), "link to elsewhere"),
     "external storage": (replaced("labels", external_storage), "keeps its values in other files"),
     "virtual": (replaced("labels", virtual), "keeps its values in other files"),
-    "soft link": (replaced("labels", soft_link), "labels is a link"),
+    "soft link": (replaced("labels", soft_link), "labels of labels is a link"),
     "huge labels": (replaced("labels", huge(np.uint16)), "only fill the memory"),
     "huge rows": (replaced("spikes/times", shared_rows), "only fill the memory"),
     "group": (replaced("labels", lambda f, n: f.create_group(n)), "labels is no flat array"),

@@ -5,7 +5,17 @@ import warnings
 import numpy as np
 import pytest
 
-from saltation.data import EventDataset, audio_events, digits, latency, level_crossing, load, load_npz, yin_yang
+from saltation.data import (
+    EventDataset,
+    audio_events,
+    digits,
+    from_dense,
+    latency,
+    level_crossing,
+    load,
+    load_npz,
+    yin_yang,
+)
 
 h5py = pytest.importorskip("h5py")
 ONE = {"channels": [0, 1], "offsets": [0, 1, 2], "labels": [0, 1], "split": [0, 0]}
@@ -319,3 +329,52 @@ def test_numbers_of_an_npz(tmp_path, changes, message):
     np.savez(tmp_path / "a.npz", **{"times": [0.1, 0.2], **ONE, **changes})
     with pytest.raises(ValueError, match=message):
         load_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("raster", "message"),
+    [
+        (np.full((1, 1, 1), np.inf), "the raster holds inf spikes, up to inf in a step"),
+        (np.full((1, 2, 1), 10**12), r"the raster holds 2e\+12 spikes, up to 1000000000000 in a step"),
+        (np.full((1, 1, 1), "1"), "dtype <U1; it must hold numbers of spikes"),
+        (np.full((1, 1, 1), 1j), "dtype complex128"),
+        (np.full((1, 1, 1), np.nan), r"raster\[0, 0, 0\] is nan"),
+    ],
+    ids=str,
+)
+def test_rasters_of_no_counts(raster, message):
+    with pytest.raises(ValueError, match=message):
+        from_dense(raster, [0], [0], dt=0.1)
+
+
+def test_images_of_two_sizes(tmp_path):
+    images = {"train_images": np.zeros((2, 3, 3), np.uint8), "test_images": np.zeros((2, 3, 4), np.uint8)}
+    np.savez(tmp_path / "a.npz", **images, train_labels=np.zeros(2, int), test_labels=np.zeros(2, int))
+    with pytest.raises(ValueError, match=r"a\.npz: training and test images differ in size, \(3, 3\) and \(3, 4\)"):
+        load("mnist", path=tmp_path / "a.npz")
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\xff" + bytes(4 * 255))
+    with pytest.raises(ValueError, match="is not an idx file of bytes"):
+        load("mnist", path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("@timestamps true\n@data\n(0,1):a\n", "line 1: '@timestamps true': only values at equal distances"),
+        ("@classLabel false\n@data\n1,2:3,4\n", "line 1: '@classLabel false'"),
+        ("@data\n1,2:3,4:a\n1,2:b\n", "line 3: values must be finite, with as many variables"),
+        ("@data\n1,2:3,4,5:a\n", "line 2: .*every variable needs as many"),
+        ("@data\na\n", "line 2"),
+        ("@data\n1,?:a\n", "line 2"),
+        ("\xff\xfe", "is not a text"),
+        ("@data\n1,2,3:a\n", "training samples have 1 variables, test samples another number"),
+    ],
+    ids=repr,
+)
+def test_series_of_another_kind(tmp_path, text, message):
+    folder = tmp_path / "Set"
+    folder.mkdir()
+    (folder / "Set_TEST.ts").write_text("@data\n1,2,3:1,2,3:a\n")
+    (folder / "Set_TRAIN.ts").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=f"Set.*{message}"):
+        load("basic_motions", path=folder)

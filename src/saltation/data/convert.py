@@ -6,6 +6,7 @@ import numpy as np
 
 from saltation.data.arrays import read_arrays
 from saltation.data.events import EventDataset
+from saltation.data.validate import MOST_EVENTS
 
 
 def from_dense(
@@ -13,17 +14,25 @@ def from_dense(
 ) -> EventDataset:
     """Events of a raster (samples, steps, channels) of counts: a count of n in step k is n events at (k + 1/2) dt.
 
-    Raises ValueError, naming the entry, for counts that are negative or not whole.
+    Raises ValueError, naming the entry, for counts that are negative or not whole, and for more than 2^28 in all.
     """
     raster = np.asarray(raster)
-    if raster.ndim != 3:
-        raise ValueError(f"{source}: the raster has shape {raster.shape}; it must be (samples, steps, channels)")
+    if raster.ndim != 3 or raster.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{source}: the raster has shape {raster.shape} and dtype {raster.dtype}; it must hold numbers of spikes, "
+            "(samples, steps, channels)"
+        )
     if not dt > 0:
         raise ValueError(f"{source}: dt is {dt}; it must be > 0")
     bad = np.argwhere(~((raster >= 0) & (raster == np.round(raster))))
     if len(bad):
         place = tuple(int(i) for i in bad[0])
         raise ValueError(f"{source}: raster{list(place)} is {raster[place]}; it must hold numbers of spikes")
+    if (total := float(raster.sum(dtype=np.float64))) > MOST_EVENTS:
+        raise ValueError(
+            f"{source}: the raster holds {total:.3g} spikes, up to {raster.max()} in a step, more than 2^28 in all; "
+            "is it one of numbers of spikes?"
+        )
     samples, steps, channels = raster.shape
     sample, step, channel = (np.repeat(index, raster[raster > 0].astype(np.int64)) for index in raster.nonzero())
     return EventDataset(

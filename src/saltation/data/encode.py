@@ -4,9 +4,7 @@ import numpy as np
 
 from saltation.data.events import EventDataset
 from saltation.data.latency import check_window, encode_latency
-from saltation.data.validate import EXACT
-
-MOST_EVENTS = 1 << 28  # of level_crossing: about 16 GB while they are sorted
+from saltation.data.validate import EXACT, MOST_EVENTS
 
 
 def latency(

@@ -10,43 +10,64 @@ from saltation.data.arrays import check_room
 ROWS = 16  # ragged rows read at once
 
 
-def plain_dataset(file: Any, name: str) -> Any:
-    """The flat data set `name` ("group/name") of an open h5py file.
+def holds(file: Any, name: str) -> bool:
+    """Whether there is `name` ("group/name") in an open h5py file, seen without following a link out of it."""
+    return _place(file, name) is not None
+
+
+def _place(file: Any, name: str) -> Any:
+    """What is at `name`, or None. Raises ValueError for a link to elsewhere on the way, which is not followed."""
+    import h5py
+
+    place = file
+    for part in name.split("/"):
+        link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(
+                f"{file.filename}: {part} of {name} is a link to elsewhere ({type(link).__name__}), which is never "
+                "followed"
+            )
+        place = place[part]
+    return place
+
+
+def _dataset(file: Any, name: str) -> Any:
+    """The flat data set `name`.
 
     Raises KeyError if there is none; ValueError if it would be read from elsewhere (external links, external storage,
     virtual data sets: the file could then hand on any other file of the reader) or is not a flat data set.
     """
     import h5py
 
-    place, path = file, Path(file.filename)
-    for part in name.split("/"):
-        link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
-        if link is None:
-            raise KeyError(f"no {name}")
-        if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"{path}: {name} is a link to elsewhere ({type(link).__name__}), which is never followed")
-        place = place[part]
+    place = _place(file, name)
+    if place is None:
+        raise KeyError(f"no {name}")
     if not isinstance(place, h5py.Dataset) or place.ndim != 1:
-        raise ValueError(f"{path}: {name} is no flat array")
+        raise ValueError(f"{file.filename}: {name} is no flat array")
     if place.external or place.is_virtual:
-        raise ValueError(f"{path}: {name} keeps its values in other files, which are never read; save one whole file")
-    check_room(f"{name} of {path}", place.size * place.dtype.itemsize, path.stat().st_size)
+        raise ValueError(
+            f"{file.filename}: {name} keeps its values in other files, which are never read; save one whole file"
+        )
+    size = Path(file.filename).stat().st_size
+    check_room(f"{name} of {file.filename}", place.size * place.dtype.itemsize, size)
     return place
 
 
 def flat(file: Any, name: str, kinds: str) -> np.ndarray:
-    """A flat data set of numbers (dtype kinds such as "iu"). Raises as `plain_dataset`."""
-    values = plain_dataset(file, name)
+    """A flat data set of numbers (dtype kinds such as "iu"). Raises KeyError, ValueError."""
+    values = _dataset(file, name)
     if values.dtype.kind not in kinds:
         raise ValueError(f"{file.filename}: {name} has dtype {values.dtype}; it must be {_WHAT[kinds]}")
     return np.asarray(values[:])
 
 
 def ragged(file: Any, name: str, kinds: str) -> list[np.ndarray]:
-    """The rows of a flat data set of arrays of numbers. Raises as `plain_dataset`."""
+    """The rows of a flat data set of arrays of numbers. Raises KeyError, ValueError."""
     import h5py
 
-    rows = plain_dataset(file, name)
+    rows = _dataset(file, name)
     base = h5py.check_vlen_dtype(rows.dtype)
     if base is None or np.dtype(base).kind not in kinds:
         raise ValueError(f"{file.filename}: {name} has dtype {base or rows.dtype}; it must hold rows of {_WHAT[kinds]}")
@@ -61,10 +82,10 @@ def ragged(file: Any, name: str, kinds: str) -> list[np.ndarray]:
 
 
 def texts(file: Any, name: str) -> tuple[str, ...]:
-    """A flat data set of strings. Raises as `plain_dataset`."""
+    """A flat data set of strings. Raises KeyError, ValueError."""
     import h5py
 
-    values = plain_dataset(file, name)
+    values = _dataset(file, name)
     if h5py.check_string_dtype(values.dtype) is None:
         raise ValueError(f"{file.filename}: {name} has dtype {values.dtype}; it must hold strings")
     return tuple(values.asstr(errors="replace")[:].tolist())

@@ -69,9 +69,9 @@ def _read(path: Path, duration: float) -> tuple[np.ndarray, np.ndarray, np.ndarr
         with h5py.File(path) as file:
             times, units = hdf5.ragged(file, "spikes/times", "fiu"), hdf5.ragged(file, "spikes/units", "iu")
             labels = hdf5.flat(file, "labels", "iu")
-            extra = file.get("extra", ())
-            speakers = hdf5.flat(file, "extra/speaker", "iu") if "speaker" in extra else np.zeros(len(labels), np.int64)
-            names = hdf5.texts(file, "extra/keys") if "keys" in extra else ()
+            known = hdf5.holds(file, "extra/speaker")
+            speakers = hdf5.flat(file, "extra/speaker", "iu") if known else np.zeros(len(labels), np.int64)
+            names = hdf5.texts(file, "extra/keys") if hdf5.holds(file, "extra/keys") else ()
     except (OSError, KeyError, RuntimeError, TypeError) as error:  # what h5py raises for damage
         raise ValueError(f"{path} is damaged, cut short or of another layout ({error}); download it again") from error
     if not 0 < len(times) == len(units) == len(labels) == len(speakers):

@@ -45,6 +45,9 @@ def load_images(
                 f"{path}: {part}_images has shape {images.shape} and dtype {images.dtype}, {part}_labels shape "
                 f"{labels.shape}; there must be one label for each image of bytes (images, rows, columns)"
             )
+    shapes = {arrays[f"{part}_images"].shape[1:] for part in ("train", "test")}
+    if len(shapes) > 1:
+        raise ValueError(f"{path}: training and test images differ in size, {' and '.join(map(str, sorted(shapes)))}")
     images = np.concatenate([arrays["train_images"], arrays["test_images"]]).reshape(-1, math.prod(images.shape[1:]))
     labels = np.concatenate([arrays["train_labels"], arrays["test_labels"]])
     split = np.repeat([TRAIN, TEST], [len(arrays["train_labels"]), len(arrays["test_labels"])])
@@ -62,7 +65,7 @@ def read_idx(path: Path) -> np.ndarray:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
     check_room(path, len(content), path.stat().st_size)
-    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or content[3] > 3 or len(content) < 4 + 4 * content[3]:
         raise ValueError(f"{path} is not an idx file of bytes: it begins with {content[:4].hex(' ')}")
     shape = struct.unpack(f">{content[3]}I", content[4 : 4 + 4 * content[3]])
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])

@@ -11,6 +11,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "validation", "test")
 # More than these are raw addresses of a sensor, or codes: every layer and every table would be as wide.
 MOST = {"channels": 1 << 24, "classes": 1 << 20}
+MOST_EVENTS = 1 << 28  # that a code may make in memory: about 16 GB while they are sorted
 EXACT = 1 << 53  # larger whole numbers are not all float64 numbers
 
 
