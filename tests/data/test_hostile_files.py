@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from saltation.data import EventDataset, load, load_npz, load_store, save_npz, save_store
+from saltation.data import EventDataset, hdf5, load, load_npz, load_store, save_npz, save_store
 from saltation.data.arrays import RATIO, ROOM
 
 h5py = pytest.importorskip("h5py")
@@ -337,13 +337,58 @@ def test_hdf5(tmp_path, change, message):
         load("shd", path=folder)
 
 
-def test_rows_that_share_their_place(tmp_path, monkeypatch):
-    """The sum over rows is bounded, not only each of them."""
+STORED = [
+    {},
+    {"chunks": (3,)},
+    {"chunks": (3,), "compression": "gzip"},
+    {"chunks": (3,), "compression": "gzip", "shuffle": True},
+    {"chunks": (2,), "shuffle": True},
+]
+
+
+@pytest.mark.parametrize("how", STORED, ids=str)
+def test_ragged_rows_are_measured_before_they_are_read(tmp_path, monkeypatch, how):
+    """What rows announce is counted: many may share one place in the file, or lie about their length."""
     from saltation.data import arrays
 
-    folder = shd(tmp_path / "shd")
-    assert len(load("shd", path=folder)) == 4
-    monkeypatch.setattr(arrays, "ROOM", 4)
+    rows = [np.arange(n, dtype=np.float32) for n in (3, 0, 7, 1)]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        values = file.create_dataset("rows", (4,), dtype=h5py.vlen_dtype(np.float32), **how)
+        for i, row in enumerate(rows):
+            values[i] = row
     monkeypatch.setattr(arrays, "RATIO", 0)
-    with pytest.raises(ValueError, match="spikes/times"):
-        load("shd", path=folder)
+    for room, message in ((44, None), (43, "rows of .*a.h5 has .* only fill the memory")):
+        monkeypatch.setattr(arrays, "ROOM", room)
+        with h5py.File(tmp_path / "a.h5") as file:
+            if message is None:
+                for row, expected in zip(hdf5.ragged(file, "rows", "f"), rows, strict=True):
+                    assert np.array_equal(row, expected)
+            else:
+                with pytest.raises(ValueError, match=message):
+                    hdf5.ragged(file, "rows", "f")
+
+
+def heap_of(path):
+    content = bytearray(path.read_bytes())
+    return content, content.index(b"GCOL")
+
+
+def test_a_row_that_lies_about_its_length(tmp_path):
+    path = shd(tmp_path / "shd") / "shd_train.h5"
+    content, heap = heap_of(path)
+    reference = content.index(struct.pack("<IQI", 2, heap, 1))
+    content[reference : reference + 4] = struct.pack("<I", 2**32 - 1)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"spikes/times of .*shd_train\.h5 has \d+ bytes and announces 8 GiB"):
+        load("shd", path=path.parent)
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 0), (1, 2**64 - 16), (1, 2**40), (0, 8)])
+def test_a_heap_without_an_end(tmp_path, index, size):
+    """The HDF5 library would walk it for ever."""
+    path = shd(tmp_path / "shd") / "shd_train.h5"
+    content, heap = heap_of(path)
+    content[heap + 16 : heap + 32] = struct.pack("<HHIQ", index, 1, 0, size)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"shd_train\.h5 is damaged at byte {heap + 16}"):
+        load("shd", path=path.parent)
