@@ -26,7 +26,7 @@ def make_layer(config: LayerConfig, connection: Connection) -> Layer:
         return Layer(connection, LI(size, tau_mem=config.tau_mem, tau_syn=config.tau_syn, train=tuple(config.train)))
     if config.neuron == "qif":
         shared = {name: getattr(config, name) for name in QIF.names}
-        return Layer(connection, QIF(size, **shared, train=tuple(config.train)))
+        return Layer(connection, QIF(size, **shared, train=tuple(config.train)), max_spikes=config.max_spikes)
     neuron = LIF(
         size,
         tau_mem=config.tau_mem,
@@ -41,7 +41,7 @@ def make_layer(config: LayerConfig, connection: Connection) -> Layer:
         min_slope=config.min_slope,
     )
     recurrent = None if config.recurrent is None else _connection(config.recurrent, size, size)
-    return Layer(connection, neuron, recurrent=recurrent)
+    return Layer(connection, neuron, recurrent=recurrent, max_spikes=config.max_spikes)
 
 
 def _connection(config: LayerConfig | RecurrentConfig, in_size: int, size: int) -> Linear:

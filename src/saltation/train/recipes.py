@@ -2,8 +2,7 @@
 
 import difflib
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,27 +12,11 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saltation.train.config import (
-    CHOICES,
-    CONV_DELAYS,
-    DELAYS,
-    LAYER_CHOICES,
-    NOT_NEGATIVE,
-    POSITIVE,
-    Config,
-    ConvConfig,
-    LayerConfig,
-    RecurrentConfig,
-)
+from saltation.train.checks import check_config
+from saltation.train.config import Config, ConvConfig, LayerConfig, RecurrentConfig
+from saltation.train.reading import check_plain, plain_yaml
 
-
-class _Loader(yaml.SafeLoader):
-    """YAML whose numbers include 1e-3, which YAML 1.1 takes for text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+_REFUSALS = (OmegaConfBaseException, TypeError, ValueError, OverflowError, AttributeError)  # of OmegaConf
 
 
 def recipe_names() -> list[str]:
@@ -51,15 +34,13 @@ def load_config(recipe: str | os.PathLike[str], overrides: Mapping[str, Any] | N
     Raises FileNotFoundError for an unknown recipe, ValueError for unknown keys, wrong types and values out of range.
     """
     source, text = _recipe_text(recipe)
-    try:
-        content = yaml.load(text, Loader=_Loader) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = plain_yaml(text, source) or {}
     if not isinstance(content, dict):
         raise ValueError(f"{source} must hold keys and values, as in 'name: my_run'")
     content.setdefault("name", Path(source).stem)
     config = _merge(source, content)
     for key, value in (overrides or {}).items():
+        check_plain(value, f"--{key}")
         _override(config, key, value)
     result = OmegaConf.to_object(config)
     assert isinstance(result, Config)
@@ -85,92 +66,18 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def value_from_text(text: str) -> Any:
-    """A value from the command line: number, true/false, null, [list] or text."""
+    """A value from the command line: number, true/false, null, [list] or text. Raises ValueError (see `plain_yaml`)."""
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
-        return text
+        return plain_yaml(text, f"the value {text[:100]!r}")
+    except ValueError as error:
+        if isinstance(error.__cause__, yaml.YAMLError):
+            return text  # a path may be anything
+        raise
 
 
 def to_yaml(config: Config) -> str:
     """The resolved configuration as YAML that `load_config` reads back."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
-
-
-def check_config(config: Config) -> None:
-    """Raise ValueError where a value is out of range, quoting it and the legal ones."""
-    tree = OmegaConf.structured(config)
-    for key, choices in CHOICES.items():
-        _check_choice(key, OmegaConf.select(tree, key), choices)
-    for key in POSITIVE:
-        if not OmegaConf.select(tree, key) > 0:
-            raise ValueError(f"{key} is {OmegaConf.select(tree, key)}; it must be > 0")
-    for key in NOT_NEGATIVE:
-        if not OmegaConf.select(tree, key) >= 0:
-            raise ValueError(f"{key} is {OmegaConf.select(tree, key)}; it must be >= 0")
-    for key in ("drop", "hidden_drop"):
-        if getattr(config.train, key) >= 1:
-            raise ValueError(f"train.{key} is {getattr(config.train, key)}; it must be below 1, or no spike is left")
-    if config.train.stretch >= 1 or config.train.blend > 1:
-        raise ValueError(
-            f"train.stretch is {config.train.stretch}, train.blend {config.train.blend}; stretch must be below 1, "
-            "or times become negative, and blend at most 1"
-        )
-    if config.train.starts > 1 and config.train.start_epochs > config.train.epochs:
-        raise ValueError(
-            f"train.start_epochs is {config.train.start_epochs}; it must not exceed train.epochs, {config.train.epochs}"
-        )
-    layers = config.model.layers
-    if not layers:
-        raise ValueError("model.layers is empty; a recipe needs at least one layer, for example - {size: 30}")
-    for i, layer in enumerate(layers):
-        _check_layer(f"model.layers.{i}", layer, last=i == len(layers) - 1)
-    if (layers[-1].neuron == "li") != (config.loss.name == "readout"):
-        raise ValueError(
-            f"loss.name is {config.loss.name!r} but the last layer is {layers[-1].neuron!r}; "
-            "loss 'readout' goes with an 'li' layer, the other losses with 'lif' and 'qif'"
-        )
-
-
-def _check_layer(key: str, layer: LayerConfig, last: bool) -> None:
-    for name, choices in LAYER_CHOICES.items():
-        _check_choice(f"{key}.{name}", getattr(layer, name), choices)
-    _check_choice(f"{key}.delay", layer.delay, DELAYS if layer.conv is None else CONV_DELAYS)
-    if layer.conv is not None and (layer.size is not None or last):
-        raise ValueError(
-            f"{key}.conv goes without size, which follows from the layer before, and not in the last layer"
-        )
-    if not last and layer.size is None and layer.conv is None:
-        raise ValueError(f"{key}.size is missing; only the last layer may leave it out (the number of classes)")
-    if not last and layer.neuron == "li":
-        raise ValueError(f"{key}.neuron is 'li', which never spikes; only the last layer can be a readout")
-    _check_delay_init(key, layer.delay_init)
-    if layer.terminals < 1 or (layer.terminals > 1 and layer.delay == "none"):
-        raise ValueError(
-            f"{key}.terminals is {layer.terminals} with delay {layer.delay!r}; it must be >= 1, and more than 1 goes "
-            "with a delay, since without one parallel connections act as one"
-        )
-    if layer.neuron == "qif" and layer.tau_syn != 0.5 * layer.tau_mem:
-        raise ValueError(
-            f"{key}.tau_syn is {layer.tau_syn}; with neuron 'qif' it must be half of tau_mem, {0.5 * layer.tau_mem}"
-        )
-    if layer.recurrent is not None:
-        if layer.neuron != "lif":
-            raise ValueError(
-                f"{key}.recurrent is given, but its neuron is {layer.neuron!r}; only 'lif' can be recurrent"
-            )
-        _check_choice(f"{key}.recurrent.delay", layer.recurrent.delay, DELAYS)
-        _check_delay_init(f"{key}.recurrent", layer.recurrent.delay_init)
-
-
-def _check_delay_init(key: str, delay_init: list[float] | None) -> None:
-    if delay_init is not None and len(delay_init) != 2:
-        raise ValueError(f"{key}.delay_init is {delay_init}; give two numbers, [low, high]")
-
-
-def _check_choice(key: str, value: Any, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{key} is {value!r}; choose one of {', '.join(choices)}")
 
 
 def _recipe_text(recipe: str | os.PathLike[str]) -> tuple[str, str]:
@@ -179,7 +86,10 @@ def _recipe_text(recipe: str | os.PathLike[str]) -> tuple[str, str]:
         return f"{recipe}.yaml", packaged.read_text(encoding="utf-8")
     path = Path(recipe)
     if path.is_file():
-        return str(path), path.read_text(encoding="utf-8")
+        try:
+            return str(path), path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not a recipe: it is not text in UTF-8 ({error.reason})") from error
     close = difflib.get_close_matches(os.fspath(recipe), recipe_names(), n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise FileNotFoundError(
@@ -191,7 +101,7 @@ def _merge(source: str, content: dict[str, Any]) -> DictConfig:
     _check_keys(source, content, Config())
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), content)
-    except OmegaConfBaseException as error:
+    except _REFUSALS as error:
         raise ValueError(f"{source}: {_reason(error)}") from error
     assert isinstance(merged, DictConfig)
     return merged
@@ -225,14 +135,14 @@ def _override(config: DictConfig, key: str, value: Any) -> None:
     _child(node, last, key)
     try:
         OmegaConf.update(config, key, value, merge=isinstance(value, dict))
-    except (OmegaConfBaseException, TypeError) as error:
+    except _REFUSALS as error:
         raise ValueError(f"--{key} {value!r}: {_reason(error)}") from error
 
 
 def _child(node: Any, part: str, key: str) -> Any:
     """The entry `part` of a configuration node; ValueError with near matches if there is none."""
     if isinstance(node, ListConfig):
-        if not part.isdigit() or int(part) >= len(node):
+        if not (part.isascii() and part.isdigit() and len(part) < 9 and int(part) < len(node)):
             raise ValueError(f"--{key}: no entry '{part}'; use an index from 0 to {len(node) - 1}")
         return node[int(part)]
     if not isinstance(node, DictConfig):
