@@ -1,6 +1,7 @@
 """Pictures of a run. Everything is drawn off screen and saved as PNG."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from saltation.data.samples import Samples
+from saltation.files import write_bytes
 from saltation.layer import Layer, Sequential
 from saltation.neurons import LI
 from saltation.spikes import Spikes
@@ -256,4 +258,6 @@ def _save(figure: Figure, axes: Sequence[Axes], path: Path) -> None:
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.title.set_fontsize(10)
-    figure.savefig(path, dpi=DPI)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=DPI, format=path.suffix.removeprefix(".") or None)
+    write_bytes(path, picture.getvalue())

@@ -1,47 +1,87 @@
 """Checkpoints: one safetensors file of tensors, with a JSON record in its header. No pickle.
 
-Everything lies in one file, written beside its place and renamed, so a checkpoint is either the old or the new one.
+Everything lies in one file, written atomically, so a checkpoint is either the old or the new one. The header also holds
+the SHA-256 of the whole file, computed with zeros in its place: no damage goes unseen.
 """
 
+import hashlib
 import json
-import os
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
-RECORD = "saltation"
-FORMAT = 1
+from saltation.files import write_bytes
+
+RECORD, SUM = "saltation", "sha256"
+FORMAT = 2
+ZEROS = "0" * 64
+_SUM_IN_HEADER = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
 def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
     """Write named tensors and a JSON-able record, atomically."""
-    partial = path.with_name(path.name + ".partial")
     flat = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-    partial.write_bytes(save(flat, metadata={RECORD: json.dumps({"format": FORMAT, **record})}))
-    os.replace(partial, path)
+    content = save(flat, metadata={RECORD: json.dumps({"format": FORMAT, **record}), SUM: ZEROS})
+    write_bytes(path, _with_sum(content, hashlib.sha256(content).hexdigest()))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and record of a checkpoint. Raises FileNotFoundError, or ValueError if it is damaged or not ours."""
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; give the folder of a run that was started with saltation")
+    content = path.read_bytes()
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
+        tensors = load(content)
+        record = json.loads(json.loads(_header(content))["__metadata__"][RECORD])
+        version = record.pop("format")
+    except (SafetensorError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged or cut short ({error}); use another checkpoint") from error
-    if RECORD not in metadata:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is a safetensors file but not a checkpoint of saltation; choose one from a run folder"
-        )
-    record = json.loads(metadata[RECORD])
-    if record.pop("format") != FORMAT:
+        ) from error
+    if version != FORMAT:
         raise ValueError(f"{path} was written by another version of saltation; train again with this one")
+    found = _SUM_IN_HEADER.search(_header(content))
+    if found is None or hashlib.sha256(_with_sum(content, ZEROS)).hexdigest() != found[1].decode():
+        raise ValueError(f"{path} is damaged (its checksum is wrong); use another checkpoint")
     return tensors, record
+
+
+def _header(content: bytes) -> bytes:
+    return content[8 : 8 + int.from_bytes(content[:8], "little")]
+
+
+def _with_sum(content: bytes, digest: str) -> bytes:
+    """The same file with another sum in its header."""
+    header = _header(content)
+    return content[:8] + _SUM_IN_HEADER.sub(f'"{SUM}":"{digest}"'.encode(), header, 1) + content[8 + len(header) :]
+
+
+def load_parameters(model: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Put the parameters of the checkpoint at `path` into `model`. Raises ValueError if they do not fit."""
+    saved = unprefixed("model", tensors)
+    wanted = model.state_dict()
+    _compare(path, saved, wanted)
+    try:
+        model.load_state_dict(saved)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{path} does not fit the network of config.yaml: {error}") from error
+
+
+def _compare(path: Path, saved: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    """Raise ValueError unless names, shapes and types agree."""
+    for name in saved.keys() | wanted.keys():
+        here, there = (
+            f"{str(values[name].dtype).removeprefix('torch.')} {tuple(values[name].shape)}"
+            if name in values else "nothing" for values in (saved, wanted)
+        )  # fmt: skip
+        if here != there:
+            raise ValueError(f"{path} does not fit the network of config.yaml: {name} is {here}, needed is {there}")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -54,13 +94,20 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
     }
 
 
-def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` took out."""
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Put back what `optimizer_tensors` took out. Raises ValueError if it does not fit the parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, entry = name.split(".")
-            state.setdefault(int(index), {})[entry] = tensor
+    for name, tensor in unprefixed("optimizer", tensors).items():
+        index, _, entry = name.partition(".")
+        if not index.isdecimal() or int(index) >= len(parameters):
+            raise ValueError(f"{path} holds the state of another optimizer: {name}")
+        state.setdefault(int(index), {})[entry] = tensor
+    for number, entries in state.items():
+        shape = tuple(parameters[number].shape)
+        wanted = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+        if {entry: tuple(value.shape) for entry, value in entries.items()} != wanted:
+            raise ValueError(f"{path} holds the state of another optimizer: {sorted(entries)} of parameter {number}")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

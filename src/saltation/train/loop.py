@@ -5,60 +5,35 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from saltation import plot
 from saltation.data import augment
 from saltation.data.samples import Samples
-from saltation.layer import Sequential
+from saltation.files import make_folder, write_text
 from saltation.spikes import Spikes
-from saltation.train.checkpoint import (
-    load_optimizer_tensors,
-    optimizer_tensors,
-    prefixed,
-    read_checkpoint,
-    unprefixed,
-    write_checkpoint,
-)
+from saltation.train.checkpoint import load_parameters, unprefixed
+from saltation.train.checks import check_config
 from saltation.train.config import Config, TrainConfig
 from saltation.train.evaluate import EpochStatistics, evaluate
-from saltation.train.model import build_model
 from saltation.train.objective import Objective
-from saltation.train.optim import clip_gradient, make_optimizer, set_learning_rates
+from saltation.train.optim import clip_gradient, set_learning_rates
 from saltation.train.progress import Progress
-from saltation.train.recipes import check_config
-from saltation.train.run import RunFolder, load_data, new_run, open_run, write_text
+from saltation.train.run import Origin, RunFolder, load_data, new_run, open_run
+from saltation.train.state import State, begin, keep_best, new_state, restore_state, save_state
 
 
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by Ctrl-C; `run` is the folder from which it can be continued."""
 
-    def __init__(self, run: RunFolder, epochs: int) -> None:
+    def __init__(self, run: RunFolder) -> None:
         super().__init__(
-            f"stopped; the checkpoint after {epochs} epochs is in {run.path}\n"
-            f"continue with: saltation train --resume {run.path}"
+            f"stopped; all finished epochs are in {run.path}\ncontinue with: saltation train --resume {run.path}"
         )
         self.run = run
-
-
-@dataclass
-class State:
-    """Everything that changes during training."""
-
-    model: Sequential
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator  # order of samples, augmentation
-    epoch: int = 0  # finished epochs
-    best_accuracy: float = -1.0
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    seconds: float = 0.0
-    start: int = 0  # which of the starts this is
 
 
 def train(
@@ -83,8 +58,9 @@ def train(
 
     Returns test_accuracy, validation_accuracy, best_epoch, parameters, seconds, run and more. The test accuracy is that
     of the epoch with the best validation accuracy (the lower validation loss among equals).
-    Raises ValueError for configurations and data that are out of range and for non-finite losses and gradients,
-    Interrupted (a KeyboardInterrupt) after Ctrl-C.
+    Raises ValueError for configurations and data that are out of range, for a run that is not what it was and for
+    non-finite losses and gradients, OSError where files cannot be written, Interrupted (a KeyboardInterrupt) after
+    Ctrl-C. Whatever ends a run, even the power: it can be resumed.
     """
     if resume is not None:
         run, config = open_run(resume)
@@ -98,26 +74,29 @@ def train(
         torch.set_num_threads(config.threads)
     try:
         train_data = dataset.subset("train")
-        if resume is None:
-            state = new_state(config, train_data)
-            run = new_run(config, out)
-            begin(run, state)
+        origin = Origin.of(config, dataset)
+        if resume is not None and run.begun():
+            state = restore_state(run, config, train_data, origin)
         else:
-            state = restore_state(run, config, train_data)
+            state = new_state(config, train_data, origin)
+            run = run if resume is not None else new_run(config, out)
+            begin(run, state)
         try:
             if state.epoch == 0 and config.train.starts > 1:
-                seconds = choose_start(config, dataset, run, quiet)
-                state = restore_state(run, config, train_data)
+                seconds = choose_start(config, dataset, run, origin, quiet)
+                state = restore_state(run, config, train_data, origin)
                 state.seconds = seconds
             history = train_epochs(config, dataset, state, run, config.train.epochs, quiet, on_epoch)
+            return finish(config, dataset if test else dataset.without_test(), state, run, history, quiet)
         except KeyboardInterrupt:
-            raise Interrupted(run, state.epoch) from None
-        return finish(config, dataset if test else dataset.without_test(), state, run, history, quiet)
+            raise Interrupted(run) from None
+        except OSError as error:
+            raise OSError(f"{error}; mend that, then continue with: saltation train --resume {run.path}") from error
     finally:
         torch.set_num_threads(threads)
 
 
-def choose_start(config: Config, dataset: Samples, run: RunFolder, quiet: bool) -> float:
+def choose_start(config: Config, dataset: Samples, run: RunFolder, origin: Origin, quiet: bool) -> float:
     """Train every start for `start_epochs` and make the one that validates best the run (lower loss among equals).
 
     Returns the seconds all of them took.
@@ -126,10 +105,11 @@ def choose_start(config: Config, dataset: Samples, run: RunFolder, quiet: bool) 
     states: list[State] = []
     for start in range(config.train.starts):
         candidate = run.start(start)
-        if candidate.checkpoint("last").exists():
-            state = restore_state(candidate, config, train_data)
+        if candidate.begun():
+            state = restore_state(candidate, config, train_data, origin)
         else:
-            state = new_state(config, train_data, start)
+            state = new_state(config, train_data, origin, start)
+            make_folder(candidate.path)
             begin(candidate, state)
         train_epochs(config, dataset, state, candidate, config.train.start_epochs, quiet)
         states.append(state)
@@ -228,8 +208,8 @@ def finish(
     config: Config, dataset: Samples, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
 ) -> dict[str, Any]:
     """Test the best epoch's parameters, write result.json and the pictures."""
-    tensors, _ = read_checkpoint(run.checkpoint("best"))
-    state.model.load_state_dict(unprefixed("model", tensors))
+    tensors, _ = state.origin.read(run.checkpoint("best"))
+    load_parameters(state.model, tensors, run.checkpoint("best"))
     test_data = dataset.subset("test")
     test = evaluate(state.model, Objective(config), test_data, config.train.batch_size) if len(test_data) else {}
     result = {
@@ -247,7 +227,7 @@ def finish(
     }
     result.setdefault("test_accuracy", None)
     write_text(run.result, json.dumps(result, indent=2) + "\n")
-    initial, _ = read_checkpoint(run.checkpoint("initial"))
+    initial, _ = state.origin.read(run.checkpoint("initial"))
     examples = test_data if len(test_data) else dataset.subset("train")
     if test:
         plot.confusion_matrix(test["confusion"], test_data.class_names, run.path / "confusion.png")
@@ -266,57 +246,3 @@ def summary(result: dict[str, Any]) -> str:
         f"{100 * result['validation_accuracy']:.2f} %); {result['parameters']} parameters, {result['seconds']:.0f} s\n"
         f"results and pictures are in {result['run']}"
     )
-
-
-def new_state(config: Config, train_data: Samples, start: int = 0) -> State:
-    """A network and optimizer at the start. Initialisation and training draw from generators of their own."""
-    entropy = [config.seed, start] if start else config.seed
-    initialisation, training = (
-        torch.Generator().manual_seed(int(stream.generate_state(1, np.uint64)[0]) >> 1)
-        for stream in np.random.SeedSequence(entropy).spawn(2)
-    )
-    model = build_model(config.model, train_data, initialisation)
-    return State(model, make_optimizer(model, config.train), training, start=start)
-
-
-def begin(run: RunFolder, state: State) -> None:
-    """Write the checkpoints of a run that has not trained yet."""
-    write_checkpoint(run.checkpoint("initial"), prefixed("model", state.model.state_dict()), {})
-    save_state(run, state)
-
-
-def keep_best(run: RunFolder, state: State, validation: dict[str, Any]) -> None:
-    """Save the parameters if this epoch validates better than all before (lower loss among equal accuracies)."""
-    accuracy, loss = validation["accuracy"], validation["loss"]
-    if (accuracy, -loss) > (state.best_accuracy, -state.best_loss):
-        state.best_accuracy, state.best_loss, state.best_epoch = accuracy, loss, state.epoch + 1
-        write_checkpoint(run.checkpoint("best"), prefixed("model", state.model.state_dict()), {})
-
-
-def save_state(run: RunFolder, state: State) -> None:
-    """Write `last.safetensors`; before the first epoch also `best.safetensors`, so that any run can be evaluated."""
-    model = prefixed("model", state.model.state_dict())
-    if state.epoch == 0:
-        write_checkpoint(run.checkpoint("best"), model, {})
-    tensors = {**model, **optimizer_tensors(state.optimizer), "generator": state.generator.get_state()}
-    record = {
-        "epoch": state.epoch,
-        "best_accuracy": state.best_accuracy,
-        "best_loss": state.best_loss,
-        "best_epoch": state.best_epoch,
-        "seconds": state.seconds,
-        "start": state.start,
-    }
-    write_checkpoint(run.checkpoint("last"), tensors, record)
-
-
-def restore_state(run: RunFolder, config: Config, train_data: Samples) -> State:
-    """The state that `save_state` wrote."""
-    tensors, record = read_checkpoint(run.checkpoint("last"))
-    state = new_state(config, train_data)
-    state.model.load_state_dict(unprefixed("model", tensors))
-    load_optimizer_tensors(state.optimizer, tensors)
-    state.generator.set_state(tensors["generator"])
-    for name, value in record.items():
-        setattr(state, name, value)
-    return state

@@ -7,26 +7,91 @@ last.safetensors       everything needed to continue: parameters, optimizer, ran
 best.safetensors       parameters of the epoch with the best validation accuracy
 result.json, *.png     written at the end
 starts/                with train.starts > 1: what each start left behind, in the same files
+
+Every checkpoint says what it comes from: the configuration and the fingerprint of the data (`Origin`).
 """
 
 import json
 import os
-import shutil
 import time
-from dataclasses import dataclass
+import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from saltation import data
 from saltation.data.events import TRAIN, VALIDATION
 from saltation.data.samples import Samples
+from saltation.files import append_line, make_folder, whole_lines, write_bytes, write_text
 from saltation.layer import Sequential
-from saltation.train.checkpoint import read_checkpoint, unprefixed
+from saltation.train.checkpoint import load_parameters, read_checkpoint
 from saltation.train.config import Config, DataConfig
 from saltation.train.evaluate import evaluate
 from saltation.train.model import make_model
 from saltation.train.objective import Objective
 from saltation.train.recipes import load_config, to_yaml
+
+MAY_CHANGE = ("data.path", "data.root", "threads")  # the fingerprint says whether the data are the same
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run comes from: its configuration and its data."""
+
+    config: dict[str, Any]  # flat: by dotted keys
+    fingerprint: str
+    num_channels: int
+    num_classes: int
+    source: str
+
+    @classmethod
+    def of(cls, config: Config, dataset: Samples) -> "Origin":
+        """Of a configuration and the data set that it names."""
+        flat = json.loads(json.dumps(_flat(asdict(config))))
+        return cls(flat, dataset.fingerprint(), dataset.num_channels, dataset.num_classes, dataset.source)
+
+    def fixed(self) -> dict[str, Any]:
+        """The configuration without what may change from one session to the next."""
+        return {key: value for key, value in self.config.items() if key not in MAY_CHANGE}
+
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint says of it."""
+        return {"origin": asdict(self)}
+
+    def read(self, path: Path, exact: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """The checkpoint at `path`, which must have this origin.
+
+        exact  False: for evaluation; only model and loss must be the same, and other data are worth a warning
+        Raises ValueError if it has another one, saying what differs.
+        """
+        tensors, record = read_checkpoint(path)
+        try:
+            saved = Origin(**record["origin"])
+            config = dict(saved.config)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} does not say what it comes from; use another checkpoint") from error
+        for key in sorted(config.keys() | self.config.keys()):
+            matters = key not in MAY_CHANGE if exact else key.startswith(("model.", "loss."))
+            here, there = self.config.get(key), config.get(key)
+            if matters and here != there:
+                raise ValueError(
+                    f"{path.with_name('config.yaml')} was edited: {key} is {here!r} there, but {there!r} in "
+                    f"{path.name}; set it back, or start a new run with the new value"
+                )
+        for name in ("num_channels", "num_classes"):
+            if getattr(saved, name) != getattr(self, name):
+                raise ValueError(
+                    f"{self.source} now has {name} {getattr(self, name)}, but {path} was trained with "
+                    f"{getattr(saved, name)} ({saved.source}); give it the data of that time, or train anew"
+                )
+        if saved.fingerprint != self.fingerprint:
+            text = f"{self.source} is not the data that {path} was trained with ({saved.source})"
+            if exact:
+                raise ValueError(f"{text}; give it the data of that time (data.path, data.root), or start a new run")
+            warnings.warn(f"{text}; the figures are those of other samples", stacklevel=2)
+        return tensors, record
 
 
 @dataclass(frozen=True)
@@ -55,29 +120,47 @@ class RunFolder:
         return self.path / f"{which}.safetensors"
 
     def start(self, number: int) -> "RunFolder":
-        """The folder of one of several starts; made if it is missing."""
-        path = self.path / "starts" / str(number)
-        path.mkdir(parents=True, exist_ok=True)
-        return RunFolder(path)
+        """The folder of one of several starts."""
+        return RunFolder(self.path / "starts" / str(number))
+
+    def begun(self) -> bool:
+        """Whether there is a state to continue from. Raises FileNotFoundError if there was one once."""
+        if self.checkpoint("last").exists():
+            return True
+        if self.metrics.exists():
+            raise FileNotFoundError(
+                f"{self.checkpoint('last')} is missing, so {self.path} cannot be continued; put it back, or start a "
+                "new run in another folder"
+            )
+        return False
 
     def take_over(self, other: "RunFolder") -> None:
         """Copy the checkpoints and metrics of `other`; `last`, which says that all is there, comes last."""
         for source in (other.metrics, *(other.checkpoint(which) for which in ("initial", "best", "last"))):
-            partial = self.path / f"{source.name}.partial"
-            shutil.copyfile(source, partial)
-            os.replace(partial, self.path / source.name)
+            write_bytes(self.path / source.name, source.read_bytes())
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add the line of an epoch."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.metrics, json.dumps(line))
 
-    def read_metrics(self, epochs: int | None = None) -> list[dict[str, Any]]:
-        """The lines of the first `epochs` epochs; an unfinished last line (after a crash) is left out."""
-        if not self.metrics.is_file():
-            return []
-        lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines[:epochs]]
+    def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
+        """The lines of the first `epochs` epochs; what a crash left behind them is left out.
+
+        Raises ValueError if one of them is missing or damaged.
+        """
+        history = []
+        lines = whole_lines(self.metrics)
+        for epoch in range(1, epochs + 1):
+            try:
+                history.append(json.loads(lines[epoch - 1]))
+                if history[-1]["epoch"] != epoch:
+                    raise ValueError(f"it is of epoch {history[-1]['epoch']!r}")
+            except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+                raise ValueError(
+                    f"{self.metrics}, line {epoch}: the metrics of an epoch that {self.checkpoint('last').name} "
+                    f"has behind it are missing or damaged ({error}); put the file back, or start a new run"
+                ) from error
+        return history
 
     def truncate_metrics(self, epochs: int) -> list[dict[str, Any]]:
         """Keep only the first `epochs` lines, and return them."""
@@ -87,7 +170,10 @@ class RunFolder:
 
 
 def new_run(config: Config, out: str | os.PathLike[str] | None) -> RunFolder:
-    """A new run folder: `out`, or runs/<name>-<time>. Raises ValueError if `out` holds a run already."""
+    """A new run folder: `out`, or runs/<name>-<time>. Raises ValueError if `out` holds a run that has trained.
+
+    A run that was killed before its first checkpoint has lost nothing, and is begun again.
+    """
     if out is None:
         base = Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         path, copy = base, 2
@@ -95,10 +181,10 @@ def new_run(config: Config, out: str | os.PathLike[str] | None) -> RunFolder:
             path, copy = base.with_name(f"{base.name}-{copy}"), copy + 1
     else:
         path = Path(out)
-        if RunFolder(path).config.exists():
-            raise ValueError(f"{path} holds a run already; continue it with --resume {path} or choose another --out")
-    path.mkdir(parents=True, exist_ok=True)
     run = RunFolder(path)
+    if run.config.exists() and (run.metrics.exists() or run.checkpoint("last").exists()):
+        raise ValueError(f"{path} holds a run already; continue it with --resume {path} or choose another --out")
+    make_folder(path)
     write_text(run.config, to_yaml(config))
     return run
 
@@ -112,7 +198,10 @@ def open_run(path: str | os.PathLike[str]) -> tuple[RunFolder, Config]:
 
 
 def load_data(config: DataConfig) -> Samples:
-    """The data set of a configuration, with validation samples. Raises ValueError if it has none to train on."""
+    """The data set of a configuration, with validation samples.
+
+    Raises ValueError if it has no samples to train on, or none to validate with.
+    """
     options = dict(config.options)
     if config.split_key is not None:
         options["split_key"] = config.split_key
@@ -120,33 +209,55 @@ def load_data(config: DataConfig) -> Samples:
         options["duration"] = config.duration
     dataset = data.load(config.name, config.path, config.root, **options)
     if not (dataset.split == TRAIN).any():
-        raise ValueError(f"{dataset.source} has no training samples (split 0)")
+        raise ValueError(f"{dataset.source} has no training samples; give it some of split 0")
     if not (dataset.split == VALIDATION).any():
         dataset = dataset.with_validation(config.validation_fraction, config.validation_seed)
+    if not (dataset.split == VALIDATION).any():
+        raise ValueError(
+            f"{dataset.source} has no validation samples (split 1), and none can be taken from the training samples "
+            "(split 0), of which every class must keep one; give a class two training samples, or set the split of "
+            "some samples to 1"
+        )
     return dataset
 
 
 def load_run(path: str | os.PathLike[str], which: str = "best") -> tuple[Sequential, Config, Samples]:
     """Network, configuration and data of a run; which: best, last or initial parameters.
 
-    Raises FileNotFoundError or ValueError if the folder or its checkpoint is missing or damaged.
+    Raises FileNotFoundError or ValueError if the folder or its checkpoint is missing or damaged, or if model, loss or
+    the sizes of the data have changed. Warns if the samples have.
     """
     run, config = open_run(path)
+    if which not in ("best", "last", "initial"):
+        raise ValueError(f"which is {which!r}; choose one of best, last, initial")
     dataset = load_data(config.data)
+    checkpoint = run.checkpoint(which)
+    tensors, _ = Origin.of(config, dataset).read(checkpoint, exact=False)
     model = make_model(config.model, dataset.num_channels, dataset.num_classes)
-    tensors, _ = read_checkpoint(run.checkpoint(which))
-    model.load_state_dict(unprefixed("model", tensors))
+    load_parameters(model, tensors, checkpoint)
     return model, config, dataset
 
 
 def evaluate_run(path: str | os.PathLike[str], split: str = "test") -> dict[str, Any]:
-    """Loss, accuracy and spike statistics of a run's best parameters on one split of its data."""
+    """Loss, accuracy and spike statistics of a run's best parameters on one split of its data.
+
+    Raises what `load_run` raises, and ValueError if that split is empty.
+    """
     model, config, dataset = load_run(path)
-    return evaluate(model, Objective(config), dataset.subset(split), config.train.batch_size)
+    samples = dataset.subset(split)
+    if len(samples) == 0:
+        raise ValueError(f"{dataset.source} has no {split} samples; choose another --split, or give it some")
+    return evaluate(model, Objective(config), samples, config.train.batch_size)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file atomically."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as one mapping with dotted keys."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+            value = {str(i): entry for i, entry in enumerate(value)}
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
