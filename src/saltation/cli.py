@@ -5,9 +5,11 @@ import json
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from saltation import SpikeBudgetError, __version__
 from saltation.cli_data import add_data_parser, run_data
@@ -27,38 +29,64 @@ _EXAMPLES = """examples:
   saltation info                                             versions, threads, cache, data sets, recipes
 """
 _PACKAGES = ("torch", "numba", "numpy", "safetensors", "omegaconf", "matplotlib", "scikit-learn")
-INTERRUPTED, USER_ERROR = 130, 2
+INTERRUPTED, USER_ERROR, BROKEN_PIPE = 130, 2, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for an error of the user, 130 after Ctrl-C."""
+    """Run a command; returns the exit code: 0, 2 for an error of the user, 130 after Ctrl-C, 141 for a closed pipe."""
     options, rest = _parser().parse_known_args(arguments)
     if rest and options.command not in ("train", "tune"):
         print(f"saltation: error: unknown argument {rest[0]}; see saltation {options.command} --help", file=sys.stderr)
         return USER_ERROR
     try:
-        if options.command == "train":
-            return _train(options, rest)
-        if options.command == "tune":
-            return _tune(options, rest)
-        if options.command == "eval":
-            return _eval(options)
-        if options.command == "data":
-            run_data(options)
-            return 0
-        if options.command == "warmup":
-            return _warmup()
-        if options.command == "bench":
-            return _bench(options)
-        return _info(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            return _run(options, rest)
     except KeyboardInterrupt as interrupt:
         print(f"\n{str(interrupt) or 'stopped before the first checkpoint'}", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, OSError, SpikeBudgetError) as error:
-        if options.traceback:
+    except BrokenPipeError:  # the reader, such as head, has gone: nothing to tell, and nobody to tell it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if options.traceback or not _of_the_user(error):
             raise
-        print(f"saltation: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"saltation: error: {_one_line(str(error)) or type(error).__name__}", file=sys.stderr)
         return USER_ERROR
+
+
+def _run(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    if options.command == "train":
+        return _train(options, rest)
+    if options.command == "tune":
+        return _tune(options, rest)
+    if options.command == "eval":
+        return _eval(options)
+    if options.command == "data":
+        run_data(options)
+        return 0
+    if options.command == "warmup":
+        return _warmup()
+    if options.command == "bench":
+        return _bench(options)
+    return _info(options)
+
+
+def _of_the_user(error: Exception) -> bool:
+    """Whether it is an error of the input or the machine, whose message helps, and not one of saltation's."""
+    if isinstance(error, RuntimeError) and "allocate memory" in str(error):  # torch has no class for it
+        return True
+    return isinstance(error, ValueError | TypeError | OSError | MemoryError | SpikeBudgetError)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    print(f"saltation: warning: {_one_line(str(message))}", file=sys.stderr)
+
+
+def _one_line(text: str) -> str:
+    """One line, without characters that could steer a terminal."""
+    words = " ".join(text.split())
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in words)
 
 
 def _parser() -> argparse.ArgumentParser:
