@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from problems import random_layer, random_spikes
+from problems import DELAYS, random_layer, random_spikes
 from scipy.integrate import solve_ivp
+
+import saltation as sal
 
 TOLERANCE = 1e-8  # what solve_ivp reaches with rtol = 1e-11 over several resets
 
@@ -65,6 +67,32 @@ def test_adaptive_threshold(reset, refractory, jump):
         assert len(found) == len(expected)
         np.testing.assert_allclose(found, expected, rtol=TOLERANCE)
     assert len(own) >= (3 if math.isinf(refractory) else 8)
+
+
+@pytest.mark.parametrize("wiring", ["all", "sparse", "recurrent", "recurrent windows"])
+@pytest.mark.parametrize("delay", DELAYS)
+def test_spikes_after_a_threshold_that_fell_below_the_held_potential(delay, wiring):
+    """While V is held the peak of V - theta may be above 0; the spike after the release is one all the same."""
+    above = 0
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        layer = random_layer(generator, 4, 5, delay, refractory=0.5, jump=-0.4, scale=1.5, train=())
+        if wiring == "sparse":
+            mask = torch.ones(5, 4)
+            options = {} if delay is None else {"delay": delay, "max_delay": 1.5}
+            layer = sal.Layer(sal.Sparse.from_mask(mask, **options).double(), layer.neuron)
+            torch.nn.init.uniform_(layer.connection.weight, 0.5, 4.0, generator=generator)
+        elif wiring != "all":
+            options = {"delay": "synaptic", "max_delay": 1.5} if wiring == "recurrent windows" else {}
+            recurrent = sal.Linear(5, 5, generator=generator, **options).double()
+            layer = sal.Layer(layer.connection, layer.neuron, recurrent=recurrent)
+        spikes = random_spikes(generator, events=30, span=9.0)
+        with torch.no_grad():
+            alone, asked = layer.run(spikes), layer.run(spikes, peak=True)
+        assert torch.equal(alone.spikes.units, asked.spikes.units)
+        torch.testing.assert_close(alone.spikes.times, asked.spikes.times, rtol=1e-12, atol=0.0)
+        above += int((asked.peak > 0).sum())
+    assert above > 0
 
 
 def test_trace_follows_the_equations():

@@ -71,6 +71,16 @@ def cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, level):
 
 
 @kernel
+def watched(threshold, peak, spiking, want_peak):
+    """The level that V - a must not reach unnoticed: `threshold`, or that of the peak so far. Where V was held above theta
+    the peak is above 0, and the next spike still at the threshold.
+    """
+    if not want_peak:
+        return threshold
+    return threshold + (min(peak, 0.0) if spiking else peak)
+
+
+@kernel
 def horizon(s, I, a, tau_mem, tau_syn, tau_adapt):
     """s, or where the state has decayed by e^{-REACH}, if that is earlier: beyond it g is -threshold to the last bit,
     and the signs of what is left would drown in underflow.

@@ -6,7 +6,7 @@ import numpy as np
 
 from .advance import advance
 from .arrivals import longest_sample, ordered_arrivals
-from .crossing import cannot_cross, largest_phi
+from .crossing import cannot_cross, largest_phi, watched
 from .flow import flow
 from .jit import kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD
@@ -27,7 +27,7 @@ def walk(
     for k in range(count + 1):
         t_next = arrival[k] if k < count else t_end
         s = t_next - t
-        level = threshold + peak if want_peak else threshold
+        level = watched(threshold, peak, spiking, want_peak)
         if t >= release and cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, level):
             e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
             V = V * e_mem + I * phi_s

@@ -96,7 +96,7 @@ def reset(neurons, want_peak, alike, scratch):
     for n in range(N):
         threshold = neurons.parameters[n, THRESHOLD]
         scratch.own[n, PEAK] = -threshold
-        x[n // TILE, LEVEL + n % TILE] = watch_level(0.0, 0.0, threshold, -threshold, want_peak)
+        x[n // TILE, LEVEL + n % TILE] = watch_level(0.0, 0.0, threshold, -threshold, True, want_peak)
 
 
 @kernel
@@ -163,7 +163,8 @@ def adopt(n, t, t_end, before, after, weight, number, neurons, want_peak, scratc
     if own[RELEASE] == inf and not want_peak:
         x[LEVEL + m] = inf  # it cannot spike again
     else:
-        x[LEVEL + m] = watch_level(t_end, own[RELEASE], neurons.parameters[n, THRESHOLD], own[PEAK], want_peak)
+        threshold = neurons.parameters[n, THRESHOLD]
+        x[LEVEL + m] = watch_level(t_end, own[RELEASE], threshold, own[PEAK], True, want_peak)
 
 
 @kernel

@@ -13,7 +13,7 @@ import numpy as np
 
 from .advance import advance
 from .arrivals import longest_sample, ordered_arrivals, store_spikes
-from .crossing import ROUNDING, largest_phi, reaches
+from .crossing import ROUNDING, largest_phi, reaches, watched
 from .flow import flow
 from .jit import kernel
 from .layout import (
@@ -142,11 +142,11 @@ def share_taus(parameters):
 
 
 @kernel
-def watch_level(t, release, threshold, peak, want_peak):
+def watch_level(t, release, threshold, peak, spiking, want_peak):
     """What V - a of a neuron must not reach unnoticed; -inf, so that it is always watched, while V is held."""
     if release > t:
         return -inf
-    level = threshold + peak if want_peak else threshold
+    level = watched(threshold, peak, spiking, want_peak)
     return level - ROUNDING * abs(level)
 
 
@@ -230,7 +230,7 @@ def sweep_tile(
         threshold = neurons.parameters[n, THRESHOLD]
         spikes[n], peak = 0, x[BEST + m] * (1.0 - ROUNDING) - threshold
         own[n, RELEASE], own[n, PEAK], own[n, PEAK_TIME], own[n, PEAK_SLOPE] = 0.0, peak, 0.0, 0.0
-        x[LEVEL + m] = watch_level(0.0, 0.0, threshold, peak, want_peak)
+        x[LEVEL + m] = watch_level(0.0, 0.0, threshold, peak, neurons.spiking, want_peak)
     t = 0.0
     for k in range(count + 1):
         t_next = arrival[k] if k < count else neurons.duration
@@ -281,7 +281,8 @@ def sweep_tile(
                 if status == FINISHED or end == ends[n]:
                     x[LEVEL + m] = inf
                 else:
-                    x[LEVEL + m] = watch_level(t_next, release, neurons.parameters[n, THRESHOLD], peak, want_peak)
+                    threshold = neurons.parameters[n, THRESHOLD]
+                    x[LEVEL + m] = watch_level(t_next, release, threshold, peak, neurons.spiking, want_peak)
         t = t_next
     return DONE, 0, length
 
