@@ -143,6 +143,19 @@ def test_readouts_and_recurrence_take_any_connection():
     torch.testing.assert_close(ours.times, theirs.times, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("delay", ["axonal", "dendritic", "synaptic"])
+def test_no_synapse_at_all(delay):
+    nothing = torch.empty(0, dtype=torch.int64)
+    connection = sal.Sparse(4, 3, nothing, nothing, delay=delay, max_delay=1.0).double()
+    assert not connection.dense()[0].any() and not connection.dense()[1].any()
+    spikes = random_spikes(torch.Generator().manual_seed(0))
+    assert not sal.Layer(connection, sal.LI(3, tau_mem=1.0, tau_syn=2.0))(spikes).maximum().any()
+    both = sal.Beside(sal.Linear(4, 3).double(), connection)
+    neuron = sal.LIF(3, tau_mem=1.0, tau_syn=2.0, threshold=0.1)
+    twice = spikes.beside(spikes)
+    assert torch.equal(sal.Layer(both, neuron)(twice).times, sal.Layer(both.connections[0], neuron)(spikes).times)
+
+
 def test_remedies_and_starts_work_for_all():
     generator = torch.Generator().manual_seed(0)
     for make in (CONNECTIONS[3], CONNECTIONS[5]):

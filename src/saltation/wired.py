@@ -27,7 +27,7 @@ class Wired(Connection):
     def dense(self) -> tuple[Tensor, Tensor]:
         """Weights (out_size, in_size) and delays that broadcast to them; 0 where there is no synapse."""
         weight, delay = self.synapses()
-        return self._scatter(weight), self._scatter(delay) if delay.numel() > 1 else delay.reshape(1, 1)
+        return self._scatter(weight), self._scatter(delay) if delay.numel() != 1 else delay.reshape(1, 1)
 
     def _scatter(self, values: Tensor) -> Tensor:
         return values.new_zeros(self.out_size, self.in_size).index_put((self.target, self.source), values)
