@@ -385,10 +385,49 @@ def test_a_row_that_lies_about_its_length(tmp_path):
 
 @pytest.mark.parametrize(("index", "size"), [(0, 0), (1, 2**64 - 16), (1, 2**40), (0, 8)])
 def test_a_heap_without_an_end(tmp_path, index, size):
-    """The HDF5 library would walk it for ever."""
+    """The HDF5 library would walk some of these for ever."""
     path = shd(tmp_path / "shd") / "shd_train.h5"
     content, heap = heap_of(path)
     content[heap + 16 : heap + 32] = struct.pack("<HHIQ", index, 1, 0, size)
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"shd_train\.h5 is damaged at byte {heap + 16}"):
         load("shd", path=path.parent)
+
+
+@pytest.mark.parametrize(
+    ("length", "shift", "index", "message"),
+    [
+        (3, 0, 1, r"spikes/times\[0\] is longer than what is stored"),  # the HDF5 library reads what lies behind
+        (2, 0, 9, r"spikes/times\[0\] is longer than what is stored"),
+        (2, 8, 1, "is damaged at byte"),
+        (2, 2**62, 1, "is damaged at byte"),
+    ],
+)
+def test_a_row_that_is_not_there(tmp_path, length, shift, index, message):
+    path = shd(tmp_path / "shd") / "shd_train.h5"
+    content, heap = heap_of(path)
+    reference = content.index(struct.pack("<IQI", 2, heap, 1))
+    content[reference : reference + 16] = struct.pack("<IQI", length, heap + shift, index)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"shd_train\.h5.*{message}"):
+        load("shd", path=path.parent)
+
+
+def test_ragged_rows_are_what_was_written(tmp_path):
+    rng = np.random.default_rng(0)
+    written = [rng.integers(0, 100, i % 2 * rng.integers(0, 2000)) for i in range(300)]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for dtype in ("<f2", ">f8", "<i4", ">u2"):
+            rows = file.create_dataset(dtype, (300,), dtype=h5py.vlen_dtype(np.dtype(dtype)), chunks=(64,))
+            for i in range(1, 300, 2):
+                rows[i] = written[i].astype(dtype)
+        file.create_dataset("words", data=["a", "", "\xe4\u4e00"], dtype=h5py.string_dtype())
+        file.create_dataset("bytes", data=np.array([b"a", b"", b"bcd"]))
+        file.create_dataset("unwritten", (5,), h5py.vlen_dtype(np.float32), chunks=(2,))
+    with h5py.File(tmp_path / "a.h5") as file:
+        for dtype in ("<f2", ">f8", "<i4", ">u2"):
+            ours = hdf5.ragged(file, dtype, "fiu")
+            assert all(np.array_equal(row, theirs) for row, theirs in zip(ours, written, strict=True))
+            assert all(row.dtype == dtype for row in ours)
+        assert hdf5.texts(file, "words") == ("a", "", "\xe4\u4e00") and hdf5.texts(file, "bytes") == ("a", "", "bcd")
+        assert [len(row) for row in hdf5.ragged(file, "unwritten", "fiu")] == [0] * 5

@@ -65,7 +65,6 @@ def _read(path: Path, duration: float) -> tuple[np.ndarray, np.ndarray, np.ndarr
         import h5py
     except ImportError as error:
         raise ValueError(f"reading {path} needs the package h5py: pip install 'saltation[data]'") from error
-    hdf5.check_heaps(path)
     try:
         with h5py.File(path) as file:
             times, units = hdf5.ragged(file, "spikes/times", "fiu"), hdf5.ragged(file, "spikes/units", "iu")
