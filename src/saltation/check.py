@@ -5,12 +5,14 @@ Every message quotes the value, says what is legal and what to do.
 
 import math
 import operator
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
 FLOATS = (torch.float32, torch.float64)
+UNITS_DIFFER = 1e3  # a factor between times that tells of different units
 
 
 def require(condition: bool, message: str) -> None:
@@ -117,6 +119,11 @@ def spikes(times: Tensor, units: Tensor, offsets: Tensor, num_units: int, durati
 
 def neuron_parameter(name: str, value: Any, size: int) -> Tensor:
     """A float tensor of shape () or (size,). Python numbers become float64."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise ValueError(
+            f"{name} is a tensor that is trained, but neurons keep a copy, which would not be: pass {name}.detach(), "
+            f"and name it in train=({name!r},) to train the neurons' own"
+        )
     try:
         tensor = value.detach().clone() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError):
@@ -140,6 +147,23 @@ def legal_values(name: str, value: Tensor, legal: Tensor, rule: str) -> None:
         raise ValueError(
             f"{at} = {bad:g}: {rule}. If training moved it there, call constrain_() after each optimiser step "
             "or lower its learning rate"
+        )
+
+
+def time_scales(parameters: Tensor, duration: float) -> None:
+    """Warn if a recording and the time constants of neurons, parameters (N, 7), hardly have the same unit of time.
+
+    They do if the recording is not a thousand times longer than the longest time constant of membranes and synapses,
+    nor a thousand times shorter than the shortest.
+    """
+    taus = parameters.detach()[:, :2]
+    shortest, longest = float(taus.min()), float(taus.max())
+    if duration > UNITS_DIFFER * longest or duration < shortest / UNITS_DIFFER:
+        warnings.warn(
+            f"the samples are {duration:g} long, but tau_mem and tau_syn go from {shortest:g} to {longest:g}: are both "
+            "in the same unit of time? Events in microseconds beside time constants in seconds do not learn; divide "
+            "the times by 1e6",
+            stacklevel=2,
         )
 
 

@@ -1,6 +1,7 @@
 """Connections: weights and transmission delays between two populations."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,12 +9,13 @@ from torch import Tensor, nn
 from . import check
 from .kernels.layout import Wiring
 from .patches import Patches
+from .settings import WithSettings
 from .spikes import Spikes
 
 DELAYS = (None, "axonal", "dendritic", "synaptic")
 
 
-class Connection(nn.Module):
+class Connection(WithSettings):
     """What all connections share: sizes, a weight parameter, and delays that are trainable and always legal.
 
     Attributes:
@@ -50,6 +52,28 @@ class Connection(nn.Module):
         self.max_delay = check.finite_number(max_delay, "max_delay", low=self.min_delay, strict=True)
         self.raw_delay = nn.Parameter(torch.zeros(shapes[delay]))
 
+    def forward(self) -> None:
+        """Nothing but what torch attaches to a call: a layer calls its connection before it reads the weights, so that
+        hooks on it (`torch.nn.utils.prune`, `weight_norm`) renew them.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """What weights and raw delays mean."""
+        if self.delay is None:
+            return {"delay": None}
+        return {"delay": self.delay, "min_delay": self.min_delay, "max_delay": self.max_delay}
+
+    def own(self, name: str) -> nn.Parameter:
+        """The parameter `name`, to be written to. Raises ValueError if it is computed from others."""
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            raise ValueError(
+                f"the {name} of this {type(self).__name__} is computed, by pruning, weight_norm or another "
+                "parametrization, so that what is written to it would be lost; write to it before, or make it a "
+                "parameter again (torch.nn.utils.prune.remove, parametrize.remove_parametrizations)"
+            )
+        return parameter
+
     def incoming(self, spikes: Spikes) -> Spikes:
         """The input spikes as the weights and delays count them: as they are, except for `Parallel`."""
         return spikes
@@ -76,7 +100,7 @@ class Connection(nn.Module):
 
     def bump_(self, silent: Tensor, amount: float) -> None:
         """Add `amount` to all weights that lead to the neurons `silent` (out_size,) bool."""
-        self.weight[silent] += amount
+        self.own("weight")[silent] += amount
 
     def delays(self) -> Tensor:
         """The delays, float64, within [min_delay, max_delay], in the shape of raw_delay. Zeros (1, 1) without delay."""
@@ -114,7 +138,7 @@ class Connection(nn.Module):
                 "connection with another min_delay or max_delay"
             )
         with torch.no_grad():
-            self.raw_delay.copy_((values - self.min_delay) / (self.max_delay - self.min_delay))
+            self.own("raw_delay").copy_((values - self.min_delay) / (self.max_delay - self.min_delay))
 
     def extra_repr(self) -> str:
         """What print shows."""
@@ -132,7 +156,7 @@ class Linear(Connection):
         delay: None, "axonal" (one per input), "dendritic" (one per neuron) or "synaptic" (one per pair).
         max_delay: largest delay, in the unit of the spike times; required with a delay, > min_delay.
         min_delay: smallest delay, >= 0.
-        generator: draws the initial weights; without one they are drawn with seed 0.
+        generator: draws the initial weights; without one torch's global generator does, as in torch's own modules.
 
     Attributes:
         weight: (out_size, in_size) parameter, drawn from N(0, 1/in_size); see `saltation.init` for better starts.
@@ -155,7 +179,6 @@ class Linear(Connection):
         generator: torch.Generator | None = None,
     ):
         super().__init__(in_size, out_size)
-        generator = generator or torch.Generator().manual_seed(0)
         self.weight = nn.Parameter(torch.randn(out_size, in_size, generator=generator) * in_size**-0.5)
         shapes = {"axonal": (1, in_size), "dendritic": (out_size, 1), "synaptic": (out_size, in_size)}
         self._add_delays(delay, shapes, min_delay, max_delay)

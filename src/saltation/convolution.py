@@ -1,12 +1,15 @@
 """Convolution of spikes: neurons at many places of an image share weights, delays and, on request, their parameters."""
 
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from . import check
+from .connections import Connection
 from .kernels.patches import Reach
 from .patches import Patches
 from .spikes import Spikes
@@ -20,6 +23,7 @@ class Conv2d(Wired):
 
     Fed to LIF or QIF neurons of size `out_channels`, all places share the neurons' parameters too. They are then
     simulated place by place, all channels at once, which is much faster than with `out_size` neurons of their own.
+    In front of LI neurons a convolution is computed as a full matrix (out_size, in_size).
 
     Args:
         in_shape: (channels, H, W) of the input.
@@ -28,7 +32,7 @@ class Conv2d(Wired):
         delay: None, "kernel" (one for every weight), "channel" (one for every output channel) or "axonal" (one for
             every kernel element, the same for all output channels: the fastest).
         max_delay, min_delay: as in `Linear`.
-        generator: draws the initial weights; without one they are drawn with seed 0.
+        generator: draws the initial weights; without one torch's global generator does, as in torch's own modules.
 
     Attributes:
         in_shape, out_shape: (channels, height, width).
@@ -83,12 +87,16 @@ class Conv2d(Wired):
         *lists, inside = np.broadcast_arrays(source, target, element, inside)
         sources, targets, self.element = (torch.from_numpy(values[inside]) for values in lists)
         self._wire(sources, targets)
-        generator = generator or torch.Generator().manual_seed(0)
         fan_in = weight_shape[1] * weight_shape[2] * weight_shape[3]
         self.weight = nn.Parameter(torch.randn(weight_shape, generator=generator) * fan_in**-0.5)
         shapes = {"kernel": weight_shape, "channel": (out_channels,), "axonal": (1, *weight_shape[1:])}
         self._add_delays(delay, shapes, min_delay, max_delay)
         self.geometry = (self.in_shape, kernel, step, pad, groups)
+
+    def settings(self) -> dict[str, Any]:
+        """What weights and raw delays mean."""
+        names = "in_shape", "kernel_size", "stride", "padding", "groups"
+        return Connection.settings(self) | dict(zip(names, self.geometry, strict=True))
 
     def patches(self) -> Patches | None:
         """How the places see the input; None for groups, which are simulated synapse by synapse."""
@@ -119,7 +127,7 @@ class Conv2d(Wired):
 
     def bump_(self, silent: Tensor, amount: float) -> None:
         """Add `amount` to the weights of the channels in which all neurons are `silent` (out_size,) bool."""
-        self.weight[silent.reshape(self.out_shape[0], -1).all(1)] += amount
+        self.own("weight")[silent.reshape(self.out_shape[0], -1).all(1)] += amount
 
     def extra_repr(self) -> str:
         """What print shows."""
@@ -170,7 +178,10 @@ class SumPool2d(nn.Module):
 
 def _pair(value: int | Sequence[int], name: str, low: int) -> tuple[int, int]:
     """(height, width), each an integer >= low."""
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    legal = len(pair) == 2 and all(isinstance(v, int) and v >= low for v in pair)
-    check.require(legal, f"{name} = {value}: must be an integer >= {low}, or two")
+    try:
+        pair = tuple(operator.index(v) for v in (value if isinstance(value, Sequence) else (value, value)))
+    except TypeError:
+        pair = ()
+    legal = len(pair) == 2 and min(pair) >= low and not isinstance(value, bool)
+    check.require(legal, f"{name} = {value}: must be a whole number >= {low}, or two")
     return pair[0], pair[1]

@@ -19,7 +19,7 @@ def normal_(where: Layer | Connection, mean: float, std: float, generator: torch
     check.generator(generator)
     with torch.no_grad():
         for connection in _parts(where):
-            weight = connection.weight
+            weight = connection.own("weight")
             weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype) * std + mean)
 
 
@@ -57,4 +57,4 @@ def drive_(layer: Layer, spikes: Spikes, generator: torch.Generator, drive: floa
         check.require(bool(peak > 0.0), f"{spikes} cannot drive the layer: give a batch of typical, non-silent input")
         threshold = layer.neuron.columns()["threshold"].double().mean()
         for connection in layer.connection.parts():
-            connection.weight.mul_(drive * (threshold if threshold > 0 else 1.0) / peak)
+            connection.own("weight").mul_(drive * (threshold if threshold > 0 else 1.0) / peak)

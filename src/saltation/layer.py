@@ -94,6 +94,7 @@ class Layer(nn.Module):
         if max_spikes is None:
             max_spikes = ops.DEFAULT_BUDGET if recurrent is None else ops.RECURRENT_BUDGET
         self.max_spikes = check.positive_int(max_spikes, "max_spikes")
+        self._units_checked = False
 
     @property
     def in_size(self) -> int:
@@ -108,7 +109,10 @@ class Layer(nn.Module):
     def forward(self, spikes: Spikes) -> Any:
         """Output spikes, or the readout of LI neurons, for a batch of input spikes."""
         if isinstance(self.neuron, LI):
-            return Readout(self._arguments(spikes), self.neuron.size, spikes.duration)
+            arguments = self._arguments(spikes)
+            # the readout computes when asked, perhaps after a step of the optimiser: it keeps the weights of now
+            arguments = arguments._replace(weight=arguments.weight.clone())
+            return Readout(arguments, self.neuron.size, spikes.duration)
         return self.run(spikes).spikes
 
     def run(self, spikes: Spikes, peak: bool = False) -> Result:
@@ -195,6 +199,7 @@ class Layer(nn.Module):
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
+        self.connection()  # hooks of torch renew the weights
         if self._patches is not None:
             spikes, synapses = self._patches.unfold(spikes), self.connection.shared()
         elif self._wiring() is not None:
@@ -206,11 +211,15 @@ class Layer(nn.Module):
         if isinstance(self.neuron, QIF) and weight.dim() == 2:
             weight, delay = weight.flatten(), delay.expand(weight.shape).flatten()
         packed = self.neuron.packed()
+        if not self._units_checked:
+            check.time_scales(packed, spikes.duration)
+            self._units_checked = True
         arguments = ops.Arguments(
             spikes.times, weight, delay, packed, units=spikes.units, offsets=spikes.offsets, **ops.NOT_RECURRENT
         )
         if self.recurrent is None:
             return arguments
+        self.recurrent()
         weight, delay = _checked(*self.recurrent.dense(), "recurrent ")
         return arguments._replace(recurrent_weight=weight, recurrent_delay=delay)
 

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from . import check
 from .kernels.layout import PSEUDO_DRIVE, PSEUDO_TIME, REFRACTORY, TAU_ADAPT, TAU_MEM, THRESHOLD, V_RESET
+from .settings import WithSettings
 
 PARAMETERS = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset", "refractory")
 TRAINABLE = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset")
 RESETS = ("constant", "subtract")
 
-# Where `constrain_` stops a trained parameter, relative to its initial value.
+# Where `constrain_` puts a value that must be positive and is not, relative to the mean of those that are.
 SMALLEST_FACTOR = 1e-2
 
 
@@ -24,7 +25,7 @@ def _show(values: Tensor) -> str:
     return f"{low:g}" if low == high else f"<{values.numel()} values from {low:g} to {high:g}>"
 
 
-class Neuron(nn.Module):
+class Neuron(WithSettings):
     """What all neurons share: a population whose parameters are scalars or per neuron, some of them trained."""
 
     names: tuple[str, ...] = PARAMETERS  # of the parameters that a user can set
@@ -52,7 +53,7 @@ class Neuron(nn.Module):
                 self.register_parameter(name, nn.Parameter(tensor.expand(size).clone()))
             else:
                 self.register_buffer(name, tensor)
-        self.floors = {name: SMALLEST_FACTOR * float(getattr(self, name).detach().min()) for name in train}
+        self.initial = {name: float(getattr(self, name).detach().min()) for name in train}
 
     def columns(self) -> dict[str, Tensor]:
         """The parameters by name, in the order of the columns of kernels/layout.py."""
@@ -81,11 +82,23 @@ class Neuron(nn.Module):
             check.legal_values(name, value, (value > 0) & value.isfinite(), "a time constant must be > 0 and finite")
 
     def constrain_(self) -> None:
-        """Move trained parameters that have left their legal range back to its edge. Call it after optimiser steps."""
+        """Move trained parameters that have left their legal range back to its edge; what is legal stays as it is.
+
+        Call it after optimiser steps.
+        """
+        for name in self.train_names:
+            if name.startswith("tau") or name == "threshold":
+                self._keep_positive_(name)
+
+    def _keep_positive_(self, name: str, above: Tensor | float = 0.0) -> None:
+        """Put values of a parameter that are not above `above` >= 0 a little over it; leave all others alone."""
         with torch.no_grad():
-            for name in self.train_names:
-                if name.startswith("tau"):
-                    getattr(self, name).clamp_(min=self.floors[name])
+            values = getattr(self, name)
+            illegal = values <= above
+            if bool(illegal.any()):
+                legal = values[~illegal]
+                scale = float(legal.mean()) if legal.numel() else self.initial[name]
+                values.copy_(torch.where(illegal, above + SMALLEST_FACTOR * scale, values))
 
     def extra_repr(self) -> str:
         """What print shows."""
@@ -109,7 +122,8 @@ class LIF(Neuron):
         size: number of neurons.
         tau_mem, tau_syn: time constants, > 0, any ratio, equal ones too; in the unit of the spike times.
         threshold: base of the threshold, > v_reset and > 0.
-        jump: what each own spike adds to the threshold; 0 switches adaptation off, < 0 is facilitation.
+        jump: what each own spike adds to the threshold; 0 switches adaptation off, < 0 is facilitation, which may run
+            away: where no jump is negative at first, `constrain_` keeps trained ones from it.
         tau_adapt: time constant of the adaptation, > 0; must be given if jump is not 0 or is trained.
         v_reset: potential after a spike, < threshold; used by reset="constant".
         refractory: time for which V is held after a spike, >= 0; math.inf allows one spike at most.
@@ -155,6 +169,10 @@ class LIF(Neuron):
         self.min_slope = check.finite_number(min_slope, "min_slope", low=0.0)
         self.validate()
 
+    def settings(self) -> dict[str, Any]:
+        """What besides the parameters determines the spikes and their gradients."""
+        return {"reset": self.reset, "min_slope": self.min_slope}
+
     def legal(self, packed: np.ndarray) -> bool:
         """As for any neuron, and the rest of the model's assumptions."""
         threshold, refractory = packed[:, THRESHOLD], packed[:, REFRACTORY]
@@ -178,11 +196,10 @@ class LIF(Neuron):
         super().constrain_()
         with torch.no_grad():
             if "threshold" in self.train_names:
-                self.threshold.clamp_(min=self.floors["threshold"])
-                self.threshold.copy_(torch.maximum(self.threshold, self.v_reset + self.floors["threshold"]))
+                self._keep_positive_("threshold", above=self.v_reset.clamp(min=0.0))
             elif "v_reset" in self.train_names:
-                self.v_reset.copy_(torch.minimum(self.v_reset, 0.99 * self.threshold))
-            if "jump" in self.train_names and self.floors["jump"] >= 0.0:
+                self.v_reset.copy_(torch.where(self.v_reset < self.threshold, self.v_reset, 0.99 * self.threshold))
+            if "jump" in self.train_names and self.initial["jump"] >= 0.0:
                 self.jump.clamp_(min=0.0)  # adaptation stays adaptation: facilitation may run away
 
 
@@ -265,12 +282,6 @@ class QIF(Neuron):
         check.legal_values("pseudo_time", self.pseudo_time, self.pseudo_time >= 0, "must be >= 0 (math.inf: never)")
         legal = (self.pseudo_drive >= 0) & self.pseudo_drive.isfinite()
         check.legal_values("pseudo_drive", self.pseudo_drive, legal, "must be finite and >= 0")
-
-    def constrain_(self) -> None:
-        """Move trained parameters that have left their legal range back to its edge. Call it after optimiser steps."""
-        with torch.no_grad():
-            for name in self.train_names:
-                getattr(self, name).clamp_(min=self.floors[name])
 
 
 class LI(Neuron):

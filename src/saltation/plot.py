@@ -99,7 +99,7 @@ def sample_picture(
     with torch.no_grad():
         chain = _propagate(model, spikes.detach())
     end = _last_time(chain) if end is None else end
-    spiking = [i for i, module in enumerate(model) if not isinstance(module.neuron, LI)]
+    spiking = [i for i, part in enumerate(model) if isinstance(part, Layer) and not isinstance(part.neuron, LI)]
     sizes = [max(item.num_units, 1) for item in chain]
     heights = [float(np.clip(np.sqrt(size) / 4, 0.7, 2.5)) for size in sizes]
     figure = Figure(figsize=(9, 1.2 * sum(heights) + 3.2), layout="constrained")
@@ -205,10 +205,10 @@ def parameters(
 
 
 def _propagate(model: Sequential, spikes: Spikes) -> list[Spikes]:
-    """The input spikes and those of every spiking layer (only a last layer may not spike)."""
+    """The input spikes and what every layer sends on, pooling too (only a last layer may not spike)."""
     chain = [spikes]
     for layer in model:
-        if not isinstance(layer.neuron, LI):
+        if not isinstance(layer, Layer) or not isinstance(layer.neuron, LI):
             chain.append(layer(chain[-1]).detach())
     return chain
 

@@ -1,5 +1,8 @@
 """Connections that are made of a list of synapses, or of several connections."""
 
+import hashlib
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -24,6 +27,11 @@ class Wired(Connection):
         start = np.searchsorted(target.numpy(), np.arange(self.out_size + 1))
         self.wiring = Wiring(start, np.ascontiguousarray(source.numpy()), self.in_size)
 
+    def settings(self) -> dict[str, Any]:
+        """What weights and raw delays mean, the synapses among it."""
+        synapses = hashlib.sha256(torch.stack([self.source, self.target]).numpy().tobytes()).hexdigest()[:16]
+        return super().settings() | {"synapses": synapses}
+
     def dense(self) -> tuple[Tensor, Tensor]:
         """Weights (out_size, in_size) and delays that broadcast to them; 0 where there is no synapse."""
         weight, delay = self.synapses()
@@ -36,12 +44,15 @@ class Wired(Connection):
 class Sparse(Wired):
     """Sparse connection: each synapse with its weight and, on request, delay.
 
+    Time and memory grow with the synapses, except as the recurrent part of a layer or in front of LI neurons: there it
+    is computed as a full matrix, with zeros where there is no synapse.
+
     Args:
         in_size, out_size: number of inputs and of neurons.
         source, target: (S,) int64, the input and the neuron of each synapse, in any order; no pair twice.
         delay: None, "axonal" (one per input), "dendritic" (one per neuron) or "synaptic" (one per synapse).
         max_delay, min_delay: as in `Linear`.
-        generator: draws the initial weights; without one they are drawn with seed 0.
+        generator: draws the initial weights; without one torch's global generator does, as in torch's own modules.
 
     Attributes:
         source, target: the synapses, sorted by target, then source.
@@ -81,7 +92,6 @@ class Sparse(Wired):
             )
         self._wire(source[order], target[order])
         S = source.numel()
-        generator = generator or torch.Generator().manual_seed(0)
         self.weight = nn.Parameter(torch.randn(S, generator=generator) * (out_size / max(S, 1)) ** 0.5)
         self._add_delays(
             delay, {"axonal": (in_size,), "dendritic": (out_size,), "synaptic": (S,)}, min_delay, max_delay
@@ -120,7 +130,7 @@ class Sparse(Wired):
 
     def bump_(self, silent: Tensor, amount: float) -> None:
         """Add `amount` to all weights that lead to the neurons `silent` (out_size,) bool."""
-        self.weight[silent[self.target]] += amount
+        self.own("weight")[silent[self.target]] += amount
 
     def extra_repr(self) -> str:
         """What print shows."""
@@ -167,6 +177,15 @@ class Beside(Wired):
         target = torch.cat(targets)
         self.order = torch.argsort(target, stable=True)
         self._wire(torch.cat(sources)[self.order], target[self.order])
+
+    def forward(self) -> None:
+        """Call the parts, see `Connection.forward`."""
+        for connection in self.connections:
+            connection()
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing: the parts have their own."""
+        return {}
 
     def parts(self) -> list[Connection]:
         """The connections side by side."""

@@ -45,7 +45,12 @@ def make_layer(config: LayerConfig, connection: Connection) -> Layer:
 
 
 def _connection(config: LayerConfig | RecurrentConfig, in_size: int, size: int) -> Linear:
-    return Linear(in_size, size, **_delays(config))
+    return Linear(in_size, size, generator=_unused(), **_delays(config))
+
+
+def _unused() -> torch.Generator:
+    """For weights that are set afterwards: torch's global generator is left alone."""
+    return torch.Generator()
 
 
 def _parallel(connections: Sequence[Connection]) -> Connection:
@@ -76,7 +81,8 @@ def make_model(config: ModelConfig, num_channels: int, num_classes: int) -> Sequ
                 raise ValueError(f"model.layers.{i}.conv needs an image [channels, rows, columns], but {before}")
             conv = vars(layer.conv) | {"out_channels": layer.conv.channels}
             del conv["channels"]
-            convolutions = [Conv2d(image, **conv, **_delays(layer)) for _ in range(layer.terminals)]
+            conv |= _delays(layer)
+            convolutions = [Conv2d(image, **conv, generator=_unused()) for _ in range(layer.terminals)]
             connection = _parallel(convolutions)
             image = list(convolutions[0].out_shape)
         else:
