@@ -485,7 +485,7 @@ def test_ratios_of_time_constants(ratio, adapt):
     weight = 6.0 * max(1.0, ratio)
 
     def run(tau):
-        model = layer(weight, **dict(zip(("tau_mem", "tau_syn", "tau_adapt"), tau, strict=True)), jump=0.2)
+        model = layer(weight, **dict(zip(("tau_mem", "tau_syn", "tau_adapt"), tau.detach(), strict=True)), jump=0.2)
         model.neuron.refractory.fill_(0.05)
         for name, value in zip(("tau_mem", "tau_syn", "tau_adapt"), tau, strict=True):
             delattr(model.neuron, name)
