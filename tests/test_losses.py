@@ -282,3 +282,85 @@ def test_distances_refuse_what_does_not_belong_together(measure):
         measure(outputs(), outputs(), -1.0)
     with pytest.raises(TypeError, match="takes Spikes"):
         measure(torch.zeros(3), outputs(), 0.1)
+
+
+def test_distances_of_long_and_uneven_trains():
+    """One train far longer than the others: linear memory, and the closed form of regular trains."""
+    K, step, tau = 20_000, 0.01, 0.3
+    regular = [(step * k, 0) for k in range(K)]
+    ours = Spikes.from_lists([regular, [(0.5, 1)]], 256, step * K)
+    distance = losses.van_rossum(ours, Spikes.from_lists([[], []], 256, step * K), tau)
+    r = math.exp(-step / tau)
+    expected = K / 2 + r / (1 - r) * (K - (1 - r**K) / (1 - r))
+    assert distance[0, 0].item() == pytest.approx(expected, rel=1e-10)
+    assert distance[1, 1] == 0.5 and distance.sum().item() == pytest.approx(expected + 0.5)
+    train = Spikes.from_lists([[(k / 300, 0) for k in range(300)], [(0.5, 1)]], 256, 1.0)
+    moved = train.with_times((train.times + 1e-4).clamp(max=1.0).requires_grad_())
+    cost = losses.victor_purpura(moved, train, 5.0)
+    assert cost[0, 0].item() == pytest.approx(300 * 5e-4) and cost[1, 1].item() == pytest.approx(5e-4)
+
+
+@pytest.mark.parametrize("measure", [losses.van_rossum, losses.victor_purpura])
+@pytest.mark.parametrize("seed", range(4))
+def test_gradients_of_distances_with_respect_to_both(measure, seed):
+    ours, theirs = random_trains(seed, most=9), random_trains(seed + 100, most=9)
+    trains = [train.detach() for train in (ours, theirs)]
+
+    def distance(a, b):
+        return measure(trains[0].with_times(a), trains[1].with_times(b), 0.7)
+
+    times = [train.times.clone().requires_grad_() for train in trains]
+    assert torch.autograd.gradcheck(distance, times, eps=1e-7, atol=1e-6)
+
+
+def test_distance_of_coinciding_spikes_has_no_gradient():
+    ours = outputs()
+    losses.van_rossum(ours, ours.detach(), 0.1).sum().backward()
+    assert not ours.times.grad.any()
+
+
+def test_early_answers_count_in_parts_of_the_sample():
+    spikes = Spikes.from_lists([[(1.0, 0), (3.0, 1)]], 2, 4.0)
+    labels = torch.tensor([1])
+    with_term, without = (losses.first_spike_cross_entropy(spikes, labels, 1.0, early=e) for e in (2.0, 0.0))
+    assert (with_term - without).item() == pytest.approx(2.0 * math.expm1(3.0 / 4.0))
+
+
+def test_a_silent_sample_has_no_class():
+    spikes = Spikes.from_lists([[], [(0.5, 0)], [(0.5, 1), (0.4, 0)], [(0.2, 1)]], 2, 1.0)
+    assert losses.first_spike_prediction(spikes).tolist() == [-1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (
+            torch.eye(2),
+            ValueError,
+            r"labels has shape \(2, 2\).*of one-hot labels take .*argmax",
+        ),
+        (torch.eye(2).long(), ValueError, "one-hot"),
+        (torch.zeros(2), TypeError, "labels has dtype torch.float32.*labels.long"),
+        (torch.zeros(2, dtype=torch.bool), TypeError, "dtype torch.bool"),
+        (torch.tensor([1, 2]), ValueError, "from 1 to 2: must be within 0 ... 1.*classes count from 0: use labels - 1"),
+        (torch.tensor([-1, 0]), ValueError, "from -1 to 0"),
+        (torch.tensor(0), ValueError, r"labels has shape \(\)"),
+        (torch.tensor([0, 1]).to_sparse(), TypeError, "labels is a tensor of layout"),
+        ([0, 1], TypeError, "labels is list"),
+        (None, TypeError, "labels is NoneType"),
+    ],
+)
+def test_labels_of_another_kind(labels, error, message):
+    spikes = Spikes.from_lists([[(0.1, 0)], [(0.2, 1)]], 2, 1.0)
+    for call in (
+        lambda: losses.first_spike_cross_entropy(spikes, labels, 0.1),
+        lambda: losses.shift_invariant(spikes, labels),
+        lambda: losses.readout_cross_entropy(torch.zeros(2, 2), labels),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_readout_values_of_another_kind():
+    with pytest.raises(TypeError, match="values has dtype torch.int64"):
+        losses.readout_cross_entropy(torch.zeros(2, 2).long(), torch.tensor([0, 1]))

@@ -188,3 +188,72 @@ def test_numpy_integers_are_integers():
     spikes = Spikes.from_lists([[(np.float32(0.5), np.int64(2))]], num_units=np.int64(3), duration=1)
     assert spikes.to_lists() == [[(0.5, 2)]]
     assert sal.Linear(np.int64(3), np.int32(2)).weight.shape == (2, 3)
+
+
+@pytest.mark.parametrize("dt", [1.0, 1e-3, 0.1, 1 / 3, 0.7, 1e-7, 3e5])
+@pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 0.999])
+def test_steps_are_found_again_however_many_there_are(dt, offset):
+    from saltation.spikes import _step
+
+    generator = torch.Generator().manual_seed(0)
+    for largest in (100, 2 * 10**7, 10**9, 2**45):
+        steps = torch.randint(0, largest, (2000,), generator=generator)
+        assert torch.equal(_step((steps.double() + offset) * dt, dt), steps)
+
+
+def test_dense_is_the_inverse_after_many_steps():
+    T = 30_000_001
+    raster = torch.zeros(1, T, 1, dtype=torch.uint8)
+    raster[0, torch.tensor([0, 1, 20_000_001, 25_999_999, T - 1]), 0] = 1
+    for offset in (0.0, 0.5):
+        spikes = Spikes.from_dense(raster, 0.1, time_first=False, offset=offset)
+        dense = spikes.to_dense(0.1, time_first=False)
+        assert dense.shape == raster.shape and torch.equal(dense.to(torch.uint8), raster)
+
+
+def test_from_dense_places_spikes_within_the_step():
+    raster = torch.tensor([[[0.0], [2.0], [1.0]]])
+    assert Spikes.from_dense(raster, 0.5, time_first=False).times.tolist() == [0.5, 0.5, 1.0]
+    assert Spikes.from_dense(raster, 0.5, time_first=False, offset=0.5).times.tolist() == [0.75, 0.75, 1.25]
+    for offset in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ValueError, match="offset = "):
+            Spikes.from_dense(raster, 0.5, time_first=False, offset=offset)
+
+
+def test_events_of_numpy():
+    expected = [[(0.1, 2), (0.5, 0)]]
+    for events in (
+        np.array([[0.5, 0], [0.1, 2]]), [np.array([0.5, 0.0]), (np.float64(0.1), np.int64(2))], [[0.5, 0], [0.1, 2.0]],
+    ):  # fmt: skip
+        assert Spikes.from_lists([events], 3, 1.0).to_lists() == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda f: f | {"times": f["times"].to_sparse()}, TypeError, "times is a tensor of layout .*to_dense"),
+        (lambda f: f | {"units": f["units"].to_sparse()}, TypeError, "units is a tensor of layout"),
+        (lambda f: f | {"times": f["times"].to(torch.complex64)}, TypeError, "times has dtype torch.complex64"),
+        (lambda f: f | {"times": f["times"].to("meta")}, ValueError, "times is on meta"),
+        (lambda f: f | {"offsets": f["offsets"].to("meta")}, ValueError, "offsets is on meta"),
+        (
+            lambda f: f | {"num_units": 10**30},
+            ValueError,
+            "num_units = 10+: must be a whole number from 1 to 2",
+        ),
+        (lambda f: f | {"num_units": 2**31}, ValueError, "num_units = 2147483648: must be"),
+        (lambda f: f | {"duration": 10**400}, ValueError, "duration = 10+: must be a number"),
+    ],
+)
+def test_fields_of_another_kind(change, error, message):
+    fields = {
+        "times": torch.tensor([0.1], dtype=torch.float64), "units": torch.tensor([0]),
+        "offsets": torch.tensor([0, 1]), "num_units": 1, "duration": 1.0,
+    }  # fmt: skip
+    with pytest.raises(error, match=message):
+        Spikes(**change(fields))
+
+
+def test_a_raster_that_fits_no_memory_is_refused():
+    with pytest.raises(ValueError, match="dt = 1e-12: a raster of 1000000000000 steps has 1e[+]12 cells"):
+        Spikes.from_lists([[(0.5, 0)]], 1, 1.0).to_dense(1e-12, time_first=True)

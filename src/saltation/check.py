@@ -13,6 +13,7 @@ from torch import Tensor
 
 FLOATS = (torch.float32, torch.float64)
 UNITS_DIFFER = 1e3  # a factor between times that tells of different units
+LARGEST_SIZE = 2**31 - 1  # so that products of two sizes are int64
 
 
 def require(condition: bool, message: str) -> None:
@@ -22,12 +23,13 @@ def require(condition: bool, message: str) -> None:
 
 
 def positive_int(value: Any, name: str) -> int:
-    """A whole number >= 1, also of an integer type of NumPy."""
+    """A whole number from 1 to LARGEST_SIZE, also of an integer type of NumPy."""
     try:
         number = operator.index(value)
     except TypeError:
         number = 0
-    require(number >= 1 and not isinstance(value, bool), f"{name} = {value!r}: must be a whole number >= 1")
+    legal = 1 <= number <= LARGEST_SIZE and not isinstance(value, bool)
+    require(legal, f"{name} = {value!r}: must be a whole number from 1 to {LARGEST_SIZE}")
     return number
 
 
@@ -37,7 +39,7 @@ def finite_number(
     """A real number, by default finite, >= low (> low if strict)."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} = {value!r}: must be a number") from None
     require(not math.isnan(number) and (inf_ok or math.isfinite(number)), f"{name} = {value!r}: must be finite")
     relation = ">" if strict else ">="
@@ -50,6 +52,13 @@ def floating(tensor: Tensor, name: str) -> None:
     """float32 or float64, on the CPU."""
     if tensor.dtype not in FLOATS:
         raise TypeError(f"{name} has dtype {tensor.dtype}: use float32 or float64, for example {name}.double()")
+    plain_tensor(tensor, name)
+
+
+def plain_tensor(tensor: Tensor, name: str) -> None:
+    """Dense, on the CPU."""
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name} is a tensor of layout {tensor.layout}: must be dense; use {name}.to_dense()")
     require(
         tensor.device.type == "cpu", f"{name} is on {tensor.device}: saltation computes on the CPU; use {name}.cpu()"
     )
@@ -71,7 +80,7 @@ def spikes(times: Tensor, units: Tensor, offsets: Tensor, num_units: int, durati
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{name} is {type(tensor).__name__}: pass a torch tensor, for example torch.tensor({name})")
         require(tensor.dim() == 1, f"{name} has shape {tuple(tensor.shape)}: must have one dimension")
-        require(tensor.device.type == "cpu", f"{name} is on {tensor.device}: saltation computes on the CPU; use .cpu()")
+        plain_tensor(tensor, name)
     if times.dtype != torch.float64:
         raise TypeError(f"times has dtype {times.dtype}: spike times are float64; use times.double()")
     for name, tensor in (("units", units), ("offsets", offsets)):
@@ -176,17 +185,20 @@ def labels(values: Tensor, num_samples: int, num_classes: int) -> None:
     """int64 class indices of shape (B,)."""
     if not isinstance(values, Tensor):
         raise TypeError(f"labels is {type(values).__name__}: pass an int64 tensor, for example torch.tensor(labels)")
-    if values.dtype != torch.int64:
-        raise TypeError(f"labels has dtype {values.dtype}: must be int64; use labels.long()")
+    hint = "; of one-hot labels take labels.argmax(1)" if values.dim() == 2 and values.shape[0] == num_samples else ""
     require(
         tuple(values.shape) == (num_samples,),
-        f"labels has shape {tuple(values.shape)}: must be ({num_samples},), one per sample",
+        f"labels has shape {tuple(values.shape)}: must be ({num_samples},), the class of each sample{hint}",
     )
+    plain_tensor(values, "labels")
+    if values.dtype != torch.int64:
+        raise TypeError(f"labels has dtype {values.dtype}: must be int64; use labels.long()")
     if values.numel():
         low, high = int(values.min()), int(values.max())
         require(
             low >= 0 and high < num_classes,
-            f"labels go from {low} to {high}: must be within 0 ... {num_classes - 1}, one class per output",
+            f"labels go from {low} to {high}: must be within 0 ... {num_classes - 1}, one class per output"
+            + ("; classes count from 0: use labels - 1" if low == 1 and high == num_classes else ""),
         )
 
 

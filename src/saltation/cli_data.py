@@ -37,6 +37,9 @@ def add_data_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     source.add_argument("--events", metavar="FILE", help="an .npz in the generic format")
     source.add_argument("--tonic", metavar="NAME", help="a data set of tonic.datasets, for example SHD or SSC")
     convert.add_argument("--dt", type=float, help="with --dense: length of a step")
+    convert.add_argument(
+        "--offset", type=float, default=0.0, help="with --dense: where in its step an event lies, 0 (its start) to 1"
+    )
     convert.add_argument("--root", metavar="DIR", help="with --tonic: where its files are or shall be put")
 
 
@@ -104,7 +107,7 @@ def _convert(options: argparse.Namespace) -> None:
     elif options.dense:
         if options.dt is None:
             raise ValueError("--dense needs --dt, the length of a step")
-        dataset = load_dense(Path(options.dense), options.dt)
+        dataset = load_dense(Path(options.dense), options.dt, options.offset)
     else:
         if options.root is None:
             raise ValueError("--tonic needs --root, the folder where its files are or shall be put")

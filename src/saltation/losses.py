@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from . import check
+from . import check, ops
 from .spikes import Spikes
 
 
@@ -123,49 +123,39 @@ def van_rossum(spikes: Spikes, target: Spikes, tau: float) -> Tensor:
     the sample does not cut it off. In closed form 1/2 sum_ij s_i s_j e^{-|t_i - t_j|/tau} with s = 1 for spikes and -1
     for targets. A surplus or missing spike costs 1/2. A loss is for example its mean.
 
+    Time and memory grow with the number of spikes. Where spikes of both trains coincide, its gradient is 0.
+
     Args:
         spikes, target: of the same samples, units and duration.
         tau: > 0, the precision that counts, in the unit of time.
     """
-    cells = _matching(spikes, target)
+    _matching(spikes, target)
     tau = check.finite_number(tau, "tau", low=0.0, strict=True)
-    (ours, n), (theirs, m) = (_ranked(train, cells) for train in (spikes, target))
-    t = torch.cat([ours, theirs], 1)
-    sign = torch.cat([_present(ours, n), -_present(theirs, m)], 1)
-    near = torch.exp(-(t[:, :, None] - t[:, None, :]).abs() / tau)
-    distance = 0.5 * torch.einsum("ci,cij,cj->c", sign, near, sign)
-    return distance.reshape(spikes.num_samples, spikes.num_units)
+    return ops.van_rossum(*_trains(spikes), *_trains(target), tau).reshape(spikes.num_samples, spikes.num_units)
 
 
 def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
     """(B, N): Victor-Purpura distance of every train to its target (Victor & Purpura 1996).
 
     The least cost of turning one train into the other: 1 to add or remove a spike, q |dt| to move one. Its gradient is
-    exact wherever one way is cheapest: +-q for a spike that is moved, 0 for one that is removed.
+    exact wherever one way is cheapest: +-q for a spike that is moved, 0 for one that is removed. Time grows with the
+    product of the numbers of spikes of a train and its target, memory with the largest one.
 
     Args:
         spikes, target: of the same samples, units and duration.
         q: >= 0, cost per unit of time; spikes further apart than 2/q are not matched.
     """
-    cells = _matching(spikes, target)
+    _matching(spikes, target)
     q = check.finite_number(q, "q", low=0.0)
-    (ours, n), (theirs, m) = (_ranked(train, cells) for train in (spikes, target))
-    # row[j]: the cost of turning the first i spikes of ours into the first j of theirs
-    row = [torch.full((cells,), float(j), dtype=ours.dtype) for j in range(theirs.shape[1] + 1)]
-    table = [torch.stack(row, 1)]
-    for i in range(ours.shape[1]):
-        below = [row[0] + 1.0]
-        for j in range(theirs.shape[1]):
-            move = row[j] + q * (ours[:, i] - theirs[:, j]).abs()
-            below.append(torch.minimum(torch.minimum(row[j + 1], below[j]) + 1.0, move))
-        row = below
-        table.append(torch.stack(row, 1))
-    return torch.stack(table, 1)[torch.arange(cells), n, m].reshape(spikes.num_samples, spikes.num_units)
+    return ops.victor_purpura(*_trains(spikes), *_trains(target), q).reshape(spikes.num_samples, spikes.num_units)
 
 
-def _present(ranked: Tensor, counts: Tensor) -> Tensor:
-    """1 where a train has a k-th spike, else 0."""
-    return (torch.arange(ranked.shape[1]) < counts[:, None]).to(ranked.dtype)
+def _trains(spikes: Spikes) -> tuple[Tensor, Tensor]:
+    """Times (E,) train by train, and where each train begins (B N + 1,)."""
+    flat = spikes.sample_index() * spikes.num_units + spikes.units
+    counts = torch.bincount(flat, minlength=spikes.num_samples * spikes.num_units)
+    start = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+    return spikes.times[torch.argsort(flat, stable=True)], start  # stable: keeps the order of time within a train
 
 
 def _ranked(train: Spikes, cells: int) -> tuple[Tensor, Tensor]:
@@ -186,6 +176,7 @@ def readout_cross_entropy(values: Tensor, labels: Tensor) -> Tensor:
             f"values is {type(values).__name__}: pass readout values (B, N), for example readout.integral()"
         )
     check.require(values.dim() == 2, f"values has shape {tuple(values.shape)}: must be (samples, classes)")
+    check.floating(values, "values")
     check.labels(labels, *values.shape)
     return functional.cross_entropy(values, labels) if len(labels) else values.sum()
 

@@ -1,13 +1,16 @@
 """`Spikes`: a ragged batch of events, the only thing that travels between layers."""
 
-import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import check
+
+FEW_ROUNDINGS = 4 * 2.0**-52  # relative
+LARGEST_RASTER = 2**34  # cells, 64 GiB
 
 
 class Spikes:
@@ -53,27 +56,15 @@ class Spikes:
 
     @classmethod
     def from_lists(cls, samples: Sequence[Sequence[tuple[float, int]]], num_units: int, duration: float) -> "Spikes":
-        """From one list of (time, unit) pairs per sample, in any order.
+        """From one list of (time, unit) pairs per sample, in any order; or one NumPy array (events, 2).
 
         Raises:
             ValueError: for times outside [0, duration], units out of range, or entries that are not pairs.
         """
-        for b, sample in enumerate(samples):
-            for event in sample:
-                check.require(
-                    isinstance(event, Sequence) and len(event) == 2,
-                    f"sample {b} holds {event!r}: every event must be a pair (time, unit)",
-                )
-                try:
-                    operator.index(event[1])
-                except TypeError:
-                    raise ValueError(
-                        f"sample {b} holds {event!r}: the unit must be a whole number; events are (time, unit)"
-                    ) from None
-        ordered = [sorted(sample) for sample in samples]
+        ordered = [sorted(_pair(b, event) for event in sample) for b, sample in enumerate(samples)]
         flat = [event for sample in ordered for event in sample]
-        times = torch.tensor([float(time) for time, _ in flat], dtype=torch.float64)
-        units = torch.tensor([unit for _, unit in flat], dtype=torch.int64) if flat else torch.empty(0).long()
+        times = torch.tensor([time for time, _ in flat], dtype=torch.float64)
+        units = torch.tensor([unit for _, unit in flat], dtype=torch.int64)
         counts = torch.tensor([0] + [len(sample) for sample in ordered], dtype=torch.int64)
         return cls(times, units, counts.cumsum(0), num_units, duration)
 
@@ -84,41 +75,54 @@ class Spikes:
         return [pairs[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
 
     @classmethod
-    def from_dense(cls, raster: Tensor, dt: float, *, time_first: bool) -> "Spikes":
-        """From a raster of spike counts; a spike in step k happens at k dt.
+    def from_dense(cls, raster: Tensor, dt: float, *, time_first: bool, offset: float = 0.0) -> "Spikes":
+        """From a raster of spike counts; a spike in step k happens at (k + offset) dt.
 
         Args:
             raster: (T, B, N) if time_first else (B, T, N); non-negative whole numbers of any dtype. A count of 2 makes
                 two simultaneous events.
             dt: length of a step, > 0.
+            offset: where in its step a spike lies, in [0, 1): 0 at its start, 0.5 in the middle.
         """
         if not isinstance(raster, Tensor):
             raise TypeError(f"raster is {type(raster).__name__}: pass a torch tensor, for example torch.tensor(raster)")
         check.require(raster.dim() == 3, f"raster has shape {tuple(raster.shape)}: must be (T, B, N) or (B, T, N)")
-        check.finite_number(dt, "dt", low=0.0, strict=True)
+        check.plain_tensor(raster, "raster")
+        dt = check.finite_number(dt, "dt", low=0.0, strict=True)
+        offset = check.finite_number(offset, "offset", low=0.0)
+        check.require(offset < 1.0, f"offset = {offset}: must be in [0, 1), a part of a step")
+        if raster.is_complex():
+            raise TypeError(f"raster has dtype {raster.dtype}: it must hold spike counts, whole numbers >= 0")
         raster = raster.detach()
-        raster = raster.transpose(0, 1) if time_first else raster
         whole = raster.double()
         bad = ~((whole >= 0) & (whole == whole.round()) & whole.isfinite())
         if bool(bad.any()):
-            value = whole[bad][0].item()
-            raise ValueError(f"raster holds {value}: it must hold spike counts, whole numbers >= 0")
-        B, T, N = raster.shape
-        sample, step, unit = raster.nonzero(as_tuple=True)  # ordered by sample, then step
+            where = check.first_bad(bad)
+            raise ValueError(
+                f"raster[{', '.join(map(str, where))}] is {whole[where].item():g}: it must hold spike counts, whole "
+                "numbers >= 0"
+            )
+        whole = whole.transpose(0, 1) if time_first else whole
+        B, T, N = whole.shape
+        sample, step, unit = whole.nonzero(as_tuple=True)  # ordered by sample, then step
         repeats = whole[sample, step, unit].long()
         sample, step, unit = (index.repeat_interleave(repeats) for index in (sample, step, unit))
         offsets = torch.searchsorted(sample, torch.arange(B + 1))
-        return cls(step.double() * dt, unit, offsets, N, T * dt)
+        return cls((step.double() + offset) * dt, unit, offsets, N, T * dt)
 
     def to_dense(self, dt: float, *, time_first: bool) -> Tensor:
         """Spike counts per step of length dt, float32: (T, B, N) if time_first else (B, T, N), T = ceil(duration / dt).
 
-        A spike at t counts in step floor(t / dt), one at the very end in the last step. A time within 1e-9 steps below
-        a step's start counts as on it, so that `from_dense` and `to_dense` are inverse.
+        A spike at t counts in step k if k dt <= t < (k + 1) dt, one at the very end in the last step. A time that is
+        below a step's start by a few roundings only counts as on it: `from_dense` and `to_dense` are inverse.
         """
-        check.finite_number(dt, "dt", low=0.0, strict=True)
-        T = max(1, int(-(-self.duration // dt)) if abs(self.duration / dt % 1.0) > 1e-9 else round(self.duration / dt))
-        step = (self.times.detach() / dt + 1e-9).floor().long().clamp(0, T - 1)
+        dt = check.finite_number(dt, "dt", low=0.0, strict=True)
+        # the last step begins before the end of the sample, by more than a few roundings
+        T = 1 + int(_step(torch.tensor([self.duration * (1.0 - 2.0 * FEW_ROUNDINGS)], dtype=torch.float64), dt))
+        size = T * self.num_samples * self.num_units
+        fits = size <= LARGEST_RASTER
+        check.require(fits, f"dt = {dt:g}: a raster of {T} steps has {size:.3g} cells; use a larger dt")
+        step = _step(self.times.detach(), dt).clamp(0, T - 1)
         dense = torch.zeros(self.num_samples, T, self.num_units)
         dense.index_put_((self.sample_index(), step, self.units), torch.ones(1), accumulate=True)
         return dense.transpose(0, 1).contiguous() if time_first else dense
@@ -219,6 +223,31 @@ class Spikes:
             f"Spikes({self.num_samples} samples, {self.num_units} units, {self.times.numel()} events, "
             f"duration {self.duration:g}{gradient})"
         )
+
+
+def _pair(b: int, event: Any) -> tuple[float, int]:
+    """(time, unit) of an event of sample b."""
+    try:
+        time, unit = event
+    except (TypeError, ValueError):
+        raise ValueError(f"sample {b} holds {event!r}: every event must be a pair (time, unit)") from None
+    try:
+        time, number = float(time), int(unit)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"sample {b} holds {event!r}: must be two numbers; events are (time, unit)") from None
+    check.require(
+        number == unit and abs(number) <= check.LARGEST_SIZE,
+        f"sample {b} holds {event!r}: the unit must be a whole number; events are (time, unit)",
+    )
+    return time, number
+
+
+def _step(times: Tensor, dt: float) -> Tensor:
+    """int64: the largest k with k dt <= times, up to a few roundings of the times; exact for times k dt."""
+    times = times * (1.0 + FEW_ROUNDINGS)
+    step = (times / dt).floor()
+    step = torch.where((step + 1.0) * dt <= times, step + 1.0, step)
+    return torch.where(step * dt > times, step - 1.0, step).long()
 
 
 def by_sample_and_time(sample: Tensor, times: Tensor) -> Tensor:

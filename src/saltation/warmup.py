@@ -38,4 +38,6 @@ def warmup() -> float:
                     readout = Layer(Linear(3, 2), LI(2, tau_mem=2.0, tau_syn=1.0))(result.spikes)
                     values = readout.integral() + readout.maximum() + readout.at([1.0])[:, :, 0]
                     losses.readout_cross_entropy(values, torch.tensor([1])).backward()
+    for distance in (losses.van_rossum, losses.victor_purpura):
+        distance(spikes, spikes, 1.0)
     return time.perf_counter() - start

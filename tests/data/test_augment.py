@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import saltation as sal
-from saltation.data import blend, drop, jitter, shift_channels, shift_image, stretch
+from saltation.data import augment, blend, drop, jitter, shift_channels, shift_image, stretch
 
 
 @pytest.fixture
@@ -86,3 +86,41 @@ def test_blend(spikes):
     own = {(0, 0.1, 0), (0, 0.3, 0), (1, 0.5, 6), (1, 0.7, 8), (2, 0.2, 9)}
     # mean unit 0 against 7: units 6 and 8 become -1 (lost) and 1
     assert seen == own | {(0, 0.3, 1), (1, 0.5, 7), (1, 0.7, 7)}
+
+
+def test_jitter_is_reflected_at_the_start_and_cut_at_the_end():
+    events = [(0.0, 0)] * 200 + [(0.5, 1)] * 200 + [(1.0, 2)] * 200
+    spikes = sal.Spikes.from_lists([events], 3, 1.0)
+    noise = torch.randn(600, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    moved = augment.jitter(spikes, 0.1, torch.Generator().manual_seed(5))
+    first, middle, last = (moved.times[moved.units == unit].sort().values for unit in range(3))
+    torch.testing.assert_close(first, (0.1 * noise[:200]).abs().sort().values)
+    torch.testing.assert_close(middle, (0.5 + 0.1 * noise[200:400]).sort().values)
+    torch.testing.assert_close(last, (1.0 + 0.1 * noise[400:]).clamp(max=1.0).sort().values)
+    assert (last == 1.0).sum() > 60 and (first > 0.0).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s, **g: augment.jitter(s, 0.1, **g),
+        lambda s, **g: augment.drop(s, 0.5, **g),
+        lambda s, **g: augment.shift_channels(s, 2, **g),
+        lambda s, **g: augment.shift_image(s, [1, 2, 3], 1, **g),
+        lambda s, **g: augment.stretch(s, 0.5, **g),
+        lambda s, **g: augment.blend(s, torch.zeros(s.num_samples).long(), 1.0, **g),
+    ],
+)
+def test_without_a_generator_torchs_global_one_draws(change):
+    spikes = sal.Spikes.from_lists([[(0.1 * k, k % 6) for k in range(10)] for _ in range(8)], 6, 1.0)
+
+    def events():
+        return change(spikes).to_lists()
+
+    torch.manual_seed(1)
+    first, second = events(), events()
+    torch.manual_seed(1)
+    assert first != second and events() == first and events() == second
+    before = torch.random.get_rng_state()
+    change(spikes, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(torch.random.get_rng_state(), before)

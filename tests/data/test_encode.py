@@ -65,8 +65,13 @@ def test_dense(tmp_path):
     raster = np.zeros((2, 4, 3))
     raster[0, 1, 2], raster[1, 3, 0] = 2, 1
     data = from_dense(raster, np.array([0, 1]), np.array([0, 2]), dt=0.5)
-    assert events_of(data) == [(0.75, 2), (0.75, 2)] and events_of(data, 1) == [(1.75, 0)]
+    assert events_of(data) == [(0.5, 2), (0.5, 2)] and events_of(data, 1) == [(1.5, 0)]
     assert (data.duration, data.num_channels) == (2.0, 3)
+    data = from_dense(raster, np.array([0, 1]), np.array([0, 2]), dt=0.5, offset=0.5)
+    assert events_of(data) == [(0.75, 2), (0.75, 2)] and events_of(data, 1) == [(1.75, 0)]
+    for offset in (-0.1, 1.0, np.nan):
+        with pytest.raises(ValueError, match="dense array: offset = "):
+            from_dense(raster, np.array([0, 1]), np.array([0, 2]), dt=0.5, offset=offset)
     raster[0, 0, 1] = -1
     with pytest.raises(ValueError, match=r"raster\[0, 0, 1\] is -1"):
         from_dense(raster, np.array([0, 1]), np.array([0, 2]), dt=0.5)

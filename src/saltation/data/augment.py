@@ -1,4 +1,4 @@
-"""Random changes of input spikes during training."""
+"""Random changes of input spikes during training. Without a generator torch's global one draws."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 from saltation.spikes import Spikes
 
 
-def jitter(spikes: Spikes, std: float, generator: torch.Generator) -> Spikes:
+def jitter(spikes: Spikes, std: float, generator: torch.Generator | None = None) -> Spikes:
     """Every spike moved by a normal random time of standard deviation `std` >= 0, reflected at 0 and cut at `duration`.
 
     Times are sorted again within each sample; the numbers of spikes stay. Gradients are not tracked.
@@ -18,12 +18,12 @@ def jitter(spikes: Spikes, std: float, generator: torch.Generator) -> Spikes:
     return spikes.with_times(times)
 
 
-def drop(spikes: Spikes, fraction: float, generator: torch.Generator) -> Spikes:
+def drop(spikes: Spikes, fraction: float, generator: torch.Generator | None = None) -> Spikes:
     """Every spike left out with probability `fraction`, in [0, 1), independently of all others; gradients are kept."""
     return _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction, times=spikes.times)
 
 
-def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator) -> Spikes:
+def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator | None = None) -> Spikes:
     """All spikes of a sample moved by the same whole number of channels, uniform in [-largest, largest].
 
     What is moved beyond the first or last channel is lost, as in a narrower band of frequencies.
@@ -33,7 +33,7 @@ def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator) -> 
     return _keep(spikes, (units >= 0) & (units < spikes.num_units), units=units)
 
 
-def shift_image(spikes: Spikes, image: Sequence[int], largest: int, generator: torch.Generator) -> Spikes:
+def shift_image(spikes: Spikes, image: Sequence[int], largest: int, generator: torch.Generator | None = None) -> Spikes:
     """All spikes of a sample moved by the same numbers of rows and columns, each uniform in [-largest, largest].
 
     image  [channels, rows, columns]; unit (c, y, x) has the number (c rows + y) columns + x, as in `Conv2d`
@@ -51,7 +51,7 @@ def shift_image(spikes: Spikes, image: Sequence[int], largest: int, generator: t
     return _keep(spikes, inside, units=spikes.units + down * columns + right)
 
 
-def stretch(spikes: Spikes, largest: float, generator: torch.Generator) -> Spikes:
+def stretch(spikes: Spikes, largest: float, generator: torch.Generator | None = None) -> Spikes:
     """All times of a sample multiplied by the same factor, uniform in [1 - largest, 1 + largest], largest < 1.
 
     What comes after `duration` then is lost.
@@ -61,7 +61,7 @@ def stretch(spikes: Spikes, largest: float, generator: torch.Generator) -> Spike
     return _keep(spikes, times <= spikes.duration, times=times)
 
 
-def blend(spikes: Spikes, labels: torch.Tensor, fraction: float, generator: torch.Generator) -> Spikes:
+def blend(spikes: Spikes, labels: torch.Tensor, fraction: float, generator: torch.Generator | None = None) -> Spikes:
     """A `fraction` of the samples, drawn at random, mixed with another one of the same class in the batch.
 
     The other is moved so that mean time and mean channel agree, and each spike of both is kept with probability 1/2.
