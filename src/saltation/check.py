@@ -29,7 +29,7 @@ def positive_int(value: Any, name: str) -> int:
     except TypeError:
         number = 0
     legal = 1 <= number <= LARGEST_SIZE and not isinstance(value, bool)
-    require(legal, f"{name} = {value!r}: must be a whole number from 1 to {LARGEST_SIZE}")
+    require(legal, f"{name} = {value!r}: must be a whole number >= 1, at most {LARGEST_SIZE}")
     return number
 
 
