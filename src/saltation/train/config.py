@@ -210,17 +210,3 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-
-
-CHOICES = {
-    "loss.name": ("shift_invariant", "first_spike_cross_entropy", "readout"),
-    "loss.readout": ("integral", "weighted", "maximum"),
-    "train.optimizer": ("adam", "adamw"),
-    "train.schedule": ("cosine", "step", "constant"),
-}
-DELAYS = ("none", "axonal", "dendritic", "synaptic")
-CONV_DELAYS = ("none", "axonal", "kernel", "channel")
-LAYER_CHOICES = {
-    "neuron": ("lif", "qif", "li"),
-    "reset": ("constant", "subtract"),
-}
