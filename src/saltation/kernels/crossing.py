@@ -72,8 +72,8 @@ def cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, level):
 
 @kernel
 def watched(threshold, peak, spiking, want_peak):
-    """The level that V - a must not reach unnoticed: `threshold`, or that of the peak so far. Where V was held above theta
-    the peak is above 0, and the next spike still at the threshold.
+    """The level that V - a must not reach unnoticed: `threshold`, or that of the peak so far. Where V was held above
+    theta the peak is above 0, and the next spike still at the threshold.
     """
     if not want_peak:
         return threshold
