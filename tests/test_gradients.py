@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from problems import (
@@ -73,21 +74,33 @@ def test_adaptation_of_either_sign(jump):
     compare_layer(layer, spikes, coefficients, trained(layer), least=15)
 
 
-def test_spikes_forced_at_the_end_of_the_refractory_period():
-    # A strongly facilitated neuron is over its threshold whenever its potential is released: it fires at rate 1/r.
+def facilitated(reset, threshold=0.5, jump=-2.0):
+    """One neuron that is over its threshold whenever its potential is released, for a while or for ever."""
     neuron = sal.LIF(
         1,
         tau_mem=2.0,
         tau_syn=1.0,
-        threshold=torch.tensor([0.5], dtype=torch.float64),
-        jump=torch.tensor([-2.0], dtype=torch.float64),
+        threshold=torch.tensor([threshold], dtype=torch.float64),
+        jump=torch.tensor([jump], dtype=torch.float64),
         tau_adapt=torch.tensor([3.0], dtype=torch.float64),
         refractory=0.7,
+        reset=reset,
         train=("threshold", "jump", "tau_adapt"),
     )
     layer = sal.Layer(sal.Linear(1, 1).double(), neuron)
     torch.nn.init.constant_(layer.connection.weight, 3.0)
-    spikes = sal.Spikes.from_lists([[(0.2, 0), (1.0, 0)]], 1, 6.0)
+    return layer, sal.Spikes.from_lists([[(0.2, 0), (1.0, 0)]], 1, 6.0)
+
+
+@pytest.mark.parametrize("reset", ["constant", "subtract"])
+def test_spikes_forced_at_the_end_of_the_refractory_period(reset):
+    layer, spikes = facilitated(reset)
+    result = layer.run(spikes)
+    gaps = result.spikes.times.detach().diff()
+    forced = result.slopes[1:].isinf()
+    assert forced[:4].all() and result.slopes[0] > 0 and result.grazing == 0
+    torch.testing.assert_close(gaps[forced], torch.full_like(gaps[forced], 0.7), rtol=0, atol=1e-12)
+    assert (gaps[~forced] > 0.7).all()
     seen = {}
 
     def loss():
@@ -95,10 +108,45 @@ def test_spikes_forced_at_the_end_of_the_refractory_period():
         seen["n"] = output.times.numel()
         return (output.times**2).sum()
 
-    loss()
-    gaps = layer(spikes).times.detach().diff()
-    torch.testing.assert_close(gaps, torch.full_like(gaps, 0.7), rtol=0, atol=1e-12)
     compare(loss, trained(layer), lambda: seen["n"])
+
+
+def test_a_forced_spike_subtracts_the_threshold_from_v():
+    """By hand: a row of forced spikes takes the threshold off V each time, until V is below theta at the release."""
+    layer, spikes = facilitated("subtract", threshold=0.5, jump=-0.8)
+    times = layer(spikes).times.detach()
+    slopes = layer.run(spikes).slopes
+    V, a, forced = 0.0, 0.0, []
+    for n, T in enumerate(times.tolist()):
+        a *= math.exp(-(T - times[max(n - 1, 0)].item()) / 3.0)
+        forced.append(n > 0 and T - times[n - 1].item() < 0.7 + 1e-9 and V - a > 0.5)
+        V = V - 0.5 if forced[-1] else a
+        after, theta = layer.trace(spikes, 0, 0, np.array([T + 0.3]))
+        assert after[0] == pytest.approx(V, abs=1e-12)  # held
+        a += -0.8
+        assert theta[0] == pytest.approx(0.5 + a * math.exp(-0.1), rel=1e-12)
+    assert forced == slopes.isinf().tolist()
+    assert sum(forced) >= 2 and not all(forced[1:])  # a row that ends
+
+
+@pytest.mark.parametrize("delay", [*DELAYS, "sparse", "recurrent"])
+@pytest.mark.parametrize("alike", [False, True])
+def test_a_peak_above_the_threshold_hides_no_spike(delay, alike):
+    """V may be held above theta, fall below it before the release, and cross it again under the height of that peak."""
+    generator = torch.Generator().manual_seed(0)
+    spikes = random_spikes(generator, samples=30, units=4)
+    tau = (torch.full((6,), 2.0).double(), torch.full((6,), 1.3).double()) if alike else None
+    kind = None if delay in ("sparse", "recurrent") else delay
+    layer = random_layer(generator, 4, 6, kind, refractory=0.4, jump=-1.2, tau=tau)
+    if delay == "sparse":
+        layer = sal.Layer(sal.Sparse.from_mask(torch.ones(6, 4)).double(), layer.neuron)
+        torch.nn.init.constant_(layer.connection.weight, 1.6)
+    if delay == "recurrent":
+        layer = sal.Layer(layer.connection, layer.neuron, recurrent=sal.Linear(6, 6).double())
+        torch.nn.init.zeros_(layer.recurrent.weight)
+    plain, peaked = layer(spikes), layer.run(spikes, peak=True)
+    assert (peaked.peak > 0).any()
+    assert torch.equal(plain.times, peaked.spikes.times) and torch.equal(plain.units, peaked.spikes.units)
 
 
 @pytest.mark.parametrize("delay,refractory", list(itertools.product(DELAYS, [0.0, 0.4, math.inf])))

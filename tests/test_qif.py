@@ -223,6 +223,16 @@ def test_budget_names_the_neuron():
         layer(spikes)
 
 
+@pytest.mark.parametrize("pseudo_time", [0.0, 5.0, math.inf])
+def test_slopes_are_infinite(pseudo_time):
+    """V passes infinity, no gradient is divided by a slope, and nothing of it comes from the columns of LIF neurons."""
+    layer, spikes = qif_layer(3)
+    layer.neuron.pseudo_time.fill_(pseudo_time)
+    result = layer.run(spikes)
+    assert result.slopes.shape == result.spikes.times.shape and result.slopes.numel() > 5
+    assert result.slopes.isposinf().all() and result.grazing == 0
+
+
 def test_trace():
     layer, spikes = qif_layer(3, pseudo_time=5.0)
     threshold = layer.neuron.threshold[1].item()

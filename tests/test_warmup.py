@@ -11,6 +11,7 @@ from saltation.kernels import (
     recurrent_backward,
     recurrent_sweep,
     recurrent_sweep_backward,
+    reset,
     sparse,
     sweep,
     sweep_backward,
@@ -25,7 +26,8 @@ def test_warmup_compiles_every_kernel_that_is_called_from_python():
         bins.split_delays, forward.lif_forward, readout.readout_backward, readout.readout_forward,
         patches.count_seen, patches.list_seen,
         recurrent.recurrent_forward, recurrent_backward.recurrent_backward, recurrent_sweep.recurrent_sweep_forward,
-        recurrent_sweep_backward.recurrent_sweep_backward, sparse.sparse_backward, sparse.sparse_forward,
+        recurrent_sweep_backward.recurrent_sweep_backward, reset.spike_slopes,
+        sparse.sparse_backward, sparse.sparse_forward,
         sweep.sweep_forward, sweep_backward.sweep_backward,
     ):  # fmt: skip
         assert len(kernel.signatures) == 1, kernel  # and none twice, for another layout of its arrays

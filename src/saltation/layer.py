@@ -29,8 +29,9 @@ class Result:
     """What `Layer.run` returns.
 
     spikes: the output spikes. peak: (B, N), maximum of V - theta since the last spike, or None if not asked for;
-    slopes: (S,), tau_mem d(V - theta)/dt / threshold at every spike; grazing: how many of them are below 0.01, which
-    makes a large gradient.
+    slopes: (S,), tau_mem d(V - theta)/dt / threshold at every spike, by which its gradient is divided; inf where it is
+    not: at the spikes of QIF neurons, and where V is above theta when the refractory period ends. grazing: how many
+    slopes are below 0.01, which makes a large gradient.
     """
 
     spikes: Spikes
@@ -253,12 +254,15 @@ def _trace(
 ) -> tuple[np.ndarray, np.ndarray]:
     """V and theta at `times`, given own spikes and arrivals [(time, weight)]."""
     tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron
-    V, theta = np.zeros_like(times), np.full_like(times, threshold)
+    V, theta, held = np.zeros_like(times), np.full_like(times, threshold), 0.0
     resets = [(0.0, 0.0, 0.0), *[(T, T + refractory, v_reset) for T in own]]
     for n, (start, release, V_start) in enumerate(resets):
         stop = resets[n + 1][0] if n + 1 < len(resets) else np.inf
         if isinstance(population, LIF) and population.reset == "subtract" and n > 0:
-            V_start = sum(jump * np.exp(-(start - T) / tau_adapt) for T in own[: n - 1])  # a just before the spike
+            a = sum(jump * np.exp(-(start - T) / tau_adapt) for T in own[: n - 1])  # just before the spike
+            forced = n > 1 and np.isclose(start, resets[n - 1][1], rtol=1e-12) and held > threshold + a
+            V_start = held - threshold if forced else a
+            held = V_start
         before = sum(w * np.exp(-(release - t) / tau_syn) for t, w in arrivals if t <= release)
         for m in np.nonzero((times > start if n else times >= 0) & (times <= stop))[0]:
             s = max(times[m] - release, 0.0)

@@ -127,7 +127,8 @@ class LIF(Neuron):
         tau_adapt: time constant of the adaptation, > 0; must be given if jump is not 0 or is trained.
         v_reset: potential after a spike, < threshold; used by reset="constant".
         refractory: time for which V is held after a spike, >= 0; math.inf allows one spike at most.
-        reset: "constant" (V -> v_reset) or "subtract" (V -> V - threshold, which leaves V = a).
+        reset: "constant" (V -> v_reset) or "subtract" (V -> V - threshold, which leaves V = a; or more, where V is
+            above theta when the refractory period ends, so that the neuron spikes at once).
         train: names of the parameters to train, out of tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset. They
             become nn.Parameters of shape (size,).
         min_slope: lower bound on d(V - theta)/dt at a spike in the backward pass, >= 0, in units of V per time. A spike

@@ -28,6 +28,7 @@ from .kernels.recurrent import recurrent_forward
 from .kernels.recurrent_backward import recurrent_backward
 from .kernels.recurrent_sweep import recurrent_sweep_forward
 from .kernels.recurrent_sweep_backward import recurrent_sweep_backward
+from .kernels.reset import spike_slopes
 from .kernels.sparse import sparse_backward, sparse_forward
 from .kernels.sweep import by_input, by_neuron, share_taus, sweep_forward
 from .kernels.sweep_backward import sweep_backward
@@ -247,14 +248,17 @@ class _LIF(torch.autograd.Function):
         rows = np.concatenate([*in_blocks(events, N, block), np.empty((0, layout.NUM_COLUMNS))])
         bounds = np.concatenate([[0], counts.sum(1).cumsum()])
         S = rows.shape[0]
-        out_times, out_units, order, slopes = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64), np.empty(S)
+        out_times, out_units, order = np.empty(S), np.empty(S, np.int64), np.empty(S, np.int64)
+        slopes = np.full(S, np.inf)  # of a QIF neuron's V where it passes infinity
         # event-major neurons with dendritic delays keep clocks of their own
         late = synapses.delay[:, 0] if plan.tiles is not None and synapses.delay.shape[0] > 1 else np.zeros(N)
-        merge_spikes(counts, rows, np.ascontiguousarray(late), packed.parameters, out_times, out_units, order, slopes)
+        merge_spikes(counts, rows, np.ascontiguousarray(late), out_times, out_units, order)
+        if not setting.quadratic:
+            spike_slopes(counts, rows, packed, slopes)
         ctx.save_for_backward(*tensors)
         ctx.kept = rows, counts, peaks, bounds, order
         ctx.setting = setting
-        results = [torch.from_numpy(array) for array in (out_times, out_units, bounds, peaks.value, slopes)]
+        results = [torch.from_numpy(array) for array in (out_times, out_units, bounds, peaks.value, slopes[order])]
         ctx.mark_non_differentiable(results[1], results[2], results[4])
         return tuple(results)
 

@@ -47,6 +47,8 @@ def gradients(kernel, events, synapses, neurons, buffer, peaks, grad_rows, grad_
 CASES = list(
     itertools.product(["none", "axonal", "dendritic", "synaptic"], [False, True], [0.0, 0.37, np.inf], [0.0, 0.4, -0.1])
 )
+# theta falls below the V that is held: spikes at the release
+CASES += itertools.product(["none", "axonal", "dendritic", "synaptic"], [False, True], [0.37], [-1.5])
 
 
 @pytest.mark.parametrize("case", range(len(CASES)))
@@ -213,6 +215,7 @@ def crowded(seed, subtract, refractory, jump, ratio):
 
 
 BINNED_CASES = list(itertools.product([False, True], [0.0, 0.05, 2.3, np.inf], [0.0, 0.4, -0.1], [0.3, 4.0]))
+BINNED_CASES += itertools.product([False, True], [0.05, 0.4], [-1.0], [0.3, 4.0])
 
 
 @pytest.mark.parametrize("case", range(len(BINNED_CASES)))

@@ -73,6 +73,7 @@ def advance(
         if next_row == rows.shape[0]:
             status = BUFFER_FULL
             break
+        forced = x == 0.0 and t == release  # else V = theta, to the last bits, and V - threshold = a
         t = min(t + x, t_next)
         I *= exp(-x / tau_syn)
         a *= exp(-x / tau_adapt)
@@ -82,7 +83,10 @@ def advance(
         if refractory == inf and not want_peak:
             status = FINISHED
             break
-        V = a if subtract else v_reset
+        if subtract:
+            V = V - threshold if forced else a
+        else:
+            V = v_reset
         a += jump
         release = t + refractory
         peak, peak_time = V - a - threshold, t

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .jit import kernel
-from .layout import ADAPTATION, CURRENT, TAU_ADAPT, TAU_MEM, THRESHOLD, TIME
+from .layout import TIME
 
 # Above this many arrivals in one time bin insertion sort would be slow; a merge sort takes over.
 CROWDED = 64
@@ -142,13 +142,6 @@ def store_spikes(b, length, log, author, spikes, start, buffer, filled):
 
 
 @kernel
-def spike_slope(neuron, row):
-    """d(V - theta)/dt just before an own spike: (I - V)/tau_mem + a/tau_adapt with V = threshold + a."""
-    V = neuron[THRESHOLD] + row[ADAPTATION]
-    return (row[CURRENT] - V) / neuron[TAU_MEM] + row[ADAPTATION] / neuron[TAU_ADAPT]
-
-
-@kernel
 def index_arrivals(count, arrival, duration, index):
     """For `locate`: index[b] = the first arrival in time bin b or later, of `count` bins and one more."""
     scale = count / duration
@@ -170,12 +163,11 @@ def locate(time, count, arrival, duration, index):
 
 
 @kernel
-def merge_spikes(counts, rows, shift, parameters, times, units, order, slopes):
+def merge_spikes(counts, rows, shift, times, units, order):
     """Put the spikes of each sample, stored neuron by neuron, in the order of time.
 
     counts (B, N), rows (S, columns), shift (N,) what the clock of each neuron is late by -> times (S,), units (S,),
-    order (S,): the row that each spike came from, slopes (S,): tau_mem d(V - theta)/dt / threshold at each spike, small
-    where it grazed the threshold. Equal times are ordered by neuron.
+    order (S,): the row that each spike came from. Equal times are ordered by neuron.
     """
     B, N = counts.shape
     longest = 0
@@ -192,7 +184,5 @@ def merge_spikes(counts, rows, shift, parameters, times, units, order, slopes):
                 row += 1
         sort_arrivals(row - start, times[start:row], order[start:row], copy, order_copy, bins)
         for k in range(start, row):
-            j = owner[order[k] - start]
-            units[k] = j
-            slopes[k] = spike_slope(parameters[j], rows[order[k]]) * parameters[j, TAU_MEM] / parameters[j, THRESHOLD]
+            units[k] = owner[order[k] - start]
         start = row

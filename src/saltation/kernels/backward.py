@@ -8,7 +8,6 @@ from math import exp
 
 import numpy as np
 
-from .arrivals import spike_slope
 from .crossing import EPS
 from .flow import flow, phi_gradient
 from .jit import kernel
@@ -25,14 +24,26 @@ from .layout import (
     TIME,
     V_RESET,
 )
+from .reset import V_after, is_forced, spike_slope
 
-# Columns of the segment table. Segment n lies between own spike n - 1 (or the start) and own spike n (or the peak).
-END, P_V, P_I, P_I_RELEASE = range(4)
+# Columns of the segment table. Segment n lies between own spike n - 1 (or the start) and own spike n (or the peak);
+# V_START is V right after that spike.
+END, P_V, P_I, P_I_RELEASE, V_START = range(5)
+NUM_SEGMENT = 5
 
 
 @kernel
-def open_segment(n, end, p_V, p_I, neuron, subtract, rows, with_taus, segments, grad):
+def start_segments(neuron, subtract, rows, segments):
+    """Fill V_START of all segments of a neuron."""
+    segments[0, V_START] = 0.0
+    for n in range(rows.shape[0]):
+        segments[n + 1, V_START] = V_after(n, segments[n, V_START], neuron, subtract, rows)
+
+
+@kernel
+def open_segment(n, end, p_V, p_I, neuron, rows, with_taus, segments, grad):
     """Write segment n, which ends at `end` with the adjoint p; adds to grad (7,) what the state at its start causes.
+    Its V_START is there already.
 
     Returns p_V and p_I right after V is released at its start (at `end`, if V is still held there), and dL/dt of that
     release.
@@ -41,7 +52,7 @@ def open_segment(n, end, p_V, p_I, neuron, subtract, rows, with_taus, segments, 
     segments[n, END], segments[n, P_V], segments[n, P_I], segments[n, P_I_RELEASE] = end, p_V, p_I, p_I
     if n == 0:
         return p_V, p_I, 0.0
-    V_plus = rows[n - 1, ADAPTATION] if subtract else neuron[V_RESET]
+    V_plus = segments[n, V_START]
     release = rows[n - 1, TIME] + neuron[REFRACTORY]
     if end < release:
         return p_V, p_I, 0.0
@@ -63,15 +74,14 @@ def open_segment(n, end, p_V, p_I, neuron, subtract, rows, with_taus, segments, 
 
 
 @kernel
-def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, slope_floor, grad):
+def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, segments, slope_floor, grad):
     """The adjoint just before spike n - 1, whose G = dL/dT, from what `open_segment` gave for the segment after it.
 
     p_a is that at `end`. Returns p_V, p_I, p_a and what passes on to the spike before, if this one was forced.
     """
     tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
-    threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
+    threshold, jump, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[REFRACTORY]
     T, I, a = rows[n - 1, TIME], rows[n - 1, CURRENT], rows[n - 1, ADAPTATION]
-    V_plus = a if subtract else v_reset
     s = refractory if end >= T + refractory else end - T
     if s > 0.0:  # through the refractory period, in which V is held, to the spike
         e_syn = exp(-s / tau_syn)
@@ -88,17 +98,15 @@ def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, slope_floor, g
         grad[THRESHOLD] -= p_V
     else:
         grad[V_RESET] += p_V
-    if n > 1 and refractory > 0.0 and rows[n - 2, TIME] + refractory == T:
-        V_held = rows[n - 2, ADAPTATION] if subtract else v_reset
-        if V_held - a - threshold > 0.0:  # at the very end of a refractory period: it moves with the spike before
-            G_forced = G + p_a * jump / tau_adapt
-            grad[REFRACTORY] += G_forced
-            return p_V if subtract else 0.0, p_I, p_a, G_forced
+    if is_forced(n - 1, segments[n - 1, V_START], neuron, rows):  # it moves with the spike before
+        G_forced = G + p_a * jump / tau_adapt
+        grad[REFRACTORY] += G_forced
+        return p_V if subtract else 0.0, p_I, p_a, G_forced
     slope = max(spike_slope(neuron, rows[n - 1]), slope_floor)
     V_slope = (I - threshold - a) / tau_mem
     change = -V_slope if subtract else 0.0  # f+ - DR f-, its V component
     if refractory == 0.0:
-        change += (I - V_plus) / tau_mem
+        change += (I - segments[n, V_START]) / tau_mem
     c = (change * p_V - jump / tau_adapt * p_a - G) / slope
     grad[THRESHOLD] -= c
     return c + p_V if subtract else c, p_I, p_a - c, 0.0
@@ -136,7 +144,7 @@ def smallest_slope(neuron, min_slope):
 
 @kernel
 def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak, min_slope, with_taus, segments, grad):
-    """First pass: fill `segments` (spikes + 1, 4) and add to grad (7,) all that does not belong to an arrival.
+    """First pass: fill `segments` (spikes + 1, columns) and add to grad (7,) all that does not belong to an arrival.
 
     rows (spikes, 4) as kept by the forward pass, grad_rows (spikes,) = dL/dT of each. Returns whether the last segment
     carries a gradient (that of the peak). with_taus: whether dL/dtau_mem and dL/dtau_syn are wanted.
@@ -145,13 +153,16 @@ def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak,
     p_V, p_I, p_a = grad_peak, 0.0, -grad_peak
     grad[THRESHOLD] -= grad_peak
     slope_floor = smallest_slope(neuron, min_slope)
+    start_segments(neuron, subtract, rows, segments)
     G_more = peak_moves(rows, neuron, end, peak_slope, grad_peak)
-    p_V, p_I, G_release = open_segment(S, end, p_V, p_I, neuron, subtract, rows, with_taus, segments, grad)
+    p_V, p_I, G_release = open_segment(S, end, p_V, p_I, neuron, rows, with_taus, segments, grad)
     for n in range(S, 0, -1):
         G = grad_rows[n - 1] + G_more + G_release
-        p_V, p_I, p_a, G_more = cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, slope_floor, grad)
+        p_V, p_I, p_a, G_more = cross_spike(
+            n, end, p_V, p_I, p_a, G, neuron, subtract, rows, segments, slope_floor, grad
+        )
         end = rows[n - 1, TIME]
-        p_V, p_I, G_release = open_segment(n - 1, end, p_V, p_I, neuron, subtract, rows, with_taus, segments, grad)
+        p_V, p_I, G_release = open_segment(n - 1, end, p_V, p_I, neuron, rows, with_taus, segments, grad)
     return grad_peak != 0.0
 
 
@@ -191,7 +202,7 @@ def new_segments(buffer, first, last):
     longest = 0
     for b in range(first, last):
         longest = max(longest, buffer.counts[b].max())
-    return np.empty((longest + 1, 4))
+    return np.empty((longest + 1, NUM_SEGMENT))
 
 
 @kernel

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backward import (
+    NUM_SEGMENT,
     arrival_gradient,
     cross_spike,
     input_gradients,
@@ -18,6 +19,7 @@ from .backward import (
     peak_moves,
     peak_of,
     smallest_slope,
+    start_segments,
 )
 from .jit import kernel
 from .layout import THRESHOLD, TIME
@@ -58,7 +60,7 @@ def new_chain(N, buffer, first, last):
         np.empty(N, np.int64),
         np.empty((N, NUM_CARRIED)),
         np.empty(N, np.bool_),
-        np.empty((most + N, 4)),
+        np.empty((most + N, NUM_SEGMENT)),
     )
 
 
@@ -85,12 +87,13 @@ def begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chai
         chain.owner[row - chain.begin[0] : row + count - chain.begin[0]] = n
         row += count
         rows, neuron, c = rows_of(n, chain, buffer), neurons.parameters[n], chain.carried[n]
+        start_segments(neuron, neurons.subtract, rows, segments_of(n, chain))
         G_peak, peak_time, peak_slope = peak_of(b, n, peaks, grad_peak)
         chain.last_counts[n] = G_peak != 0.0
         grad[n, THRESHOLD] -= G_peak
         c[C_A], c[C_END] = -G_peak, last_end(rows, peak_time, G_peak)
         c[C_V], c[C_I], G_release = open_segment(
-            count, c[C_END], G_peak, 0.0, neuron, neurons.subtract, rows, with_taus, segments_of(n, chain), grad[n]
+            count, c[C_END], G_peak, 0.0, neuron, rows, with_taus, segments_of(n, chain), grad[n]
         )
         c[C_MORE] = G_release + peak_moves(rows, neuron, c[C_END], peak_slope, G_peak)
         c[C_PEAK_TIME], c[C_KINK] = peak_time, kink_of(rows, neuron, peak_time, peak_slope, G_peak)
@@ -100,14 +103,13 @@ def begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chai
 def follow_chain(j, G, neurons, buffer, min_slope, with_taus, grad, chain):
     """Back over the last spike that is left of neuron j, whose G = dL/dT, into the segment before it."""
     rows, neuron, c, m = rows_of(j, chain, buffer), neurons.parameters[j], chain.carried[j], chain.left[j]
+    segments = segments_of(j, chain)
     p_V, p_I, c[C_A], G_forced = cross_spike(
-        m, c[C_END], c[C_V], c[C_I], c[C_A], G + c[C_MORE], neuron, neurons.subtract, rows,
+        m, c[C_END], c[C_V], c[C_I], c[C_A], G + c[C_MORE], neuron, neurons.subtract, rows, segments,
         smallest_slope(neuron, min_slope), grad[j],
     )  # fmt: skip
     c[C_END] = rows[m - 1, TIME]
-    c[C_V], c[C_I], G_release = open_segment(
-        m - 1, c[C_END], p_V, p_I, neuron, neurons.subtract, rows, with_taus, segments_of(j, chain), grad[j]
-    )
+    c[C_V], c[C_I], G_release = open_segment(m - 1, c[C_END], p_V, p_I, neuron, rows, with_taus, segments, grad[j])
     c[C_MORE] = G_forced + G_release
     chain.left[j] = m - 1
 

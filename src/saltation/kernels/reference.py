@@ -147,7 +147,7 @@ def trajectory(arrivals, neuron, neurons, budget):
             return None, peak
         x = flow(dt, x, False, neuron)
         t += dt
-        V_plus = x[2] if neurons.subtract else neuron[V_RESET]
+        V_plus = x[0] - neuron[THRESHOLD] if neurons.subtract else neuron[V_RESET]
         after = (V_plus, x[1], x[2] + neuron[JUMP])
         held = refractory > 0
         moments.append(Moment("spike", spikes, t, x, after, False, held, forced))
