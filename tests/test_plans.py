@@ -1,0 +1,185 @@
+"""Every way to simulate a layer times every kind of gradient, against central differences.
+
+A table, so that no corner is left to chance: which kernels run depends on the wiring, the delays, the number of events,
+and on which gradients are asked for. Each row says which kernels it means, and that they ran is part of the test.
+"""
+
+import functools
+import itertools
+
+import pytest
+import torch
+from kernel_calls import recorded
+from problems import compare, random_spikes, spike_loss
+
+import saltation as sal
+
+N, M = 3, 4
+NEURON_KINDS = ("threshold", "jump", "v_reset", "tau_mem", "tau_syn", "tau_adapt")
+KINDS = ("weight", "delay", "times", *NEURON_KINDS, "recurrent weight", "recurrent delay", "peak")
+
+
+def dense(delay, inputs=M):
+    return lambda generator: sal.Linear(inputs, N, **options(delay), generator=generator)
+
+
+def sparse(delay):
+    return lambda generator: sal.Sparse.random(M, N, fan_in=3, **options(delay), generator=generator)
+
+
+def convolution(delay):
+    return lambda generator: sal.Conv2d((1, 2, 3), N, (2, 2), **options(delay), generator=generator)
+
+
+def options(delay):
+    return {} if delay is None else {"delay": delay, "max_delay": 1.5, "min_delay": 0.1}
+
+
+# name: (connection, delay of the recurrent one or False, whether neurons share their time constants, kernels)
+PLANS = {
+    "sweep": (dense(None), False, True, "sweep"),
+    "sweep axonal": (dense("axonal"), False, True, "sweep"),
+    "sweep dendritic": (dense("dendritic"), False, True, "sweep"),
+    "sweep own": (dense("axonal"), False, False, "sweep"),
+    "neuron-major": (dense("synaptic"), False, False, "lif"),
+    "binned": (dense("synaptic"), False, True, "binned"),
+    "sparse": (sparse("synaptic"), False, False, "sparse"),
+    "sparse, no delay": (sparse(None), False, True, "sparse"),
+    "convolution": (convolution(None), False, True, "sweep"),
+    "convolution, delays": (convolution("kernel"), False, False, "lif"),
+    "recurrent sweep": (dense(None), None, True, "recurrent_sweep"),
+    "recurrent sweep axonal": (dense("axonal"), "axonal", False, "recurrent_sweep"),
+    "recurrent windows": (dense("synaptic"), "synaptic", False, "recurrent"),
+    "recurrent dendritic": (dense(None), "dendritic", True, "recurrent"),
+    "recurrent sparse": (sparse("synaptic"), "synaptic", True, "recurrent"),
+}
+
+
+def expected_kernels(plan, kind):
+    """Bins know no peak, and no gradients of tau_mem and tau_syn."""
+    way = PLANS[plan][3]
+    forward = "lif" if (way, kind) == ("binned", "peak") else way
+    backward = "lif" if way == "binned" and kind in ("peak", "tau_mem", "tau_syn") else way
+    return {f"{forward}_forward", f"{backward}_backward"}
+
+
+def make(plan, generator, reset, refractory, jump):
+    """The layer of a row, with all that can be trained, and its input."""
+    connection, recurrent_delay, alike, way = PLANS[plan]
+
+    def draw(low, high, size=N):
+        return low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64)
+
+    tau_mem, tau_syn = draw(1.5, 2.5, 1), draw(0.6, 1.2, 1)
+    neuron = sal.LIF(
+        N,
+        tau_mem=(tau_mem if alike else tau_mem * draw(0.7, 1.4)).expand(N),
+        tau_syn=(tau_syn if alike else tau_syn * draw(0.7, 1.4)).expand(N),
+        tau_adapt=(draw(1.0, 4.0, 1) if alike else draw(1.0, 4.0)).expand(N),
+        threshold=draw(0.4, 0.7),
+        jump=jump * draw(0.5, 1.0),
+        v_reset=draw(-0.3, 0.1),
+        refractory=refractory,
+        reset=reset,
+        train=NEURON_KINDS,
+    )
+    connection = connection(generator).double()
+    recurrent = None
+    if recurrent_delay is not False:
+        recurrent = sal.Linear(N, N, **options(recurrent_delay), generator=generator).double()
+    many = way == "binned"
+    with torch.no_grad():
+        weight = connection.weight
+        drive = torch.randn(weight.shape, generator=generator, dtype=torch.float64) * 1.2 + 1.6
+        weight.copy_(drive * (0.15 if many else 1.0))
+        if recurrent is not None:
+            recurrent.weight.copy_(0.5 * torch.randn(N, N, generator=generator, dtype=torch.float64))
+            if recurrent.delay is None:
+                recurrent.weight.fill_diagonal_(0.0)
+        for part in (connection, recurrent):
+            if part is not None and part.delay is not None:
+                raw = part.raw_delay
+                raw.copy_(torch.rand(raw.shape, generator=generator, dtype=torch.float64) * 0.8 + 0.1)
+    size = {"samples": 2, "events": 140, "span": 8.0} if many else {"samples": 3, "events": 8}
+    if jump < 0:
+        size["duration"] = 6.5 if not many else 8.5  # long rows of forced spikes amplify rounding
+    return sal.Layer(connection, neuron, recurrent=recurrent), random_spikes(
+        generator, units=connection.in_size, **size
+    )
+
+
+def parameter_of(layer, times, kind):
+    """The tensor that a kind of gradient is about, or None where the layer has none."""
+    if kind in NEURON_KINDS:
+        return getattr(layer.neuron, kind)
+    if kind == "times":
+        return times
+    part = layer.recurrent if kind.startswith("recurrent") else layer.connection
+    if part is None:
+        return None
+    return getattr(part, "raw_delay", None) if kind.endswith("delay") else part.weight
+
+
+@functools.cache
+def well_posed(plan, reset, refractory, jump, forced=0):
+    """The first random layer that spikes often enough and in which no spike grazes the threshold."""
+    for seed in range(200):
+        generator = torch.Generator().manual_seed(seed)
+        layer, spikes = make(plan, generator, reset, refractory, jump)
+        result = layer.run(spikes)
+        slopes, number = result.slopes, result.spikes.times.numel()
+        if 8 <= number < 150 and slopes.min() > 0.1 and number > slopes.isinf().sum() >= forced:
+            return layer, spikes, torch.randn(5000, generator=generator, dtype=torch.float64)
+    raise AssertionError("no well-posed problem among 200")
+
+
+def check_gradient(plan, kind, layer, spikes, coefficients):
+    """One kind of gradient, with nothing else trained, and by which kernels."""
+    times = spikes.times.clone()
+    wanted = {name: parameter_of(layer, times, name) for name in (KINDS[:-1] if kind == "peak" else (kind,))}
+    wanted = {name: parameter for name, parameter in wanted.items() if parameter is not None}
+    if not wanted:
+        pytest.skip(f"{plan} has no {kind}")
+    layer.requires_grad_(False)
+    for parameter in wanted.values():
+        parameter.requires_grad_()
+    seen = {}
+
+    def loss():
+        result = layer.run(spikes.with_times(times), peak=kind == "peak")
+        seen["signature"] = result.spikes.units.tolist(), result.spikes.offsets.tolist()
+        value = spike_loss(result.spikes, coefficients)
+        if kind == "peak":  # beside the spikes, as a peak in a row of forced spikes depends on few parameters
+            value = (
+                value + (torch.sin(3 * result.peak) * coefficients[-result.peak.numel() :].view_as(result.peak)).sum()
+            )
+        return value
+
+    with recorded() as called:
+        torch.autograd.grad(loss(), list(wanted.values()), allow_unused=True)
+    called = {name for name in called if name.endswith(("_forward", "_backward"))}
+    assert called == expected_kernels(plan, kind)
+    compare(loss, wanted, lambda: seen["signature"])
+
+
+RESETS = [("constant", 0.0), ("subtract", 0.3)]
+CASES = list(itertools.product(PLANS, KINDS, RESETS))
+
+
+@pytest.mark.parametrize(("plan", "kind", "kind_of_reset"), CASES)
+def test_every_plan_and_every_kind_of_gradient(plan, kind, kind_of_reset):
+    reset, refractory = kind_of_reset
+    if kind == "v_reset" and reset == "subtract":
+        pytest.skip("reset by subtraction has no v_reset")
+    check_gradient(plan, kind, *well_posed(plan, reset, refractory, 0.3))
+
+
+@pytest.mark.parametrize(("plan", "kind", "reset"), list(itertools.product(PLANS, KINDS, ["constant", "subtract"])))
+def test_forced_spikes(plan, kind, reset):
+    """Strong facilitation puts theta below the V that is held: spikes at the very moment of the release, in rows."""
+    if kind == "v_reset" and reset == "subtract":
+        pytest.skip("reset by subtraction has no v_reset")
+    layer, spikes, coefficients = well_posed(plan, reset, 0.4, -1.6, forced=6)
+    slopes = layer.run(spikes).slopes
+    assert slopes.isinf().sum() >= 6 and slopes.isfinite().sum() >= 1
+    check_gradient(plan, kind, layer, spikes, coefficients)
