@@ -1,18 +1,21 @@
-"""The one decorator of all kernels, and the cache that can never be stale.
+"""The one decorator of all kernels, and the cache that can never be stale, nor damaged.
 
 Numba keys a cached function by its own file only, so an edit in `flow.py` would leave machine code of `forward.py`
-that has the old flow inlined. Our kernels are therefore cached in a folder named by a hash over all kernel files.
+that has the old flow inlined. Our kernels are therefore cached in a folder named by a hash over all kernel files. Its
+files carry a checksum: what a full disk or a lost computer left of them is compiled anew.
 """
 
 import functools
 import hashlib
 import os
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config as numba_config
+from numba.core.caching import IndexDataCacheFile
 
 
 def _cache_dir() -> Path:
@@ -25,6 +28,34 @@ def _cache_dir() -> Path:
 
 
 CACHE_DIR = _cache_dir()
+DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+class CheckedFile(IndexDataCacheFile):
+    """Numba's index and data files, each behind its SHA-256. A damaged one counts as missing, and is written again."""
+
+    def _read(self, path: Any) -> Any:
+        content = Path(path).read_bytes() if os.path.exists(path) else b""
+        digest, content = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
+        return pickle.loads(content) if hashlib.sha256(content).digest() == digest else None
+
+    def _write(self, path: Any, what: Any) -> None:
+        content = self._dump(what)
+        with self._open_for_write(path) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+
+    def _load_index(self) -> Any:
+        version, stamp, index = self._read(self._index_path) or (None, None, None)
+        return index if (version, stamp) == (self._version, self._source_stamp) else {}
+
+    def _save_index(self, overloads: Any) -> None:
+        self._write(self._index_path, (self._version, self._source_stamp, overloads))
+
+    def _load_data(self, name: str) -> Any:
+        return self._read(self._data_path(name))  # None: as if it had never been compiled
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._data_path(name), data)
 
 
 @functools.cache
@@ -40,9 +71,12 @@ def kernel(function, fastmath=False):
     users_choice = config.CACHE_DIR
     config.CACHE_DIR = str(CACHE_DIR)  # read when the dispatcher is made, so the user's own functions are not affected
     try:
-        return numba.njit(function, nogil=True, cache=True, error_model="numpy", fastmath=fastmath)
+        dispatcher = numba.njit(function, nogil=True, cache=True, error_model="numpy", fastmath=fastmath)
     finally:
         config.CACHE_DIR = users_choice
+    if not config.DISABLE_JIT:
+        dispatcher._cache._cache_file.__class__ = CheckedFile  # the same paths and stamps, other contents
+    return dispatcher
 
 
 def sum_kernel(function):
