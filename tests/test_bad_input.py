@@ -284,6 +284,16 @@ def test_constrain_keeps_the_threshold_above_the_reset(train):
     assert model(one_spike()).counts().shape == (1, 2)
 
 
+@pytest.mark.parametrize(("start", "moved", "kept"), [(-0.2, -0.3, -0.3), (0.2, -0.1, 0.0), (0.2, 0.3, 0.3)])
+def test_constrain_keeps_the_sign_of_the_jump(start, moved, kept):
+    """Facilitation (a negative jump) is legal and stays; adaptation does not become facilitation."""
+    model = layer(jump=start, tau_adapt=3.0, train=("jump",))
+    with torch.no_grad():
+        model.neuron.jump.fill_(moved)
+    model.constrain_()
+    assert model.neuron.jump.tolist() == pytest.approx([kept] * model.neuron.size)
+
+
 LOSSES = {
     "cross entropy": lambda spikes, labels: losses.first_spike_cross_entropy(spikes, labels, 0.1),
     "shift invariant": lambda spikes, labels: losses.shift_invariant(spikes, labels),

@@ -120,6 +120,20 @@ def test_training_can_push_at_a_bound_and_come_back(start, beyond, back):
     torch.testing.assert_close(pull(back, 600), torch.full((2, 3), back, dtype=torch.float64), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("delay", ["axonal", "dendritic"])
+def test_shared_delays_are_synaptic_ones_that_are_equal(delay):
+    spikes = sal.Spikes.from_lists([[(0.0, 0), (0.4, 1), (0.2, 2)], [(1.0, 1)]], 3, 8.0)
+    own, shared = connection("synaptic", dtype=torch.float64), connection(delay, dtype=torch.float64)
+    values = torch.tensor([[0.1, 0.5, 1.5]]) if delay == "axonal" else torch.tensor([[0.3], [1.2]])
+    found = []
+    for part in (own, shared):
+        torch.nn.init.constant_(part.weight, 6.0)
+        part.set_delays(values)
+        found.append(sal.Layer(part, sal.LIF(2, tau_mem=2.0, tau_syn=1.0))(spikes))
+    assert found[0].times.numel() > 10 and torch.equal(found[0].units, found[1].units)
+    torch.testing.assert_close(found[0].times, found[1].times, rtol=1e-12, atol=1e-12)
+
+
 def test_delay_shifts_the_arrival():
     """A delay of d does what an input spike later by d does."""
     layer = sal.Layer(connection(dtype=torch.float64), sal.LIF(2, tau_mem=2.0, tau_syn=1.0))

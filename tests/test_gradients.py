@@ -168,6 +168,84 @@ def test_peak(delay, refractory):
     compare(loss, trained(layer), lambda: seen["units"])
 
 
+@pytest.mark.parametrize("kind", ["no delay", "synaptic", "sparse"])
+def test_simultaneous_arrivals_move_a_peak_once(kind):
+    """V rises until two inhibitory inputs arrive at the same time: a peak that is a kink, and moves with them."""
+    if kind == "sparse":
+        connection = sal.Sparse.from_mask(torch.ones(1, 3)).double()
+    else:
+        connection = sal.Linear(
+            3, 1, **({"delay": "synaptic", "max_delay": 1.0} if kind == "synaptic" else {})
+        ).double()
+    layer = sal.Layer(connection, sal.LIF(1, tau_mem=2.0, tau_syn=1.0))
+    with torch.no_grad():
+        connection.weight.copy_(torch.tensor([2.0, -4.0, -5.0]).view_as(connection.weight))
+    times = torch.tensor([0.5, 1.0, 1.0], dtype=torch.float64, requires_grad=True)
+    spikes = sal.Spikes(times, torch.arange(3), torch.tensor([0, 3]), 3, 5.0)
+    peak = layer.run(spikes, peak=True).peak
+    V = 2.0 * (math.exp(-0.5) - math.exp(-0.25)) / (1 - 2)
+    assert peak.item() == pytest.approx(V - 1.0, rel=1e-12)
+    (gradient,) = torch.autograd.grad(peak.sum(), times)
+    slope = (2.0 * math.exp(-0.5) - V) / 2.0
+    assert gradient[0].item() == pytest.approx(-slope, rel=1e-12)  # as the input comes later
+    assert gradient[1:].sum().item() == pytest.approx(slope, rel=1e-12)  # as both arrivals come later
+
+
+def test_slopes_by_hand():
+    """tau_mem d(V - theta)/dt / threshold, which is (I - V) / threshold without adaptation, with V = threshold."""
+    layer = sal.Layer(sal.Linear(1, 2).double(), sal.LIF(2, tau_mem=2.0, tau_syn=0.5, threshold=0.7, train=()))
+    with torch.no_grad():
+        layer.connection.weight.copy_(torch.tensor([[5.0], [9.0]]))
+    result = layer.run(sal.Spikes.from_lists([[(0.3, 0)]], 1, 5.0))
+    assert result.spikes.first().isfinite().all()
+    first = [result.spikes.units.tolist().index(j) for j in range(2)]
+    times, weight = result.spikes.times[first].detach(), torch.tensor([5.0, 9.0], dtype=torch.float64)
+    expected = (weight * torch.exp((0.3 - times) / 0.5) - 0.7) / 0.7
+    torch.testing.assert_close(result.slopes[first], expected, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("train", [("threshold",), ("tau_mem", "tau_syn")])
+@pytest.mark.parametrize("peak", [False, True])
+def test_many_arrivals_equal_wiring(alike, train, peak):
+    """Synaptic delays and so many arrivals that bins may be used: as the same synapses one by one, in every gradient."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = 20
+    spikes = random_spikes(generator, samples=3, units=inputs, events=300, span=28.0, duration=30.0)
+    tau = (torch.full((4,), 2.0).double(), torch.full((4,), 0.8).double()) if alike else None
+    layer = random_layer(generator, inputs, 4, "synaptic", train=train, scale=0.15, tau=tau)
+    wired = sal.Sparse.from_mask(torch.ones(4, inputs), delay="synaptic", max_delay=1.5, min_delay=0.1).double()
+    with torch.no_grad():
+        wired.weight.copy_(layer.connection.weight.flatten())
+        wired.set_delays(layer.connection.delays().flatten())
+    found = []
+    for connection in (layer.connection, wired):
+        times = spikes.times.clone().requires_grad_()
+        result = sal.Layer(connection, layer.neuron).run(spikes.with_times(times), peak=peak)
+        loss = torch.sin(result.spikes.times).sum() + (result.peak.sin().sum() if peak else 0.0)
+        parameters = [times, connection.weight, connection.raw_delay, *layer.neuron.parameters()]
+        gradients = torch.autograd.grad(loss, parameters)
+        found.append((result.spikes.times, result.peak if peak else loss, *(g.flatten() for g in gradients)))
+    assert found[0][0].numel() > 40
+    for ours, theirs in zip(*found, strict=True):
+        largest = theirs.detach().abs().max().item()
+        assert largest > 0
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8 * largest)
+
+
+def test_readouts_that_share_time_constants():
+    """One response for all neurons, weighted: dL/dt of an input sums over the neurons, each with its own weight."""
+    layer = sal.Layer(sal.Linear(1, 2).double(), sal.LI(2, tau_mem=2.0, tau_syn=1.0))
+    with torch.no_grad():
+        layer.connection.weight.copy_(torch.tensor([[1.5], [-0.4]], dtype=torch.float64))
+    times = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+    V = layer(sal.Spikes(times, torch.tensor([0]), torch.tensor([0, 1]), 1, 5.0)).at([2.0])[0, :, 0]
+    (gradient,) = torch.autograd.grad(V @ torch.tensor([3.0, 7.0], dtype=torch.float64), times)
+    # V = w (e^{-s/tau_mem} - e^{-s/tau_syn}) with s = 1.5, and d/dt = -d/ds
+    slope = 0.5 * math.exp(-0.75) - math.exp(-1.5)
+    assert gradient.item() == pytest.approx((3.0 * 1.5 - 7.0 * 0.4) * slope, rel=1e-12)
+
+
 @pytest.mark.parametrize("delay", DELAYS)
 @pytest.mark.parametrize("what", ["integral", "weighted", "maximum", "at"])
 def test_readout(what, delay):

@@ -57,6 +57,16 @@ def test_first_spike_cross_entropy(tau, early):
     assert gradient(loss, spikes) == pytest.approx(expected, rel=1e-12)
 
 
+def test_early_is_relative_to_the_duration():
+    """The extra term is exp(t_label / duration) - 1: the same in any unit of time."""
+    for duration in (1.0, 4.0):
+        events = [[(duration * t, unit) for t, unit in sample] for sample in EVENTS]
+        spikes = Spikes.from_lists(events, 3, duration)
+        with_term, without = (losses.first_spike_cross_entropy(spikes, LABELS, duration, early) for early in (0.3, 0.0))
+        expected = 0.3 * sum(math.exp(t[k]) - 1 for t, k in zip(FIRST, LABELS.tolist(), strict=True)) / 3
+        assert (with_term - without).item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_first_spike_cross_entropy_does_not_overflow():
     spikes = outputs()
     loss = losses.first_spike_cross_entropy(spikes, LABELS, 1e-6)

@@ -147,6 +147,18 @@ def test_no_spike_is_lost_when_the_buffer_grows():
     torch.testing.assert_close(gradient[1], total, rtol=1e-10, atol=0)
 
 
+def test_gradients_of_all_blocks_are_summed():
+    """A batch that is simulated in several blocks: its gradient is the sum of those of its samples."""
+    layer = sal.Layer(sal.Linear(3, 400).double(), sal.LIF(400, tau_mem=2.0, tau_syn=1.0, train=()))
+    torch.nn.init.uniform_(layer.connection.weight, 0.5, 3.0, generator=generator(1))
+    spikes = random_spikes(generator(2), samples=9, units=3, events=60)
+    total = torch.autograd.grad(layer(spikes).times.sum(), layer.connection.weight)[0]
+    parts = [layer(spikes.sample(b)).times.sum() for b in range(8)]
+    single = sum(torch.autograd.grad(part, layer.connection.weight)[0] for part in parts)
+    assert 8 * 60 * 400 > 3 * sal.ops.SYNAPTIC_EVENTS_PER_BLOCK and single.abs().max() > 0
+    torch.testing.assert_close(total, single, rtol=1e-10, atol=1e-10 * float(single.abs().max()))
+
+
 def kept_bytes(spikes):
     """Bytes that the last layer keeps for its backward pass, besides its own arguments."""
     arrays = []

@@ -115,6 +115,94 @@ def test_every_parameter(delay, recurrent_delay, refractory, peak):
     compare(loss, parameters, lambda: seen["signature"])
 
 
+def test_arrivals_on_the_edges_of_windows_count_once():
+    """Inputs at multiples of the smallest recurrent delay, where windows end; without weights there is no recurrence."""
+    generator = torch.Generator().manual_seed(0)
+    layer = random_layer(generator, 1, 4, None)
+    recurrent = sal.Linear(4, 4, delay="synaptic", min_delay=1.0, max_delay=2.0).double()
+    torch.nn.init.zeros_(recurrent.weight)
+    recurrent.set_delays(1.0)
+    spikes = sal.Spikes.from_lists([[(float(t), 0) for t in range(8)]], 1, 8.0)
+    expected = layer(spikes)
+    found = sal.Layer(layer.connection, layer.neuron, recurrent=recurrent)(spikes)
+    assert expected.times.numel() > 20 and torch.equal(found.units, expected.units)
+    torch.testing.assert_close(found.times, expected.times, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("delay", ["axonal", "synaptic"])
+def test_a_neuron_that_drives_another_is_a_layer_before_it(delay):
+    """More spikes than fit a queue at first, of which many wait at the same time."""
+    generator = torch.Generator().manual_seed(0)
+    threshold = torch.tensor([0.05, 0.4], dtype=torch.float64)
+    both = sal.LIF(2, tau_mem=2.0, tau_syn=1.0, threshold=threshold, refractory=0.01, train=())
+    recurrent = sal.Linear(2, 2, delay=delay, max_delay=3.0).double()
+    first, second = sal.Linear(3, 1).double(), sal.Linear(1, 1, delay="axonal", max_delay=3.0).double()
+    inputs = sal.Linear(3, 2).double()
+    with torch.no_grad():
+        first.weight.copy_(torch.tensor([[2.0, 3.0, -0.5]]))
+        inputs.weight.copy_(torch.cat([first.weight, torch.zeros(1, 3)]))
+        recurrent.weight.copy_(torch.tensor([[0.0, 0.0], [0.2, 0.0]], dtype=torch.float64))
+        second.weight.fill_(0.2)
+        recurrent.set_delays(1.7)
+        second.set_delays(1.7)
+    layers = [sal.LIF(1, 2.0, 1.0, threshold=value, refractory=0.01, train=()) for value in (0.05, 0.4)]
+    chain = sal.Sequential(sal.Layer(first, layers[0]), sal.Layer(second, layers[1]))
+    spikes = random_spikes(generator, samples=2, units=3, events=60, span=18.0, duration=20.0)
+    found = sal.Layer(inputs, both, recurrent=recurrent)(spikes)
+    expected = [result.spikes for result in chain.run(spikes)]
+    assert expected[0].times.numel() > 400 and expected[1].times.numel() > 40
+    for j, theirs in enumerate(expected):
+        torch.testing.assert_close(found.times[found.units == j], theirs.times, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("delay", ["axonal", "synaptic"])
+def test_forced_spikes(delay):
+    """Facilitated neurons fire whenever V is released, as spikes that move with the one before; others feel them."""
+    neuron = sal.LIF(
+        2, tau_mem=2.0, tau_syn=1.0, threshold=torch.tensor([0.5, 0.6], dtype=torch.float64), tau_adapt=3.0,
+        jump=torch.tensor([-2.0, 0.1], dtype=torch.float64), refractory=0.7, train=("threshold", "jump"),
+    )  # fmt: skip
+    recurrent = sal.Linear(2, 2, delay=delay, max_delay=1.0).double()
+    with torch.no_grad():
+        recurrent.weight.copy_(torch.tensor([[0.0, 0.3], [1.2, 0.0]]))
+    recurrent.set_delays(0.4)
+    layer = sal.Layer(sal.Linear(1, 2).double(), neuron, recurrent=recurrent)
+    with torch.no_grad():
+        layer.connection.weight.copy_(torch.tensor([[3.0], [0.1]]))
+    spikes = sal.Spikes.from_lists([[(0.2, 0), (1.0, 0)]], 1, 6.0)
+    seen = {}
+
+    def loss():
+        output = layer(spikes)
+        seen["units"] = output.units.tolist()
+        return (output.times**2).sum()
+
+    loss()
+    gaps = layer(spikes).times[layer(spikes).units == 0].detach().diff()
+    torch.testing.assert_close(gaps, torch.full_like(gaps, 0.7), rtol=0, atol=1e-12)
+    assert seen["units"].count(0) > 4 and seen["units"].count(1) > 1
+    compare(loss, trained(layer), lambda: seen["units"])
+
+
+@pytest.mark.parametrize("reset", ["constant", "subtract"])
+def test_trace_with_a_refractory_period(reset):
+    """At every spike that is not forced V is theta; while V is held it is where the reset has put it."""
+    generator = torch.Generator().manual_seed(1)
+    layer = random_layer(generator, 4, 3, "synaptic", reset, refractory=0.4)
+    spikes = random_spikes(generator, events=12)
+    output = layer(spikes).to_lists()[0]
+    own = {j: [t for t, unit in output if unit == j] for j in range(3)}
+    assert min(len(times) for times in own.values()) > 1
+    for j, times in own.items():
+        V, theta = layer.trace(spikes, 0, j, np.array(times))
+        np.testing.assert_allclose(V, theta, rtol=1e-9)
+        held, _ = layer.trace(spikes, 0, j, np.array(times)[:, None].ravel() + 0.3)
+        start, _ = layer.trace(spikes, 0, j, np.array(times) + 1e-9)
+        np.testing.assert_allclose(held, start, rtol=1e-12)
+        if reset == "constant":
+            np.testing.assert_allclose(held, layer.neuron.v_reset[j].item(), rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["mixed", "heterogeneous"])
 def test_spike_times_of_nest(kind):
     """Excitation and inhibition, autapses included; times in ms, as NEST has them."""

@@ -297,6 +297,45 @@ def test_parallel_connections_are_traced_with_all_their_parts():
     assert V.tolist() == pytest.approx(response, abs=1e-12)
 
 
+@pytest.mark.parametrize("wired", [False, True])
+def test_three_connections_side_by_side(wired):
+    """Each part reads its own inputs: weights (out, in) are those of the parts, one after the other."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = (2, 3, 4)
+    parts = [sal.Linear(size, 3, generator=generator) for size in sizes]
+    if wired:
+        parts[0] = sal.Sparse.from_mask(torch.ones(3, 2), generator=generator)
+    beside = sal.Beside(*parts)
+    expected = torch.cat([part.dense()[0] for part in parts], 1)
+    assert torch.equal(beside.dense()[0], expected)
+    spikes = random_spikes(generator, units=9, events=30)
+    plain = sal.Linear(9, 3)
+    with torch.no_grad():
+        plain.weight.copy_(expected)
+    found, wanted = (sal.Layer(c, sal.LI(3, 2.0, 1.0))(spikes).integral() for c in (beside, plain))
+    torch.testing.assert_close(found, wanted)
+
+
+def test_remedies_reach_all_parts():
+    beside = sal.Beside(sal.Linear(2, 3), sal.Linear(4, 3))
+    before = [part.weight.detach().clone() for part in beside.parts()]
+    silent = sal.Spikes.from_lists([[(0.1, 0), (0.2, 2)]], 3, 1.0)  # neuron 1 is silent
+    layer = sal.Layer(beside, sal.LIF(3, 2.0, 1.0))
+    assert sal.regularizers.bump_silent_(layer, silent, 0.5, 0.25) == 1
+    for part, old in zip(beside.parts(), before, strict=True):
+        expected = torch.zeros_like(old)
+        expected[1] = 0.25
+        torch.testing.assert_close(part.weight.detach() - old, expected)
+    # a channel of a convolution is bumped where all its places are silent
+    convolution = sal.Conv2d((1, 1, 3), 2, (1, 2))
+    old = convolution.weight.detach().clone()
+    one = sal.Spikes.from_lists([[(0.1, 0)]], 4, 1.0)  # channel 0 fires at one of its two places
+    assert sal.regularizers.bump_silent_(sal.Layer(convolution, sal.LIF(2, 2.0, 1.0)), one, 0.5, 0.25) == 3
+    change = convolution.weight.detach() - old
+    assert not change[0].any()
+    torch.testing.assert_close(change[1], torch.full_like(change[1], 0.25))
+
+
 def test_pooling():
     pool = sal.SumPool2d((2, 4, 6), (2, 3))
     assert pool.out_shape == (2, 2, 2) and (pool.in_size, pool.out_size) == (48, 8)

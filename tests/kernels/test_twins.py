@@ -271,6 +271,40 @@ def test_binned_resumes_after_a_full_buffer():
     np.testing.assert_array_equal(counts, large.counts)
 
 
+def test_everything_on_the_edges_of_bins():
+    """Arrivals, and ends of refractory periods, exactly where one bin ends and the next begins."""
+    rng = np.random.default_rng(0)
+    N, M, count, duration = 5, 20, 256, 32.0
+    times = np.sort(rng.integers(0, 129, count)) / 4
+    events = L.Events(times, rng.integers(0, M, count), np.array([0, count]))
+    synapses = L.Synapses(rng.normal(0.3, 0.5, (N, M)), rng.integers(0, 9, (N, M)) / 4)
+    parameters = np.tile([2.0, 1.0, 3.0, 0.5, 0.2, 0.0, np.inf], (N, 1))
+    grid = bins.make_grid(events, duration, 2.0, 1.0)
+    assert grid.h == 0.5
+    extra = grid, bins.split_delays(synapses.delay, grid)
+    neurons = L.Neurons(parameters, False, True, duration)
+    _, firsts, _ = simulate(forward.lif_forward, events, synapses, neurons, want_peak=False)
+    assert (firsts.counts == 1).all()
+    for j in range(N):  # the first period ends on the edge of a bin, to the last bit
+        T = firsts.rows[j, L.TIME]
+        edge = (np.floor(T / grid.h) + 2 + j) * grid.h
+        parameters[j, L.REFRACTORY] = edge - T
+        assert T + parameters[j, L.REFRACTORY] == edge
+    status, buffer, none = simulate(forward.lif_forward, events, synapses, neurons, want_peak=False)
+    status_binned, ours, _ = simulate(binned.binned_forward, events, synapses, neurons, extra, want_peak=False)
+    S = status[2]
+    assert status == status_binned and S > 3 * N
+    np.testing.assert_array_equal(buffer.counts, ours.counts)
+    np.testing.assert_allclose(buffer.rows[:S], ours.rows[:S], rtol=1e-12, atol=1e-12)
+    arrays = events.times, synapses.weight, synapses.delay, parameters
+    sorted_, binned_ = (L.Gradients(*map(np.zeros_like, arrays)) for _ in range(2))
+    rest, no_grad = (0, rng.normal(size=S)), np.zeros((0, 0))
+    backward.lif_backward(events, synapses, neurons, 0, 1, buffer, *rest, none, no_grad, 0.0, False, sorted_)
+    binned_backward.binned_backward(events, synapses, *extra, neurons, 0, 1, ours, *rest, 0.0, True, binned_)
+    for left, right in zip(binned_[:3], sorted_[:3], strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-9 * np.abs(right).max())
+
+
 def test_a_burst_fills_one_bin():
     """Thousands of arrivals in one bin: put in order without a quadratic sort, and right."""
     rng = np.random.default_rng(0)
