@@ -208,7 +208,7 @@ def test_slopes_by_hand():
 @pytest.mark.parametrize("train", [("threshold",), ("tau_mem", "tau_syn")])
 @pytest.mark.parametrize("peak", [False, True])
 def test_many_arrivals_equal_wiring(alike, train, peak):
-    """Synaptic delays and so many arrivals that bins may be used: as the same synapses one by one, in every gradient."""
+    """Synaptic delays and so many arrivals that bins may be used: as the same synapses one by one."""
     generator = torch.Generator().manual_seed(0)
     inputs = 20
     spikes = random_spikes(generator, samples=3, units=inputs, events=300, span=28.0, duration=30.0)

@@ -116,7 +116,7 @@ def test_every_parameter(delay, recurrent_delay, refractory, peak):
 
 
 def test_arrivals_on_the_edges_of_windows_count_once():
-    """Inputs at multiples of the smallest recurrent delay, where windows end; without weights there is no recurrence."""
+    """Inputs at multiples of the smallest recurrent delay, where windows end; the recurrent weights are 0."""
     generator = torch.Generator().manual_seed(0)
     layer = random_layer(generator, 1, 4, None)
     recurrent = sal.Linear(4, 4, delay="synaptic", min_delay=1.0, max_delay=2.0).double()

@@ -38,6 +38,35 @@ def test_loudness_does_not_matter():
     np.testing.assert_allclose(data.times[:half], data.times[half:], atol=1e-6)
 
 
+def test_a_shorter_recording_ends_without_events():
+    """Beside a longer one it has the events that it has alone: what follows its end is no silence that is heard."""
+    short, long = tone(500.0, seconds=0.3, stop=0.3), tone(500.0, seconds=0.6, stop=0.6)
+    alone = audio_events([short], RATE, np.array([0]), np.array([0]))
+    both = audio_events([long, short], RATE, np.array([0, 0]), np.array([0, 0]))
+    part = slice(both.offsets[1], both.offsets[2])
+    np.testing.assert_array_equal(both.times[part], alone.times)
+    np.testing.assert_array_equal(both.channels[part], alone.channels)
+    assert len(alone.times) > 20 and both.duration > 0.55
+
+
+def test_a_factor_of_ten_is_20_decibels():
+    """A tone that grows tenfold after the first half: its filter rises by 20 dB more, two steps of 10."""
+    wave = tone(500.0, seconds=1.0, start=0.0, stop=1.0) * np.where(np.arange(8000) < 4000, 1.0, 10.0)
+    options = {"channels": 2, "lowest": 500.0, "highest": 3000.0, "step": 10.0, "dynamic_range": 60.0}
+    data = audio_events([wave], RATE, np.array([0]), np.array([0]), **options)
+    late = (data.times > 0.45) & (data.times < 0.7) & (data.channels == 0)
+    assert late.sum() == 2
+
+
+def test_centres_are_as_wide_apart_as_auditory_filters():
+    """Glasberg & Moore 1990: the equivalent rectangular bandwidth at f is 24.7 (4.37 f / 1000 + 1) Hz."""
+    found = centres(200, 100.0, 4000.0)
+    assert found[0] == pytest.approx(100.0) and found[-1] == pytest.approx(4000.0)
+    middle = (found[1:] + found[:-1]) / 2
+    in_bandwidths = np.diff(found) / (24.7 * (4.37e-3 * middle + 1))
+    np.testing.assert_allclose(in_bandwidths, in_bandwidths[0], rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -53,6 +53,30 @@ def test_shift_of_images(spikes):
         shift_image(spikes, (1, 10, 9), 2, torch.Generator())
 
 
+def test_shift_of_images_that_are_not_square():
+    """The pixel (y, x) of a 3 x 5 image goes to (y + down, x + right), and is lost outside."""
+    image = (2, 3, 5)
+    events = [[(0.01 * unit, unit) for unit in range(30)]] * 20
+    spikes = sal.Spikes.from_lists(events, 30, 1.0)
+    moved = shift_image(spikes, image, 2, torch.Generator().manual_seed(3)).counts().reshape(20, *image)
+    shifts = torch.randint(-2, 3, (2, 20), generator=torch.Generator().manual_seed(3)).T.tolist()
+    for counts, (down, right) in zip(moved, shifts, strict=True):
+        expected = torch.zeros(image, dtype=torch.int64)
+        expected[:, max(down, 0) : 3 + min(down, 0), max(right, 0) : 5 + min(right, 0)] = 1
+        assert torch.equal(counts, expected)
+
+
+def test_jitter_is_reflected_at_0_and_cut_at_the_end(spikes):
+    """Each time t becomes |t + noise|, and the duration where that is later; then all are sorted within a sample."""
+    jittered = jitter(spikes, 0.3, torch.Generator().manual_seed(1))
+    noise = torch.randn(1200, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    moved = spikes.times + 0.3 * noise
+    assert (moved < -0.1).sum() > 10 and (moved > 1.1).sum() > 10
+    expected = torch.where(moved < 0, -moved, moved)
+    expected = torch.where(expected > 1.0, torch.ones(()).double(), expected)
+    assert torch.equal(jittered.times, expected.reshape(6, 200).sort(1).values.flatten())
+
+
 def test_shift(spikes):
     moved = shift_channels(spikes, 30, torch.Generator().manual_seed(0))
     assert torch.equal(moved.times, spikes.times)  # 40 to 59 stay within 0 to 99

@@ -98,6 +98,30 @@ def test_validation_is_stratified_and_never_taken_from_test():
     assert not np.array_equal(carved.split, data.with_validation(0.2, seed=6).split)
 
 
+def test_a_training_sample_of_every_class_stays():
+    """However large the fraction, and however small the class; of each class at least one sample validates."""
+    data = EventDataset([0.5], [0], [0] * 9 + [1], [0, 0, 0, 1, 1, 2, 2, 2, 0], [0] * 8 + [2])
+    carved = data.with_validation(0.99, seed=0)
+    assert [np.sum((carved.labels == k) & (carved.split == TRAIN)) for k in range(3)] == [1, 1, 1]
+    assert [np.sum((carved.labels == k) & (carved.split == VALIDATION)) for k in range(3)] == [2, 1, 2]
+    few = data.with_validation(0.01, seed=0)
+    assert [np.sum((few.labels == k) & (few.split == VALIDATION)) for k in range(3)] == [1, 1, 1]
+
+
+def test_validation_is_drawn_with_the_seed():
+    """Every training sample has its chance."""
+    data = random_dataset(samples=80)
+    taken = [np.flatnonzero(data.with_validation(0.2, seed=seed).split == VALIDATION) for seed in range(60)]
+    assert set(np.concatenate(taken)) == set(np.flatnonzero(data.split == TRAIN))
+
+
+def test_without_test():
+    data = random_dataset(samples=80)
+    assert (data.split == TEST).sum() > 0
+    rest = data.without_test()
+    assert (rest.split != TEST).all() and len(rest) == (data.split != TEST).sum()
+
+
 def test_validation_refusals():
     with pytest.raises(ValueError, match="has validation samples already"):
         make().with_validation(0.1, seed=0)

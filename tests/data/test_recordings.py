@@ -45,6 +45,15 @@ def test_images(images, tmp_path):
         assert data.labels.tolist() == [*arrays["train_labels"], *arrays["test_labels"]]
 
 
+def test_the_darkest_pixel_spikes(images, tmp_path):
+    """Pixels of at least `darkest` spike."""
+    arrays = images[1]
+    arrays["train_images"][:] = [[0, 99], [100, 101], [255, 100]]
+    np.savez(tmp_path / "images.npz", **arrays)
+    data = load("mnist", path=tmp_path / "images.npz", darkest=100)
+    assert sorted(data.channels[: data.offsets[1]]) == [2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -132,6 +141,20 @@ def test_heidelberg(tmp_path):
         load("shd", root=tmp_path, group=3)
     heidelberg(tmp_path / "shd", ("valid",))
     assert np.bincount(load("shd", root=tmp_path).split).tolist() == [3, 3, 3]
+
+
+def test_heidelberg_keeps_what_comes_at_the_very_end(tmp_path):
+    """A sample is [0, duration], its ends included; spikes may come in any order."""
+    (tmp_path / "shd").mkdir()
+    for part in ("train", "test"):
+        with h5py.File(tmp_path / "shd" / f"shd_{part}.h5", "w") as file:
+            for name, row, dtype in (("times", [1.0, 0.25, 1.5, 0.0], np.float32), ("units", [7, 8, 9, 3], np.uint16)):
+                values = file.create_dataset(f"spikes/{name}", (1,), dtype=h5py.vlen_dtype(dtype))
+                values[0] = np.array(row)
+            file["labels"] = np.array([0], np.uint16)
+    with pytest.warns(UserWarning, match="1 spikes come after duration = 1"):
+        data = load("shd", root=tmp_path, duration=1.0)
+    assert data.times.tolist() == [0.0, 0.25, 1.0] * 2 and data.channels.tolist() == [3, 8, 7] * 2
 
 
 @pytest.mark.parametrize(

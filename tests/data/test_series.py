@@ -30,6 +30,14 @@ def test_series(tmp_path):
     assert data.channels[first][data.channels[first] < 2].tolist() == [1] * 3 + [0] * 6
 
 
+def test_a_constant_variable(tmp_path):
+    """It tells nothing, and the others are as without it."""
+    folder = tmp_path / "JapaneseVowels"
+    write(folder, ["1,3:5,5:b", "2,4:5,5:a"], ["1,2:5,5:b"])
+    data = load("japanese_vowels", root=tmp_path)
+    assert data.num_channels == 4 and set(data.channels.tolist()) <= {0, 1} and data.num_events > 0
+
+
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
