@@ -172,20 +172,20 @@ def test_peak(delay, refractory):
 def test_simultaneous_arrivals_move_a_peak_once(kind):
     """V rises until two inhibitory inputs arrive at the same time: a peak that is a kink, and moves with them."""
     if kind == "sparse":
-        connection = sal.Sparse.from_mask(torch.ones(1, 3)).double()
+        connection = sal.Sparse.from_mask(torch.ones(2, 3)).double()
     else:
         connection = sal.Linear(
-            3, 1, **({"delay": "synaptic", "max_delay": 1.0} if kind == "synaptic" else {})
+            3, 2, **({"delay": "synaptic", "max_delay": 1.0} if kind == "synaptic" else {})
         ).double()
-    layer = sal.Layer(connection, sal.LIF(1, tau_mem=2.0, tau_syn=1.0))
+    layer = sal.Layer(connection, sal.LIF(2, tau_mem=2.0, tau_syn=1.0))
     with torch.no_grad():
-        connection.weight.copy_(torch.tensor([2.0, -4.0, -5.0]).view_as(connection.weight))
+        connection.weight.copy_(torch.tensor([[2.0, -4.0, -5.0]] * 2).view_as(connection.weight))
     times = torch.tensor([0.5, 1.0, 1.0], dtype=torch.float64, requires_grad=True)
     spikes = sal.Spikes(times, torch.arange(3), torch.tensor([0, 3]), 3, 5.0)
     peak = layer.run(spikes, peak=True).peak
     V = 2.0 * (math.exp(-0.5) - math.exp(-0.25)) / (1 - 2)
-    assert peak.item() == pytest.approx(V - 1.0, rel=1e-12)
-    (gradient,) = torch.autograd.grad(peak.sum(), times)
+    assert peak[0].tolist() == pytest.approx([V - 1.0] * 2, rel=1e-12)
+    (gradient,) = torch.autograd.grad(peak[0, 1], times)
     slope = (2.0 * math.exp(-0.5) - V) / 2.0
     assert gradient[0].item() == pytest.approx(-slope, rel=1e-12)  # as the input comes later
     assert gradient[1:].sum().item() == pytest.approx(slope, rel=1e-12)  # as both arrivals come later

@@ -28,7 +28,8 @@ from saltation.train.evaluate import evaluate
 from saltation.train.model import build_model, make_model
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, make_optimizer, set_learning_rates
-from saltation.train.run import load_data, new_run
+from saltation.train.run import Origin, load_data, new_run
+from saltation.train.state import begin, keep_best, new_state
 
 
 def passing(inputs, outputs, weights):
@@ -179,16 +180,16 @@ def test_a_silent_network_answers_nothing():
 
 def test_the_best_epoch(tiny, tmp_path):
     """The highest accuracy; the lower loss among equals; the first of what is equal in both."""
-    run = new_run(tiny(), tmp_path / "run")
-    state = loop.new_state(tiny(), load_data(tiny().data).subset("train"))
-    loop.begin(run, state)
+    run, data = new_run(tiny(), tmp_path / "run"), load_data(tiny().data)
+    state = new_state(tiny(), data.subset("train"), Origin.of(tiny(), data))
+    begin(run, state)
     weight = state.model[0].connection.weight
     best = []
     for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.5, 0.8), (0.5, 0.8), (0.4, 0.1), (0.6, 2.0), (0.6, 2.5)]):
         with torch.no_grad():
             weight.fill_(epoch + 1.0)
         state.epoch = epoch
-        loop.keep_best(run, state, {"accuracy": accuracy, "loss": loss})
+        keep_best(run, state, {"accuracy": accuracy, "loss": loss})
         kept = read_checkpoint(run.checkpoint("best"))[0]["model.layers.0.connection.weight"]
         best.append((state.best_epoch, kept.unique().tolist()))
     assert best == [(epoch, [epoch]) for epoch in (1, 2, 2, 2, 5, 5)]
@@ -223,7 +224,7 @@ def test_one_step_by_hand(tiny):
     """An epoch of two batches of the same samples, with a rate of 0: both gradients are the same, not added up."""
     config = tiny(train__batch_size=30, train__schedule="constant", train__bump__amount=0.0)
     data = load_data(config.data).subset("train").take([0] * 60)
-    state = loop.new_state(config, data)
+    state = new_state(config, data, Origin.of(config, data))
     for group in state.optimizer.param_groups:
         group["base_lr"] = 0.0
     bar = SimpleNamespace(batch=lambda samples: None)
@@ -299,3 +300,16 @@ def test_the_best_parameters_of_a_start_are_taken_over(tiny, tmp_path):
             for folder in (tmp_path / "run", winner)
         )
         assert ours and all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_an_edited_configuration_is_refused(tiny, tmp_path):
+    """A run goes on as it began; its settings are part of what a checkpoint comes from."""
+    train(tiny(train__epochs=1), out=tmp_path / "run", quiet=True)
+    config = tmp_path / "run" / "config.yaml"
+    text = config.read_text()
+    assert "clip_norm: 1.0" in text
+    config.write_text(text.replace("clip_norm: 1.0", "clip_norm: 2.0"))
+    with pytest.raises(ValueError, match="was edited: train.clip_norm is 2.0 there, but 1.0 in last.safetensors"):
+        train(resume=tmp_path / "run", quiet=True)
+    config.write_text(text)
+    train(resume=tmp_path / "run", quiet=True)
