@@ -191,6 +191,26 @@ def test_simultaneous_arrivals_move_a_peak_once(kind):
     assert gradient[1:].sum().item() == pytest.approx(slope, rel=1e-12)  # as both arrivals come later
 
 
+@pytest.mark.parametrize("kind", ["no delay", "synaptic", "sparse"])
+def test_an_arrival_at_the_very_end_does_not_move_a_peak_there(kind):
+    """V still rises at the end of the sample, where its peak is: an input that arrives then comes too late."""
+    connection = sal.Linear(2, 2)
+    if kind == "sparse":
+        connection = sal.Sparse.from_mask(torch.ones(2, 2))
+    elif kind == "synaptic":
+        connection = sal.Linear(2, 2, delay="synaptic", max_delay=1.0)
+    layer = sal.Layer(connection.double(), sal.LIF(2, tau_mem=2.0, tau_syn=1.0))
+    torch.nn.init.constant_(connection.weight, 1.0)
+    times = torch.tensor([3.5, 4.0], dtype=torch.float64, requires_grad=True)
+    spikes = sal.Spikes(times, torch.arange(2), torch.tensor([0, 2]), 2, 4.0)
+    peak = layer.run(spikes, peak=True).peak
+    gradients = torch.autograd.grad(peak[0, 1], [times, connection.weight])
+    V = (math.exp(-0.5) - math.exp(-0.25)) / (1 - 2)
+    assert peak[0].tolist() == pytest.approx([V - 1.0] * 2, rel=1e-12)
+    assert gradients[0].tolist() == pytest.approx([-(math.exp(-0.5) - V) / 2.0, 0.0], rel=1e-12)
+    assert gradients[1].flatten().tolist() == pytest.approx([0.0, 0.0, V, 0.0], rel=1e-12)
+
+
 def test_slopes_by_hand():
     """tau_mem d(V - theta)/dt / threshold, which is (I - V) / threshold without adaptation, with V = threshold."""
     layer = sal.Layer(sal.Linear(1, 2).double(), sal.LIF(2, tau_mem=2.0, tau_syn=0.5, threshold=0.7, train=()))

@@ -31,11 +31,14 @@ def test_series(tmp_path):
 
 
 def test_a_constant_variable(tmp_path):
-    """It tells nothing, and the others are as without it."""
+    """What is constant in training has no standard deviation to be measured in: its unit is its own."""
     folder = tmp_path / "JapaneseVowels"
-    write(folder, ["1,3:5,5:b", "2,4:5,5:a"], ["1,2:5,5:b"])
-    data = load("japanese_vowels", root=tmp_path)
-    assert data.num_channels == 4 and set(data.channels.tolist()) <= {0, 1} and data.num_events > 0
+    write(folder, ["1,3:5,5:b", "2,4:5,5:a"], ["1,2:5,7:b"])
+    data = load("japanese_vowels", root=tmp_path, delta=0.5)
+    assert data.num_channels == 4
+    counts = [data.take([k]).channels for k in range(3)]
+    assert all(set(channels.tolist()) <= {0, 1} and len(channels) for channels in counts[:2])
+    assert (counts[2] == 2).sum() == 4 and (counts[2] == 3).sum() == 0  # from 5 to 7 in steps of 0.5
 
 
 @pytest.mark.parametrize(
