@@ -8,24 +8,30 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 NEST_STAMP := .venv/.nest
 
-.PHONY: help train test lint clean
+.PHONY: help train test lint versions clean
 
 help:
-	@echo "make train   set up .venv and train Yin-Yang with weights, delays and thresholds"
-	@echo "make test    set up .venv and run format check, lint, type check and tests"
-	@echo "make lint    format check, lint and type check only"
-	@echo "make clean   remove .venv and caches (never runs/)"
+	@echo "make train     set up .venv and train Yin-Yang with weights, delays and thresholds"
+	@echo "make test      set up .venv and run format check, lint, type check and tests"
+	@echo "make lint      format check, lint and type check only"
+	@echo "make versions  try the lowest and the newest versions of all dependencies, each in a fresh environment"
+	@echo "make clean     remove .venv and caches (never runs/)"
 
 train: $(STAMP)
 	$(BIN)/saltation train yin_yang
 
 test: lint $(NEST_STAMP)
+	$(BIN)/python tests/pinned.py
 	$(BIN)/pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+# Gigabytes of CUDA libraries, if PIP_FLAGS does not spare them. VERSIONS='lowest --pin torch==2.13.0' tries less.
+versions:
+	$(PYTHON) tests/versions.py --pip='$(PIP_FLAGS)' $(VERSIONS)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
