@@ -1,5 +1,7 @@
 """Groups with their own learning rates, and smooth bounds."""
 
+import math
+
 import pytest
 import torch
 from problems import compare_layer, random_layer, random_spikes, trained
@@ -73,6 +75,17 @@ def test_bounds_hold_and_keep_the_values():
         assert neuron.jump.min().item() >= -0.1 - 1e-6 and neuron.jump.max().item() <= 0.5 + 1e-6
     neuron.constrain_()
     neuron.packed()
+
+
+@pytest.mark.parametrize(("low", "high", "value"), [(0.0, 2.0, 0.5), (-1.0, 1.0, -0.5)])
+def test_bounds_that_are_no_factors(low, high, value):
+    """From 0 or below on: low + (high - low) / (1 + e^{-x}), whose derivative is (high - low) s (1 - s)."""
+    neuron = sal.LIF(1, tau_mem=2.0, tau_syn=1.0, threshold=3.0, jump=value, tau_adapt=3.0, train=("jump",))
+    sal.bound_(neuron, jump=(low, high))
+    raw = neuron.parametrizations.jump.original
+    assert raw.item() == pytest.approx(math.log(1 / 3)) and neuron.jump.item() == pytest.approx(value)
+    (gradient,) = torch.autograd.grad(neuron.jump.sum(), raw)
+    assert gradient.item() == pytest.approx((high - low) * 0.25 * 0.75)
 
 
 def test_gradients_through_bounds():
