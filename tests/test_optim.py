@@ -88,6 +88,18 @@ def test_bounds_that_are_no_factors(low, high, value):
     assert gradient.item() == pytest.approx((high - low) * 0.25 * 0.75)
 
 
+def test_the_learning_rate_of_a_bounded_parameter_has_no_unit():
+    """What is trained behind bounds is dimensionless: its rate does not depend on the size of the value."""
+    rates = []
+    for bounded in (False, True):
+        layer = sal.Layer(sal.Linear(2, 3), sal.LIF(3, tau_mem=0.02, tau_syn=0.005, train=("tau_mem",)))
+        if bounded:
+            sal.bound_(layer.neuron, tau_mem=(0.005, 0.1))
+        groups = sal.parameter_groups(layer, lr=0.01)
+        rates.append({group["kind"]: group["lr"] for group in groups}["tau"])
+    assert rates == pytest.approx([0.01 * 0.5 * 0.02, 0.01 * 0.5])
+
+
 def test_gradients_through_bounds():
     generator = torch.Generator().manual_seed(3)
     layer, spikes = random_layer(generator, 4, 5, "synaptic", refractory=0.2), random_spikes(generator)
