@@ -107,7 +107,20 @@ def test_a_recurrent_layer():
         ("train.epochs.x", 3, "'train.epochs' is a single value, it has no 'x'"),
         ("train.epochs", "many", "--train.epochs 'many': train.epochs: Value 'many'"),
         ("train.epochs", 2.5, "--train.epochs 2.5"),
-        ("model.layers.0", 3, "--model.layers.0 3"),
+        ("model.layers.0", 3, "--model.layers.0: model.layers.0 is 3, but it is a section; set one of its keys: model"),
+        ("model.layers", [{}, "lif"], "model.layers.1 is 'lif', but it is a section"),
+        (
+            "model.layers.0.recurrent",
+            True,
+            "is True, but it is a section; .*: model.layers.0.recurrent.delay, or min_d",
+        ),
+        (
+            "train.lr",
+            1e-3,
+            "train.lr is 0.001, but it is a section; set one of its keys: train.lr.weight, or delay, th",
+        ),
+        ("data", "events", "data is 'events', but it is a section; set one of its keys: data.name, or path"),
+        ("train", {"lr": {"wieght": 1}}, "unknown key 'train.lr.wieght'; did you mean weight"),
         ("train.epochs", 0, "train.epochs is 0; it must be >= 1 and <= 1000000"),
         ("train.lr.weight", -1, "train.lr.weight is -1.0; it must be >= 0"),
         ("train.drop", 1, "train.drop is 1.0; it must be >= 0 and < 1"),
@@ -152,6 +165,9 @@ def test_recipe_files(tmp_path):
         load_config(file)
     file.write_text("train: {epochs: soon}\n")
     with pytest.raises(ValueError, match="mine.yaml: train.epochs: Value 'soon'"):
+        load_config(file)
+    file.write_text("train: {lr: 1e-3}\n")
+    with pytest.raises(ValueError, match="mine.yaml: train.lr is 0.001, but it is a section; .* train.lr.weight, or"):
         load_config(file)
     file.write_text("train: [\n")
     with pytest.raises(ValueError, match="is not valid YAML"):

@@ -107,21 +107,29 @@ def _merge(source: str, content: dict[str, Any]) -> DictConfig:
     return merged
 
 
-def _check_keys(source: str, content: Any, pattern: Any, prefix: str = "") -> None:
-    """Refuse unknown keys with their full path; types are left to OmegaConf."""
-    if not is_dataclass(pattern) or not isinstance(content, dict):
+def _check_keys(source: str, content: Any, pattern: Any, path: str = "") -> None:
+    """Refuse unknown keys, and values in place of sections, with their full path; other types are left to OmegaConf."""
+    if path == "model.layers" and isinstance(content, list):
+        for i, layer in enumerate(content):
+            _check_keys(source, layer, _example(LayerConfig), f"{path}.{i}")
+    if not is_dataclass(pattern) or content is None:
         return
     known = [entry.name for entry in fields(pattern)]
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{source}: {path} is {content!r}, but it is a section; set one of its keys: {path}.{known[0]}, or "
+            f"{', '.join(known[1:])}"
+        )
     for key, value in content.items():
+        below = f"{path}.{key}" if path else key
         if key not in known:
-            raise ValueError(f"{source}: unknown key '{prefix}{key}'{_near(str(key), known)}")
-        if prefix + key == "model.layers" and isinstance(value, list):
-            for i, layer in enumerate(value):
-                _check_keys(
-                    source, layer, LayerConfig(recurrent=RecurrentConfig(), conv=ConvConfig()), f"model.layers.{i}."
-                )
-        else:
-            _check_keys(source, value, getattr(pattern, key), f"{prefix}{key}.")
+            raise ValueError(f"{source}: unknown key '{below}'{_near(str(key), known)}")
+        _check_keys(source, value, getattr(pattern, key), below)
+
+
+def _example(section: type) -> Any:
+    """A section in which no section is null."""
+    return LayerConfig(recurrent=RecurrentConfig(), conv=ConvConfig()) if section is LayerConfig else section()
 
 
 def _override(config: DictConfig, key: str, value: Any) -> None:
@@ -133,6 +141,11 @@ def _override(config: DictConfig, key: str, value: Any) -> None:
         node[last] = value  # free options
         return
     _child(node, last, key)
+    section = OmegaConf.get_type(node)
+    if is_dataclass(section):
+        _check_keys(f"--{key}", value, getattr(_example(section), last), key)
+    elif parents == ["model", "layers"]:
+        _check_keys(f"--{key}", value, _example(LayerConfig), key)
     try:
         OmegaConf.update(config, key, value, merge=isinstance(value, dict))
     except _REFUSALS as error:
