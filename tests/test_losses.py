@@ -374,3 +374,30 @@ def test_labels_of_another_kind(labels, error, message):
 def test_readout_values_of_another_kind():
     with pytest.raises(TypeError, match="values has dtype torch.int64"):
         losses.readout_cross_entropy(torch.zeros(2, 2).long(), torch.tensor([0, 1]))
+
+
+def test_spike_time_mse_of_uneven_trains_takes_memory_for_the_spikes_alone():
+    n, units = 200_000, 10_000  # a table of all trains would take 512 GB
+    offsets = torch.tensor([0] + [n] * 32)
+    ours = Spikes(torch.linspace(0.0, 0.5, n, dtype=torch.float64), torch.full((n,), 3), offsets, units, 1.0)
+    theirs = ours.with_times(ours.times + 0.25)
+    assert losses.spike_time_mse(ours, theirs).item() == pytest.approx(n * 0.0625 / 32)
+
+
+def test_spike_time_mse_by_hand_with_every_kind_of_difference():
+    ours = outputs([[(0.1, 0), (0.4, 0), (0.3, 1)], [(0.7, 2)]])
+    target = Spikes.from_lists([[(0.2, 0), (0.5, 2)], [(0.6, 2), (0.8, 2)]], 3, 1.0)
+    loss = losses.spike_time_mse(ours, target)
+    # moved 0.1, surplus 0.4 and 0.3, missing 0.5; moved 0.1, missing 0.8
+    assert loss.item() == pytest.approx((0.01 + 0.36 + 0.49 + 0.25 + 0.01 + 0.04) / 2)
+    # times in order: unit 0 at 0.1, unit 1 at 0.3, unit 0 at 0.4; unit 2 at 0.7
+    assert gradient(loss, ours) == pytest.approx([-0.1, -0.7, -0.6, 0.1])
+
+
+def test_victor_purpura_of_too_long_trains_is_refused_at_once():
+    n = 20_000
+    train = Spikes(
+        torch.linspace(0.0, 1.0, n, dtype=torch.float64), torch.zeros(n).long(), torch.tensor([0, n]), 1, 1.0
+    )
+    with pytest.raises(ValueError, match=r"400000000 pairs of spikes: must be at most 2\^28"):
+        losses.victor_purpura(train, train, 5.0)

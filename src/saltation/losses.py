@@ -13,6 +13,8 @@ from torch.nn import functional
 from . import check, ops
 from .spikes import Spikes
 
+LARGEST_TABLE = 2**28  # of costs, 2 GiB
+
 
 def _of_spikes(value: object) -> None:
     if not isinstance(value, Spikes):
@@ -81,10 +83,12 @@ def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:
     Args:
         spikes, target: of the same samples, units and duration.
     """
-    cells = _matching(spikes, target)
-    ranked = [_ranked(train, cells)[0] for train in (spikes, target)]
-    width = max(train.shape[1] for train in ranked)
-    ours, theirs = (functional.pad(train, (0, width - train.shape[1]), value=spikes.duration) for train in ranked)
+    _matching(spikes, target)
+    trains = [_trains(item) for item in (spikes, target)]
+    places = torch.maximum(*(start.diff() for _, start in trains))  # of each train, the end of the sample among them
+    train = torch.arange(places.numel()).repeat_interleave(places)
+    rank = torch.arange(train.numel()) - (places.cumsum(0) - places)[train]
+    ours, theirs = (_ranked(*item, train, rank, spikes.duration) for item in trains)
     return (ours - theirs).square().sum() / max(spikes.num_samples, 1)
 
 
@@ -106,14 +110,13 @@ def soft_counts(spikes: Spikes, tau: float) -> Tensor:
     return counts.reshape(spikes.num_samples, spikes.num_units)
 
 
-def _matching(spikes: Spikes, target: Spikes) -> int:
-    """The number of trains, B N, of both; raises if they do not belong together."""
+def _matching(spikes: Spikes, target: Spikes) -> None:
+    """Raises ValueError if they do not belong together."""
     _of_spikes(spikes)
     _of_spikes(target)
     for name in ("num_samples", "num_units", "duration"):
         ours, theirs = getattr(spikes, name), getattr(target, name)
         check.require(ours == theirs, f"{name} differs: spikes have {ours}, target has {theirs}")
-    return spikes.num_samples * spikes.num_units
 
 
 def van_rossum(spikes: Spikes, target: Spikes, tau: float) -> Tensor:
@@ -139,7 +142,7 @@ def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
 
     The least cost of turning one train into the other: 1 to add or remove a spike, q |dt| to move one. Its gradient is
     exact wherever one way is cheapest: +-q for a spike that is moved, 0 for one that is removed. Time grows with the
-    product of the numbers of spikes of a train and its target, memory with the largest one.
+    product of the numbers of spikes of a train and its target, memory with the largest one, which is at most 2^28.
 
     Args:
         spikes, target: of the same samples, units and duration.
@@ -147,7 +150,15 @@ def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
     """
     _matching(spikes, target)
     q = check.finite_number(q, "q", low=0.0)
-    return ops.victor_purpura(*_trains(spikes), *_trains(target), q).reshape(spikes.num_samples, spikes.num_units)
+    ours, theirs = _trains(spikes), _trains(target)
+    n, m = (start.diff() for _, start in (ours, theirs))
+    largest = int((n * m).max()) if n.numel() else 0
+    check.require(
+        largest <= LARGEST_TABLE,
+        f"a train and its target have {largest} pairs of spikes: must be at most 2^28, 2 GiB; use van_rossum, whose "
+        "cost is linear, or shorter samples",
+    )
+    return ops.victor_purpura(*ours, *theirs, q).reshape(spikes.num_samples, spikes.num_units)
 
 
 def _trains(spikes: Spikes) -> tuple[Tensor, Tensor]:
@@ -158,15 +169,11 @@ def _trains(spikes: Spikes) -> tuple[Tensor, Tensor]:
     return spikes.times[torch.argsort(flat, stable=True)], start  # stable: keeps the order of time within a train
 
 
-def _ranked(train: Spikes, cells: int) -> tuple[Tensor, Tensor]:
-    """(cells, K): the k-th spike of every unit in every sample, the duration where there is none; (cells,) counts."""
-    flat = train.sample_index() * train.num_units + train.units
-    order = torch.argsort(flat, stable=True)  # keeps the order of time within a unit
-    counts = torch.bincount(flat, minlength=cells)
-    rank = torch.arange(flat.numel()) - (counts.cumsum(0) - counts)[flat[order]]
-    width = int(counts.max()) if cells else 0
-    table = torch.full((cells, width), train.duration, dtype=train.times.dtype)
-    return table.index_put((flat[order], rank), train.times[order]), counts
+def _ranked(times: Tensor, start: Tensor, train: Tensor, rank: Tensor, duration: float) -> Tensor:
+    """The spikes of these ranks in these trains (see `_trains`), the duration where there is none."""
+    there = rank < start.diff()[train]
+    found = torch.full(train.shape, duration, dtype=times.dtype)
+    return found.masked_scatter(there, times[(start[train] + rank)[there]])
 
 
 def readout_cross_entropy(values: Tensor, labels: Tensor) -> Tensor:
