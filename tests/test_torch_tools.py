@@ -350,3 +350,34 @@ def test_times_in_another_unit_are_noticed(factor):
         warnings.simplefilter("error")
         where(recording)  # once a layer
         sal.Layer(connection(), sal.LIF(2, tau_mem=0.02, tau_syn=0.005))(sal.Spikes.from_lists([[]], 3, 10.0))
+
+
+class _Minus(torch.nn.Module):
+    def forward(self, raw):
+        return raw - 5.0
+
+
+@pytest.mark.parametrize("name,start", [("threshold", 1.0), ("tau_mem", 1.0), ("v_reset", 8.0)])
+def test_constrain_refuses_computed_values_that_it_cannot_move(name, start):
+    trained = ("tau_mem", "v_reset") if name == "v_reset" else (name,)
+    neuron = sal.LIF(2, tau_mem=1.0, tau_syn=0.5, train=trained)
+    parametrize.register_parametrization(neuron, name, _Minus(), unsafe=True)
+    original = neuron.parametrizations[name].original
+    with torch.no_grad():
+        original.fill_(start)
+    with pytest.raises(ValueError, match=f"the {name} of this .* is computed"):
+        neuron.constrain_()
+    with torch.no_grad():
+        original.fill_(5.5)  # 0.5, which is legal
+    neuron.constrain_()
+    assert original.tolist() == [5.5, 5.5]
+
+
+def test_constrain_leaves_bounded_jumps_alone():
+    neuron = sal.LIF(1, tau_mem=1.0, tau_syn=0.5, jump=0.1, tau_adapt=1.0, train=("jump",))
+    sal.bound_(neuron, jump=(-0.5, 0.5))
+    with torch.no_grad():
+        neuron.parametrizations.jump.original.fill_(-1.0)
+    before = neuron.jump.item()
+    neuron.constrain_()
+    assert neuron.jump.item() == before < 0.0

@@ -30,8 +30,8 @@ class Connection(WithSettings):
 
     def __init__(self, in_size: int, out_size: int):
         super().__init__()
-        self.in_size = check.positive_int(in_size, "in_size")
-        self.out_size = check.positive_int(out_size, "out_size")
+        self.in_size = check.whole_number(in_size, "in_size")
+        self.out_size = check.whole_number(out_size, "out_size")
 
     def _add_delays(
         self, delay: str | None, shapes: Mapping[str, tuple[int, ...]], min_delay: float, max_delay: float | None
@@ -62,17 +62,6 @@ class Connection(WithSettings):
         if self.delay is None:
             return {"delay": None}
         return {"delay": self.delay, "min_delay": self.min_delay, "max_delay": self.max_delay}
-
-    def own(self, name: str) -> nn.Parameter:
-        """The parameter `name`, to be written to. Raises ValueError if it is computed from others."""
-        parameter = self._parameters.get(name)
-        if parameter is None:
-            raise ValueError(
-                f"the {name} of this {type(self).__name__} is computed, by pruning, weight_norm or another "
-                "parametrization, so that what is written to it would be lost; write to it before, or make it a "
-                "parameter again (torch.nn.utils.prune.remove, parametrize.remove_parametrizations)"
-            )
-        return parameter
 
     def incoming(self, spikes: Spikes) -> Spikes:
         """The input spikes as the weights and delays count them: as they are, except for `Parallel`."""

@@ -39,7 +39,7 @@ class Neuron(WithSettings):
 
     def __init__(self, size: int, values: dict[str, Any], train: Sequence[str], trainable: Sequence[str]):
         super().__init__()
-        self.size = check.positive_int(size, "size")
+        self.size = check.whole_number(size, "size")
         if isinstance(train, str):
             raise TypeError(f"train = {train!r}: pass a tuple of names, for example ({train!r},)")
         for name in train:
@@ -84,7 +84,8 @@ class Neuron(WithSettings):
     def constrain_(self) -> None:
         """Move trained parameters that have left their legal range back to its edge; what is legal stays as it is.
 
-        Call it after optimiser steps.
+        Call it after optimiser steps. Raises ValueError if what is illegal is computed from other parameters, by
+        `torch.nn.utils.parametrize`; after `bound_` it is always legal.
         """
         for name in self.train_names:
             if name.startswith("tau") or name == "threshold":
@@ -98,7 +99,7 @@ class Neuron(WithSettings):
             if bool(illegal.any()):
                 legal = values[~illegal]
                 scale = float(legal.mean()) if legal.numel() else self.initial[name]
-                values.copy_(torch.where(illegal, above + SMALLEST_FACTOR * scale, values))
+                self.own(name).copy_(torch.where(illegal, above + SMALLEST_FACTOR * scale, values))
 
     def extra_repr(self) -> str:
         """What print shows."""
@@ -198,10 +199,12 @@ class LIF(Neuron):
         with torch.no_grad():
             if "threshold" in self.train_names:
                 self._keep_positive_("threshold", above=self.v_reset.clamp(min=0.0))
-            elif "v_reset" in self.train_names:
-                self.v_reset.copy_(torch.where(self.v_reset < self.threshold, self.v_reset, 0.99 * self.threshold))
-            if "jump" in self.train_names and self.initial["jump"] >= 0.0:
-                self.jump.clamp_(min=0.0)  # adaptation stays adaptation: facilitation may run away
+            elif "v_reset" in self.train_names and bool((self.v_reset >= self.threshold).any()):
+                legal = torch.where(self.v_reset < self.threshold, self.v_reset, 0.99 * self.threshold)
+                self.own("v_reset").copy_(legal)
+            # adaptation stays adaptation, as facilitation may run away; a parametrization has a range of its own
+            if "jump" in self._parameters and self.initial["jump"] >= 0.0:
+                self.jump.clamp_(min=0.0)
 
 
 class QIF(Neuron):

@@ -18,6 +18,17 @@ class WithSettings(nn.Module):
         """Names and values, as JSON holds them."""
         return {}
 
+    def own(self, name: str) -> nn.Parameter:
+        """The parameter `name`, to be written to. Raises ValueError if it is computed from others."""
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            raise ValueError(
+                f"the {name} of this {type(self).__name__} is computed, by pruning, weight_norm or another "
+                "parametrization, so that what is written to it would be lost; write to it before, or make it a "
+                "parameter again (torch.nn.utils.prune.remove, parametrize.remove_parametrizations)"
+            )
+        return parameter
+
     def get_extra_state(self) -> Tensor:
         """The settings as a tensor, which any format of tensors can hold."""
         return torch.tensor(list(json.dumps(self.settings()).encode()), dtype=torch.uint8)
