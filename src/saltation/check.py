@@ -22,14 +22,14 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def positive_int(value: Any, name: str) -> int:
-    """A whole number from 1 to LARGEST_SIZE, also of an integer type of NumPy."""
+def whole_number(value: Any, name: str, low: int = 1) -> int:
+    """A whole number from `low` >= 0 to LARGEST_SIZE, also of an integer type of NumPy."""
     try:
         number = operator.index(value)
     except TypeError:
-        number = 0
-    legal = 1 <= number <= LARGEST_SIZE and not isinstance(value, bool)
-    require(legal, f"{name} = {value!r}: must be a whole number >= 1, at most {LARGEST_SIZE}")
+        number = -1
+    legal = low <= number <= LARGEST_SIZE and not isinstance(value, bool)
+    require(legal, f"{name} = {value!r}: must be a whole number >= {low}, at most {LARGEST_SIZE}")
     return number
 
 
@@ -45,6 +45,14 @@ def finite_number(
     relation = ">" if strict else ">="
     legal = number > low if strict else number >= low
     require(legal, f"{name} = {value!r}: must be {relation} {low:g}")
+    return number
+
+
+def fraction(value: Any, name: str, all_ok: bool = False) -> float:
+    """A number in [0, 1), or in [0, 1] if all_ok."""
+    number = finite_number(value, name, low=0.0)
+    legal = number <= 1.0 if all_ok else number < 1.0
+    require(legal, f"{name} = {value!r}: must be within [0, 1{']' if all_ok else ')'}")
     return number
 
 
@@ -86,7 +94,7 @@ def spikes(times: Tensor, units: Tensor, offsets: Tensor, num_units: int, durati
     for name, tensor in (("units", units), ("offsets", offsets)):
         if tensor.dtype != torch.int64:
             raise TypeError(f"{name} has dtype {tensor.dtype}: must be int64; use {name}.long()")
-    positive_int(num_units, "num_units")
+    whole_number(num_units, "num_units")
     finite_number(duration, "duration", low=0.0, strict=True)
     E = times.numel()
     require(units.numel() == E, f"times has {E} events but units has {units.numel()}: they must be as long")

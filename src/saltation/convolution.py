@@ -59,9 +59,9 @@ class Conv2d(Wired):
         generator: torch.Generator | None = None,
     ):
         check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
-        channels, *extent = (check.positive_int(size, "in_shape") for size in in_shape)
-        check.positive_int(out_channels, "out_channels")
-        check.positive_int(groups, "groups")
+        channels, *extent = (check.whole_number(size, "in_shape") for size in in_shape)
+        check.whole_number(out_channels, "out_channels")
+        check.whole_number(groups, "groups")
         check.require(
             channels % groups == 0 and out_channels % groups == 0,
             f"groups = {groups}: must divide the {channels} input and {out_channels} output channels",
@@ -154,7 +154,7 @@ class SumPool2d(nn.Module):
     def __init__(self, in_shape: Sequence[int], kernel_size: int | Sequence[int]):
         super().__init__()
         check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
-        channels, height, width = (check.positive_int(size, "in_shape") for size in in_shape)
+        channels, height, width = (check.whole_number(size, "in_shape") for size in in_shape)
         rows, columns = _pair(kernel_size, "kernel_size", 1)
         check.require(
             height % rows == 0 and width % columns == 0,

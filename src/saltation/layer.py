@@ -94,7 +94,7 @@ class Layer(nn.Module):
         self.recurrent = recurrent
         if max_spikes is None:
             max_spikes = ops.DEFAULT_BUDGET if recurrent is None else ops.RECURRENT_BUDGET
-        self.max_spikes = check.positive_int(max_spikes, "max_spikes")
+        self.max_spikes = check.whole_number(max_spikes, "max_spikes")
         self._units_checked = False
 
     @property

@@ -114,7 +114,7 @@ class Sparse(Wired):
         cls, in_size: int, out_size: int, fan_in: int, generator: torch.Generator, **options: object
     ) -> "Sparse":
         """Every neuron gets `fan_in` synapses from different inputs, drawn from `generator`."""
-        check.positive_int(fan_in, "fan_in")
+        check.whole_number(fan_in, "fan_in")
         check.require(fan_in <= in_size, f"fan_in = {fan_in}: there are only {in_size} inputs")
         check.generator(generator)
         source = torch.cat([torch.randperm(in_size, generator=generator)[:fan_in] for _ in range(out_size)])

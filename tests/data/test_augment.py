@@ -1,5 +1,7 @@
 """Random changes of events: what they may and may not change."""
 
+import math
+
 import pytest
 import torch
 
@@ -148,3 +150,21 @@ def test_without_a_generator_torchs_global_one_draws(change):
     before = torch.random.get_rng_state()
     change(spikes, generator=torch.Generator().manual_seed(1))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("change,message", [
+    (lambda s: jitter(s, -1.0), r"std = -1.0: must be >= 0"),
+    (lambda s: jitter(s, math.nan), r"std = nan: must be finite"),
+    (lambda s: drop(s, 1.0), r"fraction = 1.0: must be within \[0, 1\)"),
+    (lambda s: drop(s, math.nan), r"fraction = nan"),
+    (lambda s: shift_channels(s, -3), r"largest = -3: must be a whole number >= 0"),
+    (lambda s: shift_channels(s, 1.5), r"largest = 1.5: must be a whole number >= 0"),
+    (lambda s: shift_image(s, (10, 10), 1), r"image = \[10, 10\]: must be three sizes"),
+    (lambda s: shift_image(s, (1, 10, 10), -1), r"largest = -1"),
+    (lambda s: stretch(s, 1.0), r"largest = 1.0: must be within \[0, 1\)"),
+    (lambda s: blend(s, LABELS, 1.5), r"fraction = 1.5: must be within \[0, 1\]"),
+    (lambda s: blend(s, LABELS[:3], 0.5), r"labels has shape \(3,\): must be \(6,\)"),
+])  # fmt: skip
+def test_strengths_out_of_range_are_refused(spikes, change, message):
+    with pytest.raises(ValueError, match=message):
+        change(spikes)

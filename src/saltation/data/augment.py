@@ -1,10 +1,14 @@
-"""Random changes of input spikes during training. Without a generator torch's global one draws."""
+"""Random changes of input spikes during training. Without a generator torch's global one draws.
+
+All raise ValueError for a strength that is out of range.
+"""
 
 import math
 from collections.abc import Sequence
 
 import torch
 
+from saltation import check
 from saltation.spikes import Spikes
 
 
@@ -13,6 +17,7 @@ def jitter(spikes: Spikes, std: float, generator: torch.Generator | None = None)
 
     Times are sorted again within each sample; the numbers of spikes stay. Gradients are not tracked.
     """
+    std = check.finite_number(std, "std", low=0.0)
     noise = torch.randn(spikes.times.shape, generator=generator, dtype=spikes.times.dtype)
     times = (spikes.times.detach() + std * noise).abs().clamp(max=spikes.duration)
     return spikes.with_times(times)
@@ -20,6 +25,7 @@ def jitter(spikes: Spikes, std: float, generator: torch.Generator | None = None)
 
 def drop(spikes: Spikes, fraction: float, generator: torch.Generator | None = None) -> Spikes:
     """Every spike left out with probability `fraction`, in [0, 1), independently of all others; gradients are kept."""
+    fraction = check.fraction(fraction, "fraction")
     return _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction, times=spikes.times)
 
 
@@ -28,6 +34,7 @@ def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator | No
 
     What is moved beyond the first or last channel is lost, as in a narrower band of frequencies.
     """
+    largest = check.whole_number(largest, "largest", low=0)
     shifts = torch.randint(-largest, largest + 1, (spikes.num_samples,), generator=generator)
     units = spikes.units + shifts[spikes.sample_index()]
     return _keep(spikes, (units >= 0) & (units < spikes.num_units), units=units)
@@ -38,10 +45,14 @@ def shift_image(spikes: Spikes, image: Sequence[int], largest: int, generator: t
 
     image  [channels, rows, columns]; unit (c, y, x) has the number (c rows + y) columns + x, as in `Conv2d`
     What is moved beyond an edge is lost. Raises ValueError if the image has another number of pixels than there are
-    units.
+    units, too.
     """
-    if math.prod(image) != spikes.num_units:
-        raise ValueError(f"image is {list(image)}, {math.prod(image)} pixels, but there are {spikes.num_units} units")
+    largest = check.whole_number(largest, "largest", low=0)
+    check.require(
+        len(image) == 3 and math.prod(image) == spikes.num_units,
+        f"image = {list(image)}: must be three sizes, channels, rows and columns, of {spikes.num_units} pixels in all, "
+        "as many as there are units",
+    )
     _, rows, columns = image
     down, right = torch.randint(-largest, largest + 1, (2, spikes.num_samples), generator=generator)[
         :, spikes.sample_index()
@@ -52,21 +63,24 @@ def shift_image(spikes: Spikes, image: Sequence[int], largest: int, generator: t
 
 
 def stretch(spikes: Spikes, largest: float, generator: torch.Generator | None = None) -> Spikes:
-    """All times of a sample multiplied by the same factor, uniform in [1 - largest, 1 + largest], largest < 1.
+    """All times of a sample multiplied by the same factor, uniform in [1 - largest, 1 + largest], 0 <= largest < 1.
 
     What comes after `duration` then is lost.
     """
+    largest = check.fraction(largest, "largest")
     factors = 1.0 + largest * (2.0 * torch.rand(spikes.num_samples, generator=generator, dtype=torch.float64) - 1.0)
     times = spikes.times.detach() * factors[spikes.sample_index()]
     return _keep(spikes, times <= spikes.duration, times=times)
 
 
 def blend(spikes: Spikes, labels: torch.Tensor, fraction: float, generator: torch.Generator | None = None) -> Spikes:
-    """A `fraction` of the samples, drawn at random, mixed with another one of the same class in the batch.
+    """A `fraction` of the samples, in [0, 1], drawn at random, mixed with another one of the same class in the batch.
 
     The other is moved so that mean time and mean channel agree, and each spike of both is kept with probability 1/2.
     A sample that is alone in its class, or silent, stays as it is.
     """
+    fraction = check.fraction(fraction, "fraction", all_ok=True)
+    check.labels(labels, spikes.num_samples, check.LARGEST_SIZE)
     owner, count = spikes.sample_index(), spikes.num_samples
     chosen = torch.rand(count, generator=generator) < fraction
     partner = torch.arange(count)
