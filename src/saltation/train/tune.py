@@ -8,7 +8,6 @@ and on the trials finished before it alone, so a search that was stopped and con
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,11 @@ def tune(
             start = own_values(base, ranges) if number == 0 else None
             if start is not None and not study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
                 study.enqueue_trial(start)
-            study.optimize(partial(searching.run, number=number), n_trials=1)
+            trial = study.ask()
+            try:
+                study.tell(trial, searching.run(trial, number))
+            except optuna.TrialPruned:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             searching.tell(study, number)
     except Interrupted as error:
         raise KeyboardInterrupt(f"stopped; the same command continues the search in {out}") from error
