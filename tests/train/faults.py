@@ -34,6 +34,7 @@ from saltation.train.checkpoint import read_checkpoint
 from saltation.train.tune import tune
 
 FAULTS = ("kill", "half", "full", "read-only")  # half: SIGKILL when a write is half done
+PICTURES = ("learning_curves", "sample_picture", "parameter_histograms", "confusion_matrix")
 TINY = {
     "threads": 1,
     "data.options": {"sizes": [30, 12, 12], "publication": False},
@@ -113,9 +114,9 @@ class Disk:
         self.broken = self.broken or now
         return self.broken and writing  # a disk that is full or read-only stays so
 
-    def _fail(self) -> None:
+    def _fail(self, *path: object) -> None:
         code = errno.EROFS if self.fault == "read-only" else errno.ENOSPC
-        raise OSError(code, os.strerror(code))
+        raise OSError(code, os.strerror(code), *map(str, path))  # the system names the path, but not that of a handle
 
     def _open(self, call: Callable, path, flags, mode=0o777, *, dir_fd=None):
         if not self._mine(path, dir_fd):
@@ -124,7 +125,7 @@ class Disk:
         if writing:
             self.written.add(str(path))
         if self._at("open", writing) and (self.fault == "read-only" or flags & os.O_CREAT and not os.path.exists(path)):
-            self._fail()
+            self._fail(path)
         handle = call(path, flags, mode, dir_fd=dir_fd)
         self.handles.add(handle)
         return handle
@@ -155,7 +156,7 @@ class Disk:
         if self._mine(path, options.get("dir_fd")):
             self.written.add(str(path))
             if self._at(name, name in ("replace", "rename", "mkdir") or self.fault == "read-only"):
-                self._fail()
+                self._fail(path)
         return call(path, *arguments, **options)
 
     def _read(self, call: Callable, path, mode="r", *arguments, **options):
@@ -248,7 +249,7 @@ class Bench:
 
     def case(self, step: int, fault: str) -> None:
         """Let that fault happen at that step, go on, and compare."""
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
         def disturbed() -> None:
             Disk(self.folder, step, fault).install()
@@ -269,7 +270,7 @@ class Bench:
         """Kill it `number` times at random moments, several times in a row; then let it end, and compare."""
         done = 0
         while done < number:
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
             row = min(chance.randint(1, 8), number - done)
             for _ in range(row):
                 code, report = in_a_process(partial(self.scenario.again, self.folder), chance.uniform(0.0, 1.0))
@@ -297,7 +298,7 @@ def picture(*arguments: object, **_: object) -> None:
 def prepare() -> None:
     """Compile before the processes fork, and leave out the drawing of pictures."""
     torch.set_num_threads(1)
-    for name in ("learning_curves", "sample_picture", "parameter_histograms", "confusion_matrix"):
+    for name in PICTURES:
         setattr(plot, name, picture)
     with tempfile.TemporaryDirectory() as folder:
         SCENARIOS["run"].first(Path(folder) / "run")

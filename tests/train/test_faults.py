@@ -1,0 +1,77 @@
+"""A few of the faults of faults.py; `python tests/train/faults.py --all` tries every one."""
+
+import random
+
+import pytest
+import torch
+from train import faults
+
+from saltation import plot
+from saltation.files import append_line, whole_lines, write_bytes
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    for name in faults.PICTURES:
+        monkeypatch.setattr(plot, name, faults.picture)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", list(faults.SCENARIOS))
+def test_nothing_is_lost_whatever_fails(name, no_drawing, tmp_path):
+    bench = faults.Bench(faults.SCENARIOS[name], tmp_path)
+    cases = bench.cases()
+    assert {fault for _, fault in cases} == set(faults.FAULTS) and len(bench.steps) > 90
+    chance = random.Random(len(name))
+    for fault in faults.FAULTS if name == "run" else chance.sample(faults.FAULTS, 2):
+        bench.case(*chance.choice([case for case in cases if case[1] == fault]))
+    bench.kills(1, chance)
+
+
+def test_the_harness_notices_a_loss(no_drawing, tmp_path, monkeypatch):
+    bench = faults.Bench(faults.SCENARIOS["run"], tmp_path)
+    monkeypatch.setattr("saltation.train.loop.keep_best", lambda *_: None)
+    with pytest.raises(AssertionError, match="best.safetensors"):
+        bench.case(60, "kill")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    file = tmp_path / "a"
+    write_bytes(file, b"old")
+    append_line(tmp_path / "b", "one")
+
+    def full(handle, content, write=faults.os.write):
+        write(handle, bytes(content)[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.write", full)
+    for work in (lambda: write_bytes(file, b"new content"), lambda: append_line(tmp_path / "b", "two")):
+        with pytest.raises(OSError, match="No space left on device: .*[ab]"):
+            work()
+    monkeypatch.undo()
+    assert file.read_bytes() == b"old" and whole_lines(tmp_path / "b") == ["one"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_every_write_is_synced_with_its_folder(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(faults.os.readlink(f"/proc/self/fd/{handle}")))
+    write_bytes(tmp_path / "a", b"content")
+    append_line(tmp_path / "b", "line")
+    append_line(tmp_path / "b", "line")
+    folder = str(tmp_path)
+    assert synced == [f"{folder}/a.partial", folder, f"{folder}/b", folder, f"{folder}/b"]
+
+
+def test_an_unfinished_last_line_is_left_out(tmp_path):
+    file = tmp_path / "a"
+    assert whole_lines(file) == []
+    for content, lines in ((b"", []), (b"ab", []), (b"ab\n", ["ab"]), (b"ab\ncd\xc3", ["ab"]), (b"\n\n", ["", ""])):
+        file.write_bytes(content)
+        assert whole_lines(file) == lines
+    file.write_bytes(b"\xff\n")
+    with pytest.raises(ValueError, match="a is damaged"):
+        whole_lines(file)
