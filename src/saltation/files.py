@@ -1,7 +1,9 @@
 """Files that survive a crash: every write is whole and on disk, or did not happen."""
 
+import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -61,10 +63,14 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """See to it that the names in a folder are on disk, too."""
+    """See to it that the names in a folder are on disk, too, where the file system can."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with _named(path):
+            os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
 
@@ -72,11 +78,19 @@ def sync_folder(path: Path) -> None:
 def _write(path: Path, content: bytes, flags: int) -> None:
     handle = os.open(path, os.O_WRONLY | flags, 0o666)
     try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(handle, rest) :]
-        os.fsync(handle)
-    except OSError as error:  # of a handle, so it does not name the file
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        with _named(path):
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of a handle do not say which file it is."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

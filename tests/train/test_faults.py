@@ -1,5 +1,7 @@
 """A few of the faults of faults.py; `python tests/train/faults.py --all` tries every one."""
 
+import errno
+import os
 import random
 
 import pytest
@@ -43,7 +45,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     write_bytes(file, b"old")
     append_line(tmp_path / "b", "one")
 
-    def full(handle, content, write=faults.os.write):
+    def full(handle, content, write=os.write):
         write(handle, bytes(content)[:1])
         raise OSError(28, "No space left on device")
 
@@ -56,9 +58,24 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.EINVAL])
+def test_file_systems_without_synced_folders(tmp_path, monkeypatch, code):
+    def fails(handle, sync=os.fsync):
+        if os.path.isdir(os.readlink(f"/proc/self/fd/{handle}")):
+            raise OSError(code, "of the folder")
+        sync(handle)
+
+    monkeypatch.setattr("os.fsync", fails)
+    if code == errno.EINVAL:
+        write_bytes(tmp_path / "a", b"content")
+        return
+    with pytest.raises(OSError, match=f"of the folder: '{tmp_path}'"):
+        write_bytes(tmp_path / "a", b"content")
+
+
 def test_every_write_is_synced_with_its_folder(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr("os.fsync", lambda handle: synced.append(faults.os.readlink(f"/proc/self/fd/{handle}")))
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
     write_bytes(tmp_path / "a", b"content")
     append_line(tmp_path / "b", "line")
     append_line(tmp_path / "b", "line")
