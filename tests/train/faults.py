@@ -226,6 +226,8 @@ class Bench:
         self.folder = folder / scenario.name
         self.counts: Counter[str] = Counter()
         disk = Disk(self.folder)
+        with tempfile.TemporaryDirectory() as place:
+            scenario.first(Path(place) / "warm")  # what is compiled and imported here is so in all forks
 
         def undisturbed() -> object:
             disk.install()
@@ -295,15 +297,6 @@ def picture(*arguments: object, **_: object) -> None:
     write_bytes(path, b"picture")
 
 
-def prepare() -> None:
-    """Compile before the processes fork, and leave out the drawing of pictures."""
-    torch.set_num_threads(1)
-    for name in PICTURES:
-        setattr(plot, name, picture)
-    with tempfile.TemporaryDirectory() as folder:
-        SCENARIOS["run"].first(Path(folder) / "run")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="every step and every fault")
@@ -313,7 +306,9 @@ def main() -> None:
     parser.add_argument("--scenario", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
     options = parser.parse_args()
     chance = random.Random(options.seed)
-    prepare()
+    torch.set_num_threads(1)
+    for name in PICTURES:
+        setattr(plot, name, picture)
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
         for name in options.scenario:
