@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -93,3 +94,62 @@ def test_ctrl_c_leaves_a_checkpoint_to_continue_from(tmp_path):
     assert process.returncode == 130
     assert f"continue with: saltation train --resume {run}" in errors and "Traceback" not in errors
     assert main(["eval", str(run)]) == 0
+
+
+def file_in_place(tmp_path):
+    (tmp_path / "taken").write_text("not a folder")
+    return tmp_path / "taken" / "run"
+
+
+def taken(tmp_path):
+    (tmp_path / "taken").write_text("not a folder")
+    return tmp_path / "taken"
+
+
+@pytest.mark.parametrize(
+    "out", [file_in_place, taken, lambda tmp_path: "/proc/run", lambda tmp_path: tmp_path / ("x" * 300)]
+)
+def test_folders_that_cannot_be_made(out, tmp_path, capsys):
+    assert main(["train", "yin_yang", *TINY, "--out", str(out(tmp_path)), "--quiet"]) == 2
+    assert re.fullmatch(
+        "saltation: error: .*(File exists|Not a directory|No such file|File name too long).*\n", capsys.readouterr().err
+    )
+
+
+def test_networks_larger_than_memory_are_an_error(capsys, tmp_path):
+    layers = ["--model.layers.0.size", "1000000", "--model.layers.0.recurrent", "{}"]
+    assert main(["train", "yin_yang", *TINY, *layers, "--out", str(tmp_path / "run")]) == 2
+    assert "allocate memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (KeyboardInterrupt(), 130, "stopped"),
+        (MemoryError(), 2, "saltation: error: MemoryError"),
+        (TypeError("labels of text"), 2, "saltation: error: labels of text"),
+        (ValueError("a\x1b[31mb\nc\ud800"), 2, r"saltation: error: a\x1b[31mb c\ud800"),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_exit_codes(error, code, text, monkeypatch, capsys):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr("saltation.train.evaluate_run", fails)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)
+    assert main(["eval", "somewhere"]) == code
+    assert text in capsys.readouterr().err
+
+
+def test_faults_of_our_own_are_not_hidden(monkeypatch):
+    monkeypatch.setattr("saltation.train.evaluate_run", lambda *_: {}["x"])
+    with pytest.raises(KeyError):
+        main(["eval", "somewhere"])
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    command = f"{sys.executable} -m saltation.cli info | true; exit ${{PIPESTATUS[0]}}"
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert process.returncode in (0, 141) and process.stderr == ""

@@ -32,7 +32,7 @@ def check_config(config: Config) -> None:
         check_plain(OmegaConf.to_container(OmegaConf.structured(config)), "configuration")
     except OmegaConfBaseException as error:
         raise ValueError(f"configuration: {str(error).splitlines()[0]}") from error
-    _check_numbers("", config)
+    check_numbers("", config)
     _check_name(config.name)
     for key, choices in CHOICES.items():
         section, _, name = key.partition(".")
@@ -57,13 +57,13 @@ def check_config(config: Config) -> None:
         )
 
 
-def _check_numbers(prefix: str, section: Any) -> None:
+def check_numbers(prefix: str, section: Any) -> None:
     """Every number of a section and of those below it lies in its range."""
     for entry in fields(section):
         key, value = f"{prefix}{entry.name}", getattr(section, entry.name)
         legal = entry.metadata.get("range")
         if is_dataclass(value):
-            _check_numbers(f"{key}.", value)
+            check_numbers(f"{key}.", value)
         elif legal is not None and value is not None:
             for item in value if isinstance(value, list) else [value]:
                 if item is None or item not in legal:
@@ -71,7 +71,7 @@ def _check_numbers(prefix: str, section: Any) -> None:
         elif isinstance(value, list):
             for i, item in enumerate(value):
                 if is_dataclass(item):
-                    _check_numbers(f"{key}.{i}.", item)
+                    check_numbers(f"{key}.{i}.", item)
 
 
 def _check_name(name: str) -> None:

@@ -33,6 +33,8 @@ class Journal(BaseJournalBackend):
                 self.records[-1]["op_code"]
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise ValueError(f"{path}, line {number} is damaged ({error}); choose another --out") from error
+        if self.records and self.records[0]["op_code"] != 0:  # which creates the study
+            raise ValueError(f"{path} is damaged: its beginning is missing; choose another --out")
         write_text(path, "".join(line + "\n" for line in lines))
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:

@@ -36,16 +36,21 @@ def plain_yaml(text: str, source: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _measure(node, source, {}, 0)
-        value = loader.construct_document(node)
     except RecursionError:
         raise ValueError(f"{source} is nested more than {DEEPEST} deep; write it flat") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
-    except (TypeError, OverflowError) as error:
-        raise ValueError(f"{source} is not a recipe: {error}") from error
+        raise _invalid(source, error) from error
+    _measure(node, source, {}, 0)
+    try:
+        value = loader.construct_document(node)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _invalid(source, error) from error  # tags such as !!int stumble over what they do not know
     check_plain(value, source)
     return value
+
+
+def _invalid(source: str, error: Exception) -> ValueError:
+    return ValueError(f"{source} is not valid YAML: {' '.join(str(error).split())}")
 
 
 def _measure(node: yaml.Node, source: str, sizes: dict[int, int], depth: int) -> int:
