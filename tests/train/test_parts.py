@@ -10,7 +10,7 @@ import torch
 import saltation as sal
 from saltation import plot
 from saltation.data import EventDataset
-from saltation.train import load_run, loop, train
+from saltation.train import load_config, load_run, loop, train
 from saltation.train.checkpoint import read_checkpoint, unprefixed
 from saltation.train.config import (
     BumpConfig,
@@ -313,3 +313,14 @@ def test_an_edited_configuration_is_refused(tiny, tmp_path):
         train(resume=tmp_path / "run", quiet=True)
     config.write_text(text)
     train(resume=tmp_path / "run", quiet=True)
+
+
+def test_every_class_keeps_training_samples(recording):
+    """Whatever fraction validates: a class moved wholly to validation could not be learned."""
+    changes = {"data.name": "events", "data.path": str(recording), "data.options": {}}
+    for fraction in (0.001, 0.5, 0.999):
+        data = load_data(load_config("braille", {**changes, "data.split_key": None, "data.duration": None,
+                                                 "data.validation_fraction": fraction}).data)  # fmt: skip
+        for label in range(3):
+            train, validation = (int(((data.labels == label) & (data.split == code)).sum()) for code in (0, 1))
+            assert train + validation == 16 and 1 <= validation <= 15, (fraction, label)
