@@ -21,6 +21,7 @@ from .kernels.binned_backward import binned_backward
 from .kernels.bins import Delays, Grid, make_grid, split_delays
 from .kernels.forward import lif_forward
 from .kernels.jit import announce_compilation
+from .kernels.lanes import LANES
 from .kernels.patches import Reach, count_seen, list_seen
 from .kernels.qif import qif_backward, qif_forward
 from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
@@ -32,6 +33,7 @@ from .kernels.reset import spike_slopes
 from .kernels.sparse import sparse_backward, sparse_forward
 from .kernels.sweep import by_input, by_neuron, share_taus, sweep_forward
 from .kernels.sweep_backward import sweep_backward
+from .kernels.tile import TILE
 
 MAX_BLOCKS = 8
 SYNAPTIC_EVENTS_PER_BLOCK = 50_000  # less work than this is not worth another block
@@ -146,7 +148,7 @@ class Plan(NamedTuple):
     delays: Delays | None = None
 
 
-def _plan(arrays: Arrays, setting: Setting) -> Plan:
+def _plan(arrays: Arrays, setting: Setting, backward: bool = False) -> Plan:
     """The fastest kernels that can do it."""
     events, synapses, recurrent, neurons = arrays
     if setting.wiring is not None:
@@ -154,9 +156,9 @@ def _plan(arrays: Arrays, setting: Setting) -> Plan:
     if recurrent is not None:
         if max(synapses.delay.shape[0], recurrent.delay.shape[0]) > 1:
             return Plan(recurrent=recurrent)
-        return Plan(recurrent=recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight])))
+        return Plan(recurrent=recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight]), TILE))
     if min(synapses.delay.shape) == 1:
-        return Plan(tiles=by_input(synapses.weight))
+        return Plan(tiles=by_input(synapses.weight, TILE if backward else LANES))
     if setting.want_peak or not share_taus(neurons.parameters):
         return Plan()
     tau_mem, tau_syn = neurons.parameters[0, : layout.TAU_SYN + 1]
@@ -278,7 +280,7 @@ class _LIF(torch.autograd.Function):
 
         _, want_times, _, want_delay, want_neurons, *_ = ctx.needs_input_grad
         with_taus = ctx.setting.with_taus and want_neurons
-        plan = _plan(arrays, ctx.setting)
+        plan = _plan(arrays, ctx.setting, backward=True)
         if with_taus and plan.grid is not None:
             plan = Plan()  # only the sums over single arrivals know them
 

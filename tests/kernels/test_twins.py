@@ -5,7 +5,18 @@ import itertools
 import numpy as np
 import pytest
 
-from saltation.kernels import backward, binned, binned_backward, bins, forward, reference, sweep, sweep_backward
+from saltation.kernels import (
+    backward,
+    binned,
+    binned_backward,
+    bins,
+    forward,
+    lanes,
+    reference,
+    sweep,
+    sweep_backward,
+    tile,
+)
 from saltation.kernels import layout as L
 
 BUDGET = 500
@@ -104,7 +115,7 @@ SHARED_CASES = [case for case in CASES if case[0] != "synaptic"]
 def test_event_major_equals_neuron_major(case, want_peak, alike, with_taus):
     events, synapses, neurons = shared(case, *SHARED_CASES[case], alike=alike)
     B, N = 3, 137
-    weights = sweep.by_input(synapses.weight)
+    weights, tiles = (sweep.by_input(synapses.weight, width) for width in (lanes.LANES, tile.TILE))
     arguments, room = (events, synapses, neurons), {"capacity": 220_000, "want_peak": want_peak}
     status, buffer, peaks = simulate(forward.lif_forward, *arguments, **room)
     status_swept, swept, peaks_swept = simulate(sweep.sweep_forward, *arguments, (weights,), **room)
@@ -127,7 +138,7 @@ def test_event_major_equals_neuron_major(case, want_peak, alike, with_taus):
     totals = []
     for kernel, extra, kept, kept_peaks, wants, weight in [
         (backward.lif_backward, (), buffer, peaks, (with_taus,), synapses.weight),
-        (sweep_backward.sweep_backward, (weights,), swept, peaks_swept, (True, with_taus), weights),
+        (sweep_backward.sweep_backward, (tiles,), swept, peaks_swept, (True, with_taus), tiles),
     ]:
         total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
         head = (events, synapses, *extra, neurons, 0, B)
@@ -154,7 +165,7 @@ def test_event_major_after_long_silence(length, jump, spread):
     arguments = events, synapses, neurons
     status, buffer, _ = simulate(forward.lif_forward, *arguments, want_peak=False)
     status_swept, swept, _ = simulate(
-        sweep.sweep_forward, *arguments, (sweep.by_input(synapses.weight),), want_peak=False
+        sweep.sweep_forward, *arguments, (sweep.by_input(synapses.weight, lanes.LANES),), want_peak=False
     )
     assert status == status_swept and status[2] >= 2
     np.testing.assert_allclose(buffer.rows[: status[2]], swept.rows[: status[2]], rtol=1e-12)
@@ -172,7 +183,7 @@ def test_event_major_with_simultaneous_events(want_peak, jump, refractory):
     arguments = events, synapses, neurons
     status, buffer, peaks = simulate(forward.lif_forward, *arguments, want_peak=want_peak)
     status_swept, swept, peaks_swept = simulate(
-        sweep.sweep_forward, *arguments, (sweep.by_input(synapses.weight),), want_peak=want_peak
+        sweep.sweep_forward, *arguments, (sweep.by_input(synapses.weight, lanes.LANES),), want_peak=want_peak
     )
     assert status == status_swept and status[2] > 40
     np.testing.assert_allclose(buffer.rows[: status[2]], swept.rows[: status[2]], rtol=1e-12, atol=1e-12)
@@ -181,7 +192,7 @@ def test_event_major_with_simultaneous_events(want_peak, jump, refractory):
 
 def test_event_major_resumes_at_a_sample():
     events, synapses, neurons = shared(0, "axonal", False, 0.0, 0.4, N=37)
-    weights = sweep.by_input(synapses.weight)
+    weights = sweep.by_input(synapses.weight, lanes.LANES)
     none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
     large = L.SpikeBuffer(np.zeros((5000, L.NUM_COLUMNS)), np.zeros((3, 37), np.int64))
     whole = sweep.sweep_forward(events, synapses, weights, neurons, 0, 3, large, 0, none, BUDGET)

@@ -4,7 +4,7 @@ from math import exp, inf
 
 from .crossing import cannot_cross, first_crossing, highest
 from .flow import flow
-from .jit import kernel
+from .jit import borrowing
 from .layout import (
     ADAPTATION,
     BUDGET_EXCEEDED,
@@ -25,7 +25,7 @@ from .layout import (
 )
 
 
-@kernel
+@borrowing
 def advance(
     t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking, want_peak,
     until_spike, rows, last_row, next_row, spikes, budget,

@@ -7,8 +7,8 @@ is monotone on at most two pieces, g' changes its sign at most once on each, and
 
 from math import exp, inf, log, log1p
 
-from .flow import flow
-from .jit import kernel
+from .flow import flow, short_flow
+from .jit import borrowing, kernel
 
 # Bisection alone needs about 60 steps from any bracket to the last bit; Newton usually takes five.
 MAX_STEPS = 200
@@ -17,6 +17,9 @@ EPS = 2.220446049250313e-16
 ROUNDING = 1e-12
 # exp(-708) is the smallest normal float64; the state itself may be large or small.
 REACH = 500.0
+# After a step of Halley's method with this relative change the next one would be below the last bit: the error is the
+# change cubed.
+SURE = 1e-5
 
 
 @kernel
@@ -267,3 +270,39 @@ def highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
             break
         lower, slope_lower = upper, slope_upper
     return best_x, best_g, best_slope
+
+
+@borrowing
+def short_crossing(s, V, I, rate_mem, rate_syn, threshold):
+    """Where V without adaptation crosses the threshold, V(0) <= threshold < V(s), s so short that `short_flow` holds.
+
+    Returns x and e^{-x/tau_syn}; (-1, 0) where it is not sure of the last bits. Halley's method from the root of the
+    Taylor polynomial: the two functions that `root` needs many branches for, without any.
+    """
+    V_1 = (I - V) * rate_mem
+    if not V_1 > 0.0:
+        return -1.0, 0.0
+    V_2 = -(I * rate_syn + V_1) * rate_mem
+    V_3 = (I * rate_syn * rate_syn - V_2) * rate_mem
+    x = (threshold - V) / V_1
+    for _ in range(2):
+        slope = V_1 + x * (V_2 + 0.5 * V_3 * x)
+        x -= (V - threshold + x * (V_1 + x * (0.5 * V_2 + x * V_3 * (1 / 6)))) / slope
+    for _ in range(3):
+        if not 0.0 < x < s:
+            return -1.0, 0.0
+        e_mem, e_syn, phi_x = short_flow(x * rate_mem, x * rate_syn)
+        I_x, V_x = I * e_syn, V * e_mem + I * phi_x
+        slope = (I_x - V_x) * rate_mem
+        if not slope > 0.0:
+            return -1.0, 0.0
+        step = (V_x - threshold) / slope
+        bend = -0.5 * (I_x * rate_syn + slope) * rate_mem * step / slope
+        step /= 1.0 - bend
+        x -= step
+        if max(abs(bend), abs(step) * max(rate_mem, rate_syn)) < SURE:
+            if not 0.0 < x < s:
+                return -1.0, 0.0
+            q = step * rate_syn
+            return x, e_syn * (1.0 + q * (1.0 + 0.5 * q))
+    return -1.0, 0.0

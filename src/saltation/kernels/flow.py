@@ -39,6 +39,23 @@ def h_series(d):
 
 
 @kernel
+def short_flow(x, y):
+    """`flow` for x = s/tau_mem and y = s/tau_syn both below SMALL: polynomials without branches, so that loops over
+    intervals vectorise.
+    """
+    d = abs(x - y)
+    z = min(x, y)
+    z_2 = z * z
+    slow = (
+        (1.0 - z + z_2 * (1 / 2 - 1 / 6 * z))
+        + z_2 * z_2 * ((1 / 24 - 1 / 120 * z) + z_2 * (1 / 720 - 1 / 5040 * z) + 1 / 40320 * z_2 * z_2)
+    )  # fmt: skip
+    h = h_series(d)
+    fast = slow * (1.0 - d * h)
+    return slow if x < y else fast, fast if x < y else slow, x * slow * h
+
+
+@kernel
 def flow(s, tau_mem, tau_syn):
     """e^{-s/tau_mem}, e^{-s/tau_syn} and phi(s), from two transcendental functions where they are close.
 
@@ -46,24 +63,15 @@ def flow(s, tau_mem, tau_syn):
     """
     x = s / tau_mem
     y = s / tau_syn
-    d = abs(x - y)
-    z = min(x, y)
     if max(x, y) < SMALL:
-        z_2 = z * z
-        slow = (
-            (1.0 - z + z_2 * (1 / 2 - 1 / 6 * z))
-            + z_2 * z_2 * ((1 / 24 - 1 / 120 * z) + z_2 * (1 / 720 - 1 / 5040 * z) + 1 / 40320 * z_2 * z_2)
-        )  # fmt: skip
-        h = h_series(d)
-        fast = slow * (1.0 - d * h)
-        value = x * slow * h
-    else:
-        slow = exp(-z)
-        if d == 0.0:
-            return slow, slow, x * slow
-        m = expm1(-d)
-        value = x * slow * (-m / d)
-        fast = slow * (1.0 + m) if d < 1.0 else exp(-max(x, y))  # 1 + m would lose digits of a small e^{-d}
+        return short_flow(x, y)
+    d = abs(x - y)
+    slow = exp(-min(x, y))
+    if d == 0.0:
+        return slow, slow, x * slow
+    m = expm1(-d)
+    value = x * slow * (-m / d)
+    fast = slow * (1.0 + m) if d < 1.0 else exp(-max(x, y))  # 1 + m would lose digits of a small e^{-d}
     if x < y:
         return slow, fast, value
     return fast, slow, value

@@ -65,13 +65,13 @@ def announce_compilation():
         print("saltation: compiling kernels, once; `saltation warmup` compiles all of them ...", file=sys.stderr)
 
 
-def kernel(function, fastmath=False):
+def kernel(function, fastmath=False, **options):
     """Compile `function` lazily: no Python objects, the GIL released, IEEE arithmetic (no fastmath), cached on disk."""
     config: Any = numba_config  # its settings are made at run time
     users_choice = config.CACHE_DIR
     config.CACHE_DIR = str(CACHE_DIR)  # read when the dispatcher is made, so the user's own functions are not affected
     try:
-        dispatcher = numba.njit(function, nogil=True, cache=True, error_model="numpy", fastmath=fastmath)
+        dispatcher = numba.njit(function, nogil=True, cache=True, error_model="numpy", fastmath=fastmath, **options)
     finally:
         config.CACHE_DIR = users_choice
     if not config.DISABLE_JIT:
@@ -82,3 +82,12 @@ def kernel(function, fastmath=False):
 def sum_kernel(function):
     """As `kernel`, but sums may be taken in another order, so that they vectorise; it is still always the same one."""
     return kernel(function, fastmath={"reassoc"})
+
+
+def borrowing(function):
+    """As `kernel`, for a function that only borrows arrays: it makes none and returns none.
+
+    Otherwise a call counts the references to each of its arrays, atomically, which takes longer than the work of a
+    small function. Numba does not check the rule; tests/kernels/test_jit.py does.
+    """
+    return kernel(function, _nrt=False)

@@ -27,26 +27,19 @@ from .layout import (
     THRESHOLD,
     TIME,
 )
-from .recurrent import FIRST_QUEUE, FIRST_ROOM, NO_BUDGET, larger, new_queue, push
-from .sweep import (
+from .passes import (
     E_ADAPT,
     GROUP,
     LEVEL,
-    LONG,
     NUM_SHARED,
-    PEAK,
-    PEAK_SLOPE,
-    PEAK_TIME,
-    RELEASE,
     STATE_A,
     STATE_B,
     STATE_SIZE,
-    local_arrivals,
     one_pass,
     set_interval,
-    share_taus,
-    watch_level,
 )
+from .recurrent import FIRST_QUEUE, FIRST_ROOM, NO_BUDGET, larger, new_queue, push
+from .sweep import LONG, PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, local_arrivals, share_taus, watch_level
 from .tile import FACTORS_SIZE, OWN_ADAPT, PHI_MAX, RATE_MEM, TILE, aligned, set_rates
 
 # What a trial run found of a neuron: its state, and when it fired, or nan.

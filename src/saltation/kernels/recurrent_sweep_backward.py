@@ -12,6 +12,7 @@ from .arrivals import longest_sample, ordered_arrivals, sort_arrivals
 from .backward import END, P_I, P_I_RELEASE, P_V
 from .jit import kernel
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
+from .passes import E_MEM, E_SYN, NUM_SHARED, PHI, set_interval
 from .recurrent_backward import (
     C_END,
     C_KINK,
@@ -21,9 +22,9 @@ from .recurrent_backward import (
     rows_of,
     segments_of,
 )
-from .sweep import E_MEM, E_SYN, NUM_SHARED, PHI, set_interval, share_taus
+from .sweep import share_taus
 from .sweep_backward import ADJOINT_I, ADJOINT_SIZE, add_taus, carry, carry_own, set_adjoint, time_gradient
-from .tile import FACTORS_SIZE, TILE, aligned, own_flow, own_flow_gradient, set_rates
+from .tile import FACTORS_SIZE, LENGTH, TILE, aligned, own_flow, own_flow_gradient, set_rates
 
 # Where the adjoint of a neuron is set anew, going back: at a release of V, a spike, the peak. In this order, so that of
 # equal times the later one in a neuron's life comes first on the way back.
@@ -88,7 +89,8 @@ def step_back(s, column, p, factors, interval, neurons, own, weights, grad_weigh
     for tile in range(p.shape[0]):
         offset = (tile * weights.shape[1] + column) * TILE
         if own:
-            own_flow(s, factors[tile], factors[tile].view(np.int64), False)
+            factors[tile][LENGTH : LENGTH + TILE] = s
+            own_flow(factors[tile], factors[tile].view(np.int64), False)
             own_flow_gradient(s, factors[tile])
             carry_own(s, p[tile], factors[tile], grad_weight, offset)
         else:

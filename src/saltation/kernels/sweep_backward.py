@@ -13,9 +13,11 @@ from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, new_segments, own_row
 from .flow import flow, phi_gradient
 from .jit import kernel, sum_kernel
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
-from .sweep import E_MEM, E_SYN, NUM_SHARED, PHI, intervals, local_arrivals, sample_ends, share_taus
+from .passes import E_MEM, E_SYN, NUM_SHARED, PHI, intervals
+from .sweep import local_arrivals, sample_ends, share_taus
 from .tile import (
     FACTORS_SIZE,
+    LENGTH,
     OWN_MEM,
     OWN_PHI,
     OWN_PHI_MEM,
@@ -198,7 +200,8 @@ def sweep_backward(
                     kept[m] = grad_weight[column + owner[order[m]]]
                 if own:
                     s = (arrival[k + 1] if k + 1 < count else neurons.duration) - arrival[k]
-                    own_flow(s, factors, bits, False)
+                    factors[LENGTH : LENGTH + TILE] = s
+                    own_flow(factors, bits, False)
                     own_flow_gradient(s, factors)
                     carry_own(s, p, factors, grad_weight, column)
                 else:

@@ -20,8 +20,8 @@ TILE = 128
 (
     RATE_MEM, RATE_SYN, RATE_ADAPT, PHI_MAX,
     OWN_MEM, OWN_SYN, OWN_PHI, OWN_ADAPT, OWN_PHI_MEM, OWN_PHI_SYN,
-    SLOW, GAP, ADAPT, POWER,
-) = (TILE * row for row in range(14))  # fmt: skip
+    LENGTH, SLOW, GAP, ADAPT, POWER,
+) = (TILE * row for row in range(15))  # fmt: skip
 FACTORS_SIZE = POWER + 3 * TILE
 
 LOG2_E = 1.4426950408889634
@@ -81,18 +81,21 @@ def exponentials(number, factors, bits):
 
 
 @kernel
-def own_flow(s, factors, bits, adaptive):
-    """What `flow.flow` gives, for every neuron of a tile: OWN_MEM, OWN_SYN and OWN_PHI, from the constant rows.
+def own_flow(factors, bits, adaptive):
+    """What `flow.flow` gives for an interval of LENGTH s, for every neuron of a tile: OWN_MEM, OWN_SYN, OWN_PHI, from
+    the constant rows.
 
     OWN_ADAPT: e^{-s/tau_adapt}, or 1 unless `adaptive`.
     """
     for n in range(TILE):
+        s = factors[LENGTH + n]
         x, y = s * factors[RATE_MEM + n], s * factors[RATE_SYN + n]
         factors[SLOW + n] = min(min(x, y), FURTHEST)
         factors[GAP + n] = min(abs(x - y), FURTHEST)
         factors[ADAPT + n] = min(s * factors[RATE_ADAPT + n], FURTHEST) if adaptive else 1.0
     exponentials(3 * TILE if adaptive else 2 * TILE, factors, bits)
     for n in range(TILE):
+        s = factors[LENGTH + n]
         x, y = s * factors[RATE_MEM + n], s * factors[RATE_SYN + n]
         slow, gap, d = factors[SLOW + n], factors[GAP + n], abs(x - y)
         h = h_series(d) if d < SMALL else (1.0 - gap) / d

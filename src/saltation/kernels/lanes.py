@@ -1,0 +1,179 @@
+"""The innermost loops, with the state of LANES neurons in registers: written in LLVM's vectors.
+
+Numba's own vectoriser may do the same, but not reliably: it must first prove that no two arrays overlap. This is the
+only file that knows LLVM, which splits a row of LANES numbers into as many registers as the processor needs. Every loop
+stands here a second time in plain Python: what runs without the JIT, and what the tests compare with, to the last bit.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core import config as numba_config
+from numba.extending import intrinsic
+
+# So many neurons go through a sample together, padded where there are fewer.
+LANES = 16
+AHEAD = 16  # so many events before it is needed a row of weights is asked for
+CACHE_LINE = 8  # float64
+
+# Rows of a tile's state x: V and I after the chunk, and before it; a, before it; what V must not exceed unnoticed,
+# level without a and bar with it.
+V_ROW, I_ROW, V_BEFORE, I_BEFORE, A_ROW, LEVEL, BAR = (LANES * row for row in range(7))
+STATE_SIZE = 7 * LANES
+# Columns of the coefficients of an interval, of length s: e^{-s/tau_mem}, phi, e^{-s/tau_syn}, and with
+# c = (s/tau_mem) e^{s/tau_mem}: 1 + c and e^{-s/tau_syn} c
+E_MEM, PHI, E_SYN, RISE, FALL = range(5)
+NUM_COEFFICIENTS = 5
+
+_double, _int = ir.DoubleType(), ir.IntType(64)
+_row = ir.VectorType(_double, LANES)
+
+
+def _sweep_chunk(x, state, weights, rows, row_of, table, first, number, own):
+    """The free flow of a tile over the intervals first ... first + number - 1, at the end of each the arrival of a row
+    of weights. Returns a mask: bit n is set if V of neuron n may have exceeded its bar on the way.
+
+    x[state:]: the state of the tile; weights[rows + row_of[k]:]: the row that arrives after interval k; table: the
+    coefficients, flat; of interval k, or if `own`, of interval k - first and each neuron.
+
+    V on an interval is at most max(V at its start, v, v + (v - i) c) with v and i at its end: D = V - I obeys
+    D' = -D/tau_mem + I/tau_syn, and after a maximum inside, where V = I > 0 if V is above a bar >= 0, D e^{x/tau_mem}
+    grows, so that V falls from there by at most D c.
+    """
+    mask = 0
+    for n in range(LANES):
+        V, I = x[state + V_ROW + n], x[state + I_ROW + n]
+        x[state + V_BEFORE + n], x[state + I_BEFORE + n] = V, I
+        best = V
+        for k in range(first, first + number):
+            c = [table[((k - first) * NUM_COEFFICIENTS + j) * LANES + n if own else k * NUM_COEFFICIENTS + j]
+                 for j in range(NUM_COEFFICIENTS)]  # fmt: skip
+            v = V * c[E_MEM] + I * c[PHI]
+            bound = v * c[RISE] - I * c[FALL]
+            best = v if v > best else best
+            best = bound if bound > best else best
+            V, I = v, I * c[E_SYN] + weights[rows + row_of[k] + n]
+        x[state + V_ROW + n], x[state + I_ROW + n] = V, I
+        if best > x[state + BAR + n]:
+            mask |= 1 << n
+    return mask
+
+
+def _lowest_bit(mask):
+    """The number of the lowest bit of `mask` that is set."""
+    return (mask & -mask).bit_length() - 1
+
+
+class _Builder:
+    """A few words for LLVM's instructions."""
+
+    def __init__(self, b):
+        self.b = b
+
+    def number(self, value):
+        return ir.Constant(_int, value)
+
+    def add(self, *terms):
+        total = terms[0]
+        for term in terms[1:]:
+            total = self.b.add(total, self.number(term) if isinstance(term, int) else term)
+        return total
+
+    def load(self, pointer, index):
+        return self.b.load(self.b.gep(pointer, [index]))
+
+    def load_row(self, pointer, index):
+        value = self.b.load(self.b.bitcast(self.b.gep(pointer, [index]), _row.as_pointer()))
+        value.align = 8
+        return value
+
+    def store_row(self, value, pointer, index):
+        self.b.store(value, self.b.bitcast(self.b.gep(pointer, [index]), _row.as_pointer())).align = 8
+
+    def spread(self, value):
+        nothing, small = ir.Constant(_row, ir.Undefined), ir.IntType(32)
+        one = self.b.insert_element(nothing, value, ir.Constant(small, 0))
+        return self.b.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(small, LANES), [0] * LANES))
+
+    def larger(self, x, y):
+        return self.b.select(self.b.fcmp_ordered(">", x, y), x, y)
+
+    def prefetch_row(self, pointer, index):
+        byte, small = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, small, small, small])
+        function = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")
+        for line in range(0, LANES, CACHE_LINE):
+            place = self.b.bitcast(self.b.gep(pointer, [self.add(index, line)]), byte)
+            self.b.call(function, [place, *(ir.Constant(small, value) for value in (0, 3, 1))])
+
+
+def _pointers(context, b, signature, values):
+    """Of the arrays among the arguments the pointers to their data; the other arguments as they are."""
+    return [
+        context.make_array(kind)(context, b, value=value).data if isinstance(kind, types.Array) else value
+        for kind, value in zip(signature.args, values, strict=True)
+    ]
+
+
+@intrinsic
+def _sweep_chunk_vectors(typing, x, state, weights, rows, row_of, table, first, number, own):
+    """As _sweep_chunk, if number > 0."""
+    if not isinstance(own, types.BooleanLiteral):
+        return None  # Numba asks again with the literal
+    integer, own_table = types.int64, own.literal_value
+    signature = types.int64(x, integer, weights, integer, row_of, table, integer, integer, own)
+
+    def generate(context, builder, signature, values):
+        x, state, weights, rows, row_of, table, first, number, _ = _pointers(context, builder, signature, values)
+        b = _Builder(builder)
+        V_start, I_start = b.load_row(x, b.add(state, V_ROW)), b.load_row(x, b.add(state, I_ROW))
+        b.store_row(V_start, x, b.add(state, V_BEFORE))
+        b.store_row(I_start, x, b.add(state, I_BEFORE))
+        before, last = builder.block, b.add(first, number)
+        loop, done = builder.append_basic_block("events"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(_int)
+        V, I, best = (builder.phi(_row) for _ in range(3))
+        if own_table:
+            at = builder.mul(builder.sub(k, first), b.number(NUM_COEFFICIENTS * LANES))
+            coefficients = [b.load_row(table, b.add(at, j * LANES)) for j in range(NUM_COEFFICIENTS)]
+        else:
+            at = builder.mul(k, b.number(NUM_COEFFICIENTS))
+            coefficients = [b.spread(b.load(table, b.add(at, j))) for j in range(NUM_COEFFICIENTS)]
+        e_mem, phi, e_syn, rise, fall = coefficients
+        b.prefetch_row(weights, b.add(rows, b.load(row_of, b.add(k, AHEAD))))
+        weight = b.load_row(weights, b.add(rows, b.load(row_of, k)))
+        v = builder.fadd(builder.fmul(V, e_mem), builder.fmul(I, phi))
+        bound = builder.fsub(builder.fmul(v, rise), builder.fmul(I, fall))
+        highest = b.larger(bound, b.larger(v, best))
+        i = builder.fadd(builder.fmul(I, e_syn), weight)
+        k_next = b.add(k, 1)
+        builder.cbranch(builder.icmp_signed("<", k_next, last), loop, done)
+        starts = (k, first, k_next), (V, V_start, v), (I, I_start, i), (best, V_start, highest)
+        for value, start, following in starts:
+            value.add_incoming(start, before)
+            value.add_incoming(following, loop)
+        builder.position_at_end(done)
+        b.store_row(v, x, b.add(state, V_ROW))
+        b.store_row(i, x, b.add(state, I_ROW))
+        reached = builder.fcmp_ordered(">", highest, b.load_row(x, b.add(state, BAR)))
+        return builder.zext(builder.bitcast(reached, ir.IntType(LANES)), _int)
+
+    return signature, generate
+
+
+@intrinsic
+def _lowest_bit_fast(typing, mask):
+    """As _lowest_bit, if one is set."""
+
+    def generate(context, builder, signature, values):
+        kind = ir.FunctionType(_int, [_int, ir.IntType(1)])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.cttz.i64")
+        return builder.call(function, [values[0], ir.Constant(ir.IntType(1), 1)])
+
+    return types.int64(types.int64), generate
+
+
+sweep_chunk = _sweep_chunk if numba_config.DISABLE_JIT else _sweep_chunk_vectors
+lowest_bit = _lowest_bit if numba_config.DISABLE_JIT else _lowest_bit_fast
