@@ -148,7 +148,7 @@ class Plan(NamedTuple):
     delays: Delays | None = None
 
 
-def _plan(arrays: Arrays, setting: Setting, backward: bool = False) -> Plan:
+def _plan(arrays: Arrays, setting: Setting) -> Plan:
     """The fastest kernels that can do it."""
     events, synapses, recurrent, neurons = arrays
     if setting.wiring is not None:
@@ -158,7 +158,7 @@ def _plan(arrays: Arrays, setting: Setting, backward: bool = False) -> Plan:
             return Plan(recurrent=recurrent)
         return Plan(recurrent=recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight]), TILE))
     if min(synapses.delay.shape) == 1:
-        return Plan(tiles=by_input(synapses.weight, TILE if backward else LANES))
+        return Plan(tiles=by_input(synapses.weight, LANES))
     if setting.want_peak or not share_taus(neurons.parameters):
         return Plan()
     tau_mem, tau_syn = neurons.parameters[0, : layout.TAU_SYN + 1]
@@ -280,7 +280,7 @@ class _LIF(torch.autograd.Function):
 
         _, want_times, _, want_delay, want_neurons, *_ = ctx.needs_input_grad
         with_taus = ctx.setting.with_taus and want_neurons
-        plan = _plan(arrays, ctx.setting, backward=True)
+        plan = _plan(arrays, ctx.setting)
         if with_taus and plan.grid is not None:
             plan = Plan()  # only the sums over single arrivals know them
 

@@ -15,7 +15,6 @@ from saltation.kernels import (
     reference,
     sweep,
     sweep_backward,
-    tile,
 )
 from saltation.kernels import layout as L
 
@@ -115,7 +114,7 @@ SHARED_CASES = [case for case in CASES if case[0] != "synaptic"]
 def test_event_major_equals_neuron_major(case, want_peak, alike, with_taus):
     events, synapses, neurons = shared(case, *SHARED_CASES[case], alike=alike)
     B, N = 3, 137
-    weights, tiles = (sweep.by_input(synapses.weight, width) for width in (lanes.LANES, tile.TILE))
+    weights = sweep.by_input(synapses.weight, lanes.LANES)
     arguments, room = (events, synapses, neurons), {"capacity": 220_000, "want_peak": want_peak}
     status, buffer, peaks = simulate(forward.lif_forward, *arguments, **room)
     status_swept, swept, peaks_swept = simulate(sweep.sweep_forward, *arguments, (weights,), **room)
@@ -138,7 +137,7 @@ def test_event_major_equals_neuron_major(case, want_peak, alike, with_taus):
     totals = []
     for kernel, extra, kept, kept_peaks, wants, weight in [
         (backward.lif_backward, (), buffer, peaks, (with_taus,), synapses.weight),
-        (sweep_backward.sweep_backward, (tiles,), swept, peaks_swept, (True, with_taus), tiles),
+        (sweep_backward.sweep_backward, (weights,), swept, peaks_swept, (True, with_taus), weights),
     ]:
         total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
         head = (events, synapses, *extra, neurons, 0, B)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .jit import kernel
+from .jit import borrowing, kernel
 from .layout import TIME
 
 # Above this many arrivals in one time bin insertion sort would be slow; a merge sort takes over.
@@ -153,7 +153,7 @@ def index_arrivals(count, arrival, duration, index):
     index[b : count + 1] = count
 
 
-@kernel
+@borrowing
 def locate(time, count, arrival, duration, index):
     """How many of the sorted arrivals come before `time`; as numpy.searchsorted, but by the bin of the time."""
     k = index[min(int(time * (count / duration)), count)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from .crossing import EPS
 from .flow import flow, phi_gradient
-from .jit import kernel
+from .jit import borrowing, kernel
 from .layout import (
     ADAPTATION,
     CURRENT,
@@ -32,7 +32,7 @@ END, P_V, P_I, P_I_RELEASE, V_START = range(5)
 NUM_SEGMENT = 5
 
 
-@kernel
+@borrowing
 def start_segments(neuron, subtract, rows, segments):
     """Fill V_START of all segments of a neuron."""
     segments[0, V_START] = 0.0
@@ -40,7 +40,7 @@ def start_segments(neuron, subtract, rows, segments):
         segments[n + 1, V_START] = V_after(n, segments[n, V_START], neuron, subtract, rows)
 
 
-@kernel
+@borrowing
 def open_segment(n, end, p_V, p_I, neuron, rows, with_taus, segments, grad):
     """Write segment n, which ends at `end` with the adjoint p; adds to grad (7,) what the state at its start causes.
     Its V_START is there already.
@@ -73,7 +73,7 @@ def open_segment(n, end, p_V, p_I, neuron, rows, with_taus, segments, grad):
     return p_V, p_I, G_release
 
 
-@kernel
+@borrowing
 def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, segments, slope_floor, grad):
     """The adjoint just before spike n - 1, whose G = dL/dT, from what `open_segment` gave for the segment after it.
 
@@ -112,7 +112,7 @@ def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, segments, slop
     return c + p_V if subtract else c, p_I, p_a - c, 0.0
 
 
-@kernel
+@borrowing
 def last_end(rows, peak_time, grad_peak):
     """Where the last segment ends: at the peak, or at the last spike, as nothing depends on what follows it."""
     if grad_peak == 0.0 and rows.shape[0] > 0:
@@ -120,7 +120,7 @@ def last_end(rows, peak_time, grad_peak):
     return peak_time
 
 
-@kernel
+@borrowing
 def peak_moves(rows, neuron, end, peak_slope, grad_peak):
     """What the peak adds to dL/dT of the last spike, if it is a kink that moves with it."""
     if rows.shape[0] > 0 and end in (rows[-1, TIME] + neuron[REFRACTORY], rows[-1, TIME]):
@@ -128,7 +128,7 @@ def peak_moves(rows, neuron, end, peak_slope, grad_peak):
     return 0.0
 
 
-@kernel
+@borrowing
 def kink_of(rows, neuron, peak_time, peak_slope, grad_peak):
     """What the peak adds to dL/dt of an arrival at that very time, if the peak is a kink that moves with it."""
     if rows.shape[0] > 0 and peak_time <= rows[-1, TIME] + neuron[REFRACTORY]:
@@ -142,7 +142,7 @@ def smallest_slope(neuron, min_slope):
     return max(min_slope, EPS * abs(neuron[THRESHOLD]) / neuron[TAU_MEM])
 
 
-@kernel
+@borrowing
 def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak, min_slope, with_taus, segments, grad):
     """First pass: fill `segments` (spikes + 1, columns) and add to grad (7,) all that does not belong to an arrival.
 
@@ -211,7 +211,7 @@ def own_rows(row, spikes, buffer, grad_rows):
     return buffer.rows[row : row + spikes], grad_rows[row : row + spikes]
 
 
-@kernel
+@borrowing
 def peak_of(b, j, peaks, grad_peak):
     """dL/dpeak of a neuron, and the time and slope of its peak; zeros where nobody asked for peaks."""
     if grad_peak.size == 0:

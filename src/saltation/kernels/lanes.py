@@ -5,6 +5,8 @@ only file that knows LLVM, which splits a row of LANES numbers into as many regi
 stands here a second time in plain Python: what runs without the JIT, and what the tests compare with, to the last bit.
 """
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -24,6 +26,17 @@ STATE_SIZE = 7 * LANES
 # c = (s/tau_mem) e^{s/tau_mem}: 1 + c and e^{-s/tau_syn} c
 E_MEM, PHI, E_SYN, RISE, FALL = range(5)
 NUM_COEFFICIENTS = 5
+
+# Rows of a tile's adjoint p at the end of a chunk: p_V, p_I, their derivatives with respect to tau_mem and tau_syn as
+# far as they are not 0, and the sums dL/dtau_mem and dL/dtau_syn.
+P_V, P_I, V_BY_MEM, I_BY_MEM, I_BY_SYN, ACC_MEM, ACC_SYN = (LANES * row for row in range(7))
+ADJOINT_SIZE = 7 * LANES
+# Columns of the table of arrivals, each a time r before the end of its chunk: p_I(r) = A p_I + B p_V, p_V(r) = M p_V,
+# dL/dt = w (T_I p_I + T_V p_V); and derivatives: A_SYN = dA/dtau_syn and so on.
+A, B, M, T_V, T_I, A_SYN, B_MEM, B_SYN, M_MEM = range(9)
+NUM_ADJOINT = 9
+# What is wanted of an arrival: the gradient of its weight; of its time besides; of the time constants besides.
+WEIGHTS, TIMES, TAUS = range(3)
 
 _double, _int = ir.DoubleType(), ir.IntType(64)
 _row = ir.VectorType(_double, LANES)
@@ -57,6 +70,35 @@ def _sweep_chunk(x, state, weights, rows, row_of, table, first, number, own):
         if best > x[state + BAR + n]:
             mask |= 1 << n
     return mask
+
+
+def _carry_chunk(p, grad, weights, rows, row_of, table, first, number, grad_times, detail, own):
+    """The adjoint of a tile at the arrivals first ... first + number - 1, from the one at the end of the chunk.
+
+    p: the rows P_V ... ACC_SYN, flat; grad[rows + row_of[k + AHEAD]:] += p_I of arrival k, dL/dw; weights: likewise;
+    table: the columns A ... M_MEM, flat: of arrival k, or if `own`, of arrival k - first and each neuron. With detail
+    TIMES grad_times[k - first] = dL/dt of arrival k at all neurons, with detail TAUS besides ACC_MEM and ACC_SYN +=
+    dL/dtau of each.
+    """
+    for k in range(first, first + number):
+        row, products = rows + row_of[k + AHEAD], [0.0] * LANES
+        for n in range(LANES):
+            c = [table[((k - first) * NUM_ADJOINT + j) * LANES + n if own else k * NUM_ADJOINT + j]
+                 for j in range(NUM_ADJOINT)]  # fmt: skip
+            p_V, p_I, w = p[P_V + n], p[P_I + n], weights[row + n]
+            grad[row + n] += p_V * c[B] + p_I * c[A]
+            products[n] = w * (p_V * c[T_V] + p_I * c[T_I])
+            if detail == TAUS:
+                by_mem = p[I_BY_MEM + n] * c[A] + p[V_BY_MEM + n] * c[B] + p_V * c[B_MEM]
+                by_syn = p[I_BY_SYN + n] * c[A] + p_I * c[A_SYN] + p_V * c[B_SYN]
+                p[ACC_MEM + n] += w * by_mem
+                p[ACC_SYN + n] += w * by_syn
+        while len(products) > 1:  # in the order in which vectors are added up
+            half = len(products) // 2
+            products = [products[m] + products[m + half] for m in range(half)]
+        if detail >= TIMES:
+            grad_times[k - first] = products[0]
+    return 0
 
 
 def _lowest_bit(mask):
@@ -97,6 +139,21 @@ class _Builder:
 
     def larger(self, x, y):
         return self.b.select(self.b.fcmp_ordered(">", x, y), x, y)
+
+    def dot(self, *pairs):
+        total = self.b.fmul(*pairs[0])
+        for pair in pairs[1:]:
+            total = self.b.fadd(total, self.b.fmul(*pair))
+        return total
+
+    def total(self, row):
+        """The sum of a row: of its halves, of theirs, and so on."""
+        small, half = ir.IntType(32), LANES // 2
+        while half > 0:
+            masks = [ir.Constant(ir.VectorType(small, half), list(range(k, k + half))) for k in (0, half)]
+            low, high = (self.b.shuffle_vector(row, ir.Constant(row.type, ir.Undefined), mask) for mask in masks)
+            row, half = self.b.fadd(low, high), half // 2
+        return self.b.extract_element(row, ir.Constant(small, 0))
 
     def prefetch_row(self, pointer, index):
         byte, small = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -175,5 +232,63 @@ def _lowest_bit_fast(typing, mask):
     return types.int64(types.int64), generate
 
 
-sweep_chunk = _sweep_chunk if numba_config.DISABLE_JIT else _sweep_chunk_vectors
-lowest_bit = _lowest_bit if numba_config.DISABLE_JIT else _lowest_bit_fast
+@intrinsic
+def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, first, number, grad_times, detail, own):
+    """As _carry_chunk, if number > 0."""
+    if not isinstance(own, types.BooleanLiteral) or not isinstance(detail, types.IntegerLiteral):
+        return None
+    integer, own_table, wanted = types.int64, own.literal_value, detail.literal_value
+    signature = types.int64(
+        p, grad, weights, integer, row_of, table, integer, integer, grad_times, detail, own
+    )  # fmt: skip
+
+    def generate(context, builder, signature, values):
+        p, grad, weights, rows, row_of, table, first, number, grad_times, *_ = _pointers(
+            context, builder, signature, values
+        )
+        b = _Builder(builder)
+        p_V, p_I, V_mem, I_mem, I_syn = (b.load_row(p, b.number(LANES * row)) for row in range(5))
+        before, last = builder.block, b.add(first, number)
+        loop, done = builder.append_basic_block("arrivals"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(_int)
+        k.add_incoming(first, before)
+        at = builder.mul(builder.sub(k, first) if own_table else k, b.number(NUM_ADJOINT * (LANES if own_table else 1)))
+
+        def column(j):
+            if own_table:
+                return b.load_row(table, b.add(at, j * LANES))
+            return b.spread(b.load(table, b.add(at, j)))
+
+        far = b.add(rows, b.load(row_of, k))  # AHEAD arrivals earlier
+        b.prefetch_row(grad, far)
+        row = b.add(rows, b.load(row_of, b.add(k, AHEAD)))
+        of_weight = builder.fadd(builder.fmul(p_V, column(B)), builder.fmul(p_I, column(A)))
+        b.store_row(builder.fadd(b.load_row(grad, row), of_weight), grad, row)
+        if wanted >= TIMES:
+            b.prefetch_row(weights, far)
+            w = b.load_row(weights, row)
+            flow = builder.fadd(builder.fmul(p_V, column(T_V)), builder.fmul(p_I, column(T_I)))
+            place = builder.gep(grad_times, [builder.sub(k, first)])
+            builder.store(b.total(builder.fmul(w, flow)), place)
+        if wanted == TAUS:
+            by_mem = b.dot((I_mem, column(A)), (V_mem, column(B)), (p_V, column(B_MEM)))
+            by_syn = b.dot((I_syn, column(A)), (p_I, column(A_SYN)), (p_V, column(B_SYN)))
+            for offset, by_tau in ((ACC_MEM, by_mem), (ACC_SYN, by_syn)):
+                sum_ = builder.fadd(b.load_row(p, b.number(offset)), builder.fmul(w, by_tau))
+                b.store_row(sum_, p, b.number(offset))
+        k_next = b.add(k, 1)
+        k.add_incoming(k_next, loop)
+        builder.cbranch(builder.icmp_signed("<", k_next, last), loop, done)
+        builder.position_at_end(done)
+        return b.number(0)
+
+    return signature, generate
+
+
+_config: Any = numba_config  # its settings are made at run time
+_plain = bool(_config.DISABLE_JIT)
+sweep_chunk = _sweep_chunk if _plain else _sweep_chunk_vectors
+carry_chunk = _carry_chunk if _plain else _carry_chunk_vectors
+lowest_bit = _lowest_bit if _plain else _lowest_bit_fast

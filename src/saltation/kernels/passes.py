@@ -4,18 +4,21 @@ from math import exp, inf
 
 import numpy as np
 
-from .crossing import ROUNDING, largest_phi
-from .flow import flow
-from .jit import kernel
+from .crossing import ROUNDING
+from .flow import flow, phi_gradient
+from .jit import kernel, sum_kernel
 from .layout import TAU_ADAPT, TAU_MEM, TAU_SYN
 from .tile import (
     LENGTH,
     OWN_ADAPT,
     OWN_MEM,
     OWN_PHI,
+    OWN_PHI_MEM,
+    OWN_PHI_SYN,
     OWN_SYN,
     PHI_MAX,
     RATE_MEM,
+    RATE_SYN,
     TILE,
     own_flow,
 )
@@ -115,17 +118,6 @@ def set_interval(s, neuron, adaptive, phi_max, row):
 
 
 @kernel
-def intervals(count, arrival, duration, neuron, adaptive, table):
-    """The rows of table (count + 1, NUM_SHARED), one for each interval from one arrival to the next."""
-    phi_max = largest_phi(neuron[TAU_MEM], neuron[TAU_SYN])
-    t = 0.0
-    for k in range(count + 1):
-        t_next = arrival[k] if k < count else duration
-        set_interval(t_next - t, neuron, adaptive, phi_max, table[k])
-        t = t_next
-
-
-@kernel
 def one_pass(k, s, x, weight, hot, interval, factors, adaptive, alike):
     """The pass that fits, over interval k of length s; the state is at A before even k."""
     if not alike:
@@ -141,3 +133,63 @@ def one_pass(k, s, x, weight, hot, interval, factors, adaptive, alike):
     if k % 2 == 0:
         return plain_A_to_B(x, weight, hot, interval)
     return plain_B_to_A(x, weight, hot, interval)
+
+
+# The adjoint of a tile, p_V and p_I; its derivatives with respect to tau_mem and tau_syn, as far as they are not 0.
+ADJOINT_V, ADJOINT_I, V_BY_MEM, I_BY_MEM, I_BY_SYN, ADJOINT_SIZE = (TILE * row for row in range(6))
+
+
+@kernel
+def carry(p, e_mem, e_syn, phi_s, grad, column):
+    """The adjoint of all neurons back over an interval; grad[column:] += p_I = dL/dw of an arrival."""
+    for n in range(TILE):
+        p_V, p_I = p[ADJOINT_V + n], p[ADJOINT_I + n]
+        p_I = p_I * e_syn + p_V * phi_s
+        p[ADJOINT_V + n] = p_V * e_mem
+        p[ADJOINT_I + n] = p_I
+        grad[column + n] += p_I
+
+
+@kernel
+def carry_own(s, p, factors, grad, column):
+    """As carry, over an interval of length s with time constants of each neuron's own; and the derivatives of p."""
+    for n in range(TILE):
+        e_mem, e_syn, phi_s = factors[OWN_MEM + n], factors[OWN_SYN + n], factors[OWN_PHI + n]
+        rate_mem, rate_syn = factors[RATE_MEM + n], factors[RATE_SYN + n]
+        p_V, p_I, V_by_mem = p[ADJOINT_V + n], p[ADJOINT_I + n], p[V_BY_MEM + n]
+        p[I_BY_MEM + n] = p[I_BY_MEM + n] * e_syn + V_by_mem * phi_s + p_V * factors[OWN_PHI_MEM + n]
+        p[I_BY_SYN + n] = (p[I_BY_SYN + n] + p_I * s * rate_syn * rate_syn) * e_syn + p_V * factors[OWN_PHI_SYN + n]
+        p[V_BY_MEM + n] = (V_by_mem + p_V * s * rate_mem * rate_mem) * e_mem
+        p[ADJOINT_V + n] = p_V * e_mem
+        p_I = p_I * e_syn + p_V * phi_s
+        p[ADJOINT_I + n] = p_I
+        grad[column + n] += p_I
+
+
+@kernel
+def add_taus(p, weights, column, grad_taus):
+    """grad_taus (2 TILE,) += dL/dtau_mem and dL/dtau_syn, each w times the derivative of p_I at an arrival."""
+    for n in range(TILE):
+        grad_taus[n] += weights[column + n] * p[I_BY_MEM + n]
+        grad_taus[TILE + n] += weights[column + n] * p[I_BY_SYN + n]
+
+
+@kernel
+def set_adjoint(n, s, p_V, p_I, tau_mem, tau_syn, with_taus, p):
+    """The adjoint of neuron n where it is (p_V, p_I) a time s later."""
+    e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
+    p[ADJOINT_V + n], p[ADJOINT_I + n] = p_V * e_mem, p_I * e_syn + p_V * phi_s
+    if with_taus:
+        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+        p[V_BY_MEM + n], p[I_BY_MEM + n] = p_V * e_mem * s / (tau_mem * tau_mem), p_V * phi_mem
+        p[I_BY_SYN + n] = p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn)
+
+
+@sum_kernel
+def time_gradient(p, weights, column, factors):
+    """dL/dt of an arrival at all neurons: sum_n w_n (p_I/tau_syn - p_V/tau_mem)."""
+    total = 0.0
+    for n in range(TILE):
+        flow_n = p[ADJOINT_I + n] * factors[RATE_SYN + n] - p[ADJOINT_V + n] * factors[RATE_MEM + n]
+        total += weights[column + n] * flow_n
+    return total

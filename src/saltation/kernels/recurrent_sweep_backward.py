@@ -12,7 +12,20 @@ from .arrivals import longest_sample, ordered_arrivals, sort_arrivals
 from .backward import END, P_I, P_I_RELEASE, P_V
 from .jit import kernel
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
-from .passes import E_MEM, E_SYN, NUM_SHARED, PHI, set_interval
+from .passes import (
+    ADJOINT_I,
+    ADJOINT_SIZE,
+    E_MEM,
+    E_SYN,
+    NUM_SHARED,
+    PHI,
+    add_taus,
+    carry,
+    carry_own,
+    set_adjoint,
+    set_interval,
+    time_gradient,
+)
 from .recurrent_backward import (
     C_END,
     C_KINK,
@@ -23,7 +36,6 @@ from .recurrent_backward import (
     segments_of,
 )
 from .sweep import share_taus
-from .sweep_backward import ADJOINT_I, ADJOINT_SIZE, add_taus, carry, carry_own, set_adjoint, time_gradient
 from .tile import FACTORS_SIZE, LENGTH, TILE, aligned, own_flow, own_flow_gradient, set_rates
 
 # Where the adjoint of a neuron is set anew, going back: at a release of V, a spike, the peak. In this order, so that of
@@ -91,7 +103,7 @@ def step_back(s, column, p, factors, interval, neurons, own, weights, grad_weigh
         if own:
             factors[tile][LENGTH : LENGTH + TILE] = s
             own_flow(factors[tile], factors[tile].view(np.int64), False)
-            own_flow_gradient(s, factors[tile])
+            own_flow_gradient(factors[tile])
             carry_own(s, p[tile], factors[tile], grad_weight, offset)
         else:
             carry(p[tile], interval[E_MEM], interval[E_SYN], interval[PHI], grad_weight, offset)

@@ -6,11 +6,11 @@ not from theta. Of V nothing is kept: after a crossing V - threshold = a, and a 
 
 from math import inf
 
-from .jit import kernel
+from .jit import borrowing, kernel
 from .layout import ADAPTATION, CURRENT, REFRACTORY, TAU_ADAPT, TAU_MEM, THRESHOLD, TIME, V_RESET
 
 
-@kernel
+@borrowing
 def is_forced(n, V_held, neuron, rows):
     """Whether spike n of a neuron was forced; V_held: what its V was held at before. The very test of `advance`."""
     if n == 0 or neuron[REFRACTORY] == 0.0 or rows[n - 1, TIME] + neuron[REFRACTORY] != rows[n, TIME]:
@@ -18,7 +18,7 @@ def is_forced(n, V_held, neuron, rows):
     return V_held - rows[n, ADAPTATION] - neuron[THRESHOLD] > 0.0
 
 
-@kernel
+@borrowing
 def V_after(n, V_held, neuron, subtract, rows):
     """V right after spike n."""
     if not subtract:
@@ -28,7 +28,7 @@ def V_after(n, V_held, neuron, subtract, rows):
     return rows[n, ADAPTATION]
 
 
-@kernel
+@borrowing
 def spike_slope(neuron, row):
     """d(V - theta)/dt just before a crossing: (I - V)/tau_mem + a/tau_adapt with V = threshold + a."""
     V = neuron[THRESHOLD] + row[ADAPTATION]

@@ -84,8 +84,8 @@ class Course(NamedTuple):
     weights that begins at row_of[k] arrives (at the end of the sample a row of zeros).
 
     table: the coefficients of lanes.py, flat: of all intervals, or of those of a chunk and each neuron of a tile;
-    decay: likewise e^{-s/tau_adapt}. Of each chunk begin: its first interval, span: the longest one, fade: the product of its
-    decays.
+    decay: likewise e^{-s/tau_adapt}. Of each chunk begin: its first interval, span: the longest one, fade: the product
+    of its decays.
     """
 
     time: np.ndarray
@@ -115,7 +115,8 @@ class Scratch(NamedTuple):
 
 class How(NamedTuple):
     """What holds for a whole batch. adaptive: whether a can differ from 0; alike: whether the neurons share their time
-    constants; reach: a chunk of several intervals is shorter, since bounds over a longer one clear nobody; budget: of spikes of a neuron in a sample.
+    constants; reach: a chunk of several intervals is shorter, since a bound over a longer one clears nobody; budget: of
+    spikes of a neuron in a sample.
     """
 
     want_peak: bool
@@ -193,15 +194,15 @@ def set_table(count, neuron, adaptive, course):
 
 
 @borrowing
-def set_own_rates(n, N, scratch, factors):
+def set_own_rates(n, N, rates, factors):
     """The constant rows of `tile.own_flow` for the neurons from n on, LANES at a time for each event of a chunk."""
     for k in range(OWN_MEM):
         factors[k] = 1.0
     for e in range(CHUNK):
         for m in range(min(LANES, N - n)):
             at = e * LANES + m
-            factors[RATE_MEM + at], factors[RATE_SYN + at] = scratch.rates[n + m, 0], scratch.rates[n + m, 1]
-            factors[RATE_ADAPT + at] = scratch.rates[n + m, 2]
+            factors[RATE_MEM + at], factors[RATE_SYN + at] = rates[n + m, 0], rates[n + m, 1]
+            factors[RATE_ADAPT + at] = rates[n + m, 2]
 
 
 @borrowing
@@ -411,7 +412,7 @@ def sweep_tile(tile, chunks, course, weights, neurons, how, scratch, factors, lo
     longest = LONG / largest_rate
     start_tile(tile, neurons, how, scratch)
     if not how.alike:
-        set_own_rates(first, first + number, scratch, factors)
+        set_own_rates(first, first + number, scratch.rates, factors)
     if how.want_peak and not neurons.spiking:
         start_at_highest(tile, rows, chunks, course, weights, neurons, how, scratch, factors)
     c = 0

@@ -107,10 +107,10 @@ def own_flow(factors, bits, adaptive):
 
 
 @kernel
-def own_flow_gradient(s, factors):
+def own_flow_gradient(factors):
     """After `own_flow`: OWN_PHI_MEM and OWN_PHI_SYN, the derivatives of phi that `flow.phi_gradient` gives."""
     for n in range(TILE):
-        rate_mem, rate_syn = factors[RATE_MEM + n], factors[RATE_SYN + n]
+        s, rate_mem, rate_syn = factors[LENGTH + n], factors[RATE_MEM + n], factors[RATE_SYN + n]
         d = s * rate_mem - s * rate_syn
         k = 1 / 2 + d * (1 / 3 + d * (1 / 8 + d * (1 / 30 + d * (1 / 144 + d * (1 / 840 + d * (1 / 5760
             + d * (1 / 45360 + d * (1 / 403200 + d / 3991680))))))))  # fmt: skip
