@@ -1,0 +1,63 @@
+"""Functions compiled without reference counts must neither make nor return arrays: Numba checks only the first."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import importlib.util, sys
+import numpy as np
+spec = importlib.util.find_spec("saltation.kernels")
+path = spec.submodule_search_locations[0] + "/jit.py"
+for name in [name for name in sys.modules if name.startswith("saltation")]:
+    del sys.modules[name]
+spec = importlib.util.spec_from_file_location("saltation.kernels.jit", path)
+jit = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(jit)
+seen = {}
+
+def has_array(value):
+    return isinstance(value, np.ndarray) or isinstance(value, tuple) and any(map(has_array, value))
+
+def watched(function):
+    def call(*arguments):
+        result = function(*arguments)
+        seen[function.__name__] = seen.get(function.__name__, False) or has_array(result)
+        return result
+    seen.setdefault(function.__name__, None)
+    return call
+
+jit.borrowing = watched
+sys.modules["saltation.kernels.jit"] = jit
+import torch
+import saltation as sal
+
+generator = torch.Generator().manual_seed(0)
+spikes = sal.Spikes.from_lists([[(0.1 * k + 0.05 * i, i) for k in range(12) for i in range(3)]], 3, 3.0)
+for tau in (1.0, torch.tensor([1.0, 1.5, 1.2])):
+    for jump, refractory, train in ((0.0, 0.0, ()), (0.2, 0.3, ("threshold", "tau_mem", "jump"))):
+        for delay in (None, "axonal", "dendritic", "synaptic"):
+            options = {} if delay is None else {"delay": delay, "max_delay": 0.5}
+            neurons = sal.LIF(3, tau, 0.5, 1.0, jump, 2.0, refractory=refractory, train=train)
+            layer = sal.Layer(sal.Linear(3, 3, **options), neurons)
+            torch.nn.init.constant_(layer.connection.weight, 1.0)
+            result = layer.run(spikes, peak=True)
+            assert result.spikes.times.numel() > 3
+            (result.spikes.times.sum() + result.peak.sum()).backward()
+            layer.free_peak(spikes)
+            layer(spikes)
+crowded = sal.Spikes.from_lists([[(0.01 * k, k % 3) for k in range(300)]], 3, 3.0)
+layer = sal.Layer(sal.Linear(3, 3), sal.LIF(3, 1.0, 0.5))
+torch.nn.init.constant_(layer.connection.weight, 0.1)
+assert layer(crowded).times.numel() > 3
+missed = sorted(name for name, value in seen.items() if value is None)
+wrong = sorted(name for name, value in seen.items() if value)
+print("not called:", missed)
+print("returns an array:", wrong)
+sys.exit(bool(missed or wrong))
+"""
+
+
+def test_borrowing_functions_return_no_arrays(monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", SCRIPT], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
