@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from saltation.kernels import reference
-from saltation.kernels.crossing import cannot_cross, first_crossing, highest, largest_phi
+from saltation.kernels.crossing import cannot_cross, first_crossing, highest, largest_phi, short_crossing
+from saltation.kernels.flow import SMALL, flow
 
 SAMPLES = 60
 UNSURE = 1e-12  # a maximum this close to the threshold, relative to the state, is decided by rounding
@@ -144,3 +145,23 @@ def test_agrees_with_the_twin():
         assert float(margin(x, *state[1:])) == pytest.approx(g, abs=1e-11)
         if 1e-6 < x / state[0] < 1 - 1e-6 and x == pytest.approx(x_twin, rel=1e-4):
             assert slope == slope_twin == 0.0
+
+
+def test_short_crossing_is_the_first_crossing():
+    """The quick way for short intervals against the general one, and how often it is sure of itself."""
+    rng = np.random.default_rng(0)
+    sure = 0
+    for _ in range(3000):
+        tau_mem, tau_syn = np.exp(rng.uniform(-1, 1, 2))
+        s = SMALL * min(tau_mem, tau_syn) * rng.uniform(0.01, 0.99)
+        threshold, V, I = 1.0, 1.0 - 0.02 * rng.uniform() ** 4, rng.uniform(1.0, 8.0)
+        e_mem, _, phi = flow(s, tau_mem, tau_syn)
+        if not V * e_mem + I * phi > threshold:
+            continue
+        x, decay = short_crossing(s, V, I, 1.0 / tau_mem, 1.0 / tau_syn, threshold)
+        if x > 0.0:
+            sure += 1
+            expected = first_crossing(s, V, I, 0.0, tau_mem, tau_syn, 1.0, threshold)
+            assert abs(x - expected) <= 1e-14 * tau_mem + 1e-13 * expected
+            assert decay == pytest.approx(np.exp(-x / tau_syn), rel=1e-14)
+    assert sure > 1500

@@ -189,6 +189,43 @@ def test_event_major_with_simultaneous_events(want_peak, jump, refractory):
     np.testing.assert_allclose(peaks.value, peaks_swept.value, rtol=1e-12, atol=1e-12)
 
 
+CROWDED_CASES = [(False, 0.0, 0.0), (True, 0.0, 0.2), (False, 0.05, -0.05)]
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("with_taus", [False, True])
+@pytest.mark.parametrize(("subtract", "refractory", "jump"), CROWDED_CASES)
+    ("subtract", "refractory", "jump"), [(False, 0.0, 0.0), (True, 0.0, 0.2), (False, 0.05, -0.05)]
+)
+def test_event_major_with_many_arrivals(subtract, refractory, jump, with_taus):
+    """Several arrivals and spikes in a chunk, and intervals so short that polynomials do for the exponentials."""
+    events, _, neurons = crowded(0, subtract, refractory, jump, 2.0)
+    neurons.parameters[:, : L.TAU_ADAPT + 1] *= 10.0
+    rng = np.random.default_rng(1)
+    synapses = L.Synapses(rng.normal(0.05, 0.1, (6, 20)), np.zeros((1, 1)))
+    weights = sweep.by_input(synapses.weight, lanes.LANES)
+    status, buffer, peaks = simulate(forward.lif_forward, events, synapses, neurons, want_peak=False)
+    status_swept, swept, _ = simulate(sweep.sweep_forward, events, synapses, neurons, (weights,), want_peak=False)
+    assert status == status_swept and status[2] > 60
+    np.testing.assert_array_equal(buffer.counts, swept.counts)
+    np.testing.assert_allclose(buffer.rows[: status[2]], swept.rows[: status[2]], rtol=1e-12, atol=1e-12)
+    grad_rows, none = rng.normal(size=status[2]), np.zeros((0, 0))
+    totals = []
+    for kernel, extra, kept, wants, weight in [
+        (backward.lif_backward, (), buffer, (with_taus,), synapses.weight),
+        (sweep_backward.sweep_backward, (weights,), swept, (True, with_taus), weights),
+    ]:
+        total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
+        kernel(events, synapses, *extra, neurons, 0, 3, kept, 0, grad_rows, peaks, none, 0.0, *wants, total)
+        totals.append(total)
+    ours = totals[1]._replace(weight=sweep.by_neuron(totals[1].weight, 6))
+    for name, left, right in zip(L.Gradients._fields, ours, totals[0], strict=True):
+        if name == "parameters" and not with_taus:
+            left, right = left[:, L.TAU_ADAPT :], right[:, L.TAU_ADAPT :]
+        scale = np.abs(right).max() + 1e-3
+        np.testing.assert_allclose(left / scale, right / scale, atol=1e-9, err_msg=name)
+
+
 def test_event_major_resumes_at_a_sample():
     events, synapses, neurons = shared(0, "axonal", False, 0.0, 0.4, N=37)
     weights = sweep.by_input(synapses.weight, lanes.LANES)

@@ -229,6 +229,14 @@ def set_own_table(k0, k1, adaptive, course, factors):
 
 
 @borrowing
+def set_bars(state, x, a_after):
+    """The bars of a tile for a chunk after which a is a_after (LANES,): theta is at least level + min(a, a_after)."""
+    for n in range(LANES):
+        a = x[state + A_ROW + n]
+        x[state + BAR + n] = x[state + LEVEL + n] + min(a, a_after[n]) - ROUNDING * abs(a)
+
+
+@borrowing
 def pass_alike(c, chunks, state, rows, x, weights, row_of, table, begin, span, fade, a_after, adaptive, longest):
     """A tile of neurons alike through chunk after chunk, from chunk c on, until one of them may have crossed.
 
@@ -237,11 +245,9 @@ def pass_alike(c, chunks, state, rows, x, weights, row_of, table, begin, span, f
     """
     while c < chunks:
         if adaptive:
-            later = fade[c]
             for n in range(LANES):
-                a = x[state + A_ROW + n]
-                a_after[n] = a * later
-                x[state + BAR + n] = x[state + LEVEL + n] + min(a, a_after[n]) - ROUNDING * abs(a)
+                a_after[n] = x[state + A_ROW + n] * fade[c]
+            set_bars(state, x, a_after)
         k0 = begin[c]
         mask = sweep_chunk(x, state, weights, rows, row_of, table, k0, begin[c + 1] - k0, False)
         if mask != 0 or span[c] > longest:
@@ -262,11 +268,10 @@ def pass_own(c, chunks, state, rows, weights, course, adaptive, scratch, factors
         set_own_table(k0, k1, adaptive, course, factors)
         if adaptive:
             for n in range(LANES):
-                a = x[state + A_ROW + n]
-                a_after[n] = a
+                a_after[n] = x[state + A_ROW + n]
                 for e in range(k1 - k0):
                     a_after[n] *= course.decay[e * LANES + n]
-                x[state + BAR + n] = x[state + LEVEL + n] + min(a, a_after[n]) - ROUNDING * abs(a)
+            set_bars(state, x, a_after)
         mask = sweep_chunk(x, state, weights, rows, course.row_of, course.table, k0, k1 - k0, True)
         if mask != 0 or course.span[c] > longest:
             return c, mask if course.span[c] <= longest else ALL_LANES

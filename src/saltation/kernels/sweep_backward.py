@@ -217,7 +217,7 @@ def step_lane(n, at, stride, detail, table, p):
 
 @borrowing
 def put_at_end(n, s, p_V, p_I, neuron, with_taus, p):
-    """The adjoint of lane n at the end of a chunk that is (p_V, p_I) a time s before, s about a time constant at most."""
+    """The adjoint of lane n at the end of a chunk that is (p_V, p_I) a time s before, at most about a time constant."""
     tau_mem, tau_syn = neuron[TAU_MEM], neuron[TAU_SYN]
     e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
     p_V = p_V / e_mem
