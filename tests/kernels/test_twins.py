@@ -195,8 +195,6 @@ CROWDED_CASES = [(False, 0.0, 0.0), (True, 0.0, 0.2), (False, 0.05, -0.05)]
 @pytest.mark.nojit
 @pytest.mark.parametrize("with_taus", [False, True])
 @pytest.mark.parametrize(("subtract", "refractory", "jump"), CROWDED_CASES)
-    ("subtract", "refractory", "jump"), [(False, 0.0, 0.0), (True, 0.0, 0.2), (False, 0.05, -0.05)]
-)
 def test_event_major_with_many_arrivals(subtract, refractory, jump, with_taus):
     """Several arrivals and spikes in a chunk, and intervals so short that polynomials do for the exponentials."""
     events, _, neurons = crowded(0, subtract, refractory, jump, 2.0)
