@@ -68,7 +68,7 @@ def npz(arrays: Mapping[str, Any]) -> bytes:
     with zipfile.ZipFile(stream, "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that occur twice
         for name, values in arrays.items():
-            archive.writestr(f"{name}.npy", values if isinstance(values, bytes) else npy(values))
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), values if isinstance(values, bytes) else npy(values))
     return stream.getvalue()
 
 
@@ -168,7 +168,7 @@ def idx(values: np.ndarray) -> bytes:
 
 def gz(content: bytes) -> bytes:
     """Compressed, quickly."""
-    return gzip.compress(content, 1)
+    return gzip.compress(content, 1, mtime=0)
 
 
 def cochlea(times: Any = None, units: Any = None, **rest: Any) -> bytes:

@@ -37,7 +37,11 @@ def use_dataset(dataset: Any) -> None:
         dataset.subset(part)
 
 
-def _tensor(rng: Random, values: torch.Tensor) -> Any:
+def _tensor(rng: Random, values: Any) -> Any:
+    if not isinstance(values, torch.Tensor) or values.layout != torch.strided or not values.numel():
+        return mutate.thing(rng)
+    if values.requires_grad or values.device.type != "cpu":
+        return values
     how = rng.randrange(8)
     if how == 0:
         dtypes = (torch.float16, torch.float32, F64, torch.int32, torch.int64, torch.bool, torch.complex64, torch.uint8)
@@ -47,7 +51,9 @@ def _tensor(rng: Random, values: torch.Tensor) -> Any:
             (values.tolist(), values.numpy(), None, 3, "x", values[None], values.reshape(-1, 1), values[:0])
         )
     if how == 2:
-        return rng.choice((values.to_sparse(), torch.empty(3, device="meta"), values.repeat(2), values[::2], values[0]))
+        return rng.choice(
+            (values.to_sparse(), torch.empty(3, device="meta"), torch.cat([values, values]), values[::2], values[0])
+        )
     if how == 3 and values.dtype == F64:
         return values.clone().requires_grad_()
     changed = mutate.array(rng, values.numpy())
@@ -68,13 +74,12 @@ def _fields(rng: Random) -> dict[str, Any]:
     }
 
 
-@target(330_000, ValueError, TypeError)
+@target(260_000, ValueError, TypeError)
 def spikes(rng: Random, folder: Path) -> Callable[[], Any]:
     fields = _fields(rng)
     for _ in range(rng.choice((0, 1, 1, 1, 2))):
         name = rng.choice(list(fields))
-        old = fields[name]
-        fields[name] = _tensor(rng, old) if isinstance(old, torch.Tensor) and old.numel() else mutate.thing(rng)
+        fields[name] = _tensor(rng, fields[name])
     return lambda: use_spikes(sal.Spikes(**fields))
 
 
@@ -142,23 +147,30 @@ def event_arrays(rng: Random, folder: Path) -> Callable[[], Any]:
             fields[name] = mutate.thing(rng)
     if rng.random() < 0.1:
         fields["class_names"] = rng.choice((("a", "b"), ("a",), [b"a", b"\xff"], "ab", None, 3, ["a\0", "b"], [1, 2]))
-    chosen = mutate.thing(rng) if rng.random() < 0.5 else mutate.array(rng, np.arange(2))
-    split = mutate.array(rng, np.asarray(fields["split"])) if rng.random() < 0.5 else fields["split"]
-    fraction = 0.3 if rng.random() < 0.5 else mutate.number(rng)
+    use = rng.choice(list(_USES))
+    odd = mutate.thing(rng) if rng.random() < 0.5 else mutate.array(rng, np.arange(2))
 
     def call() -> None:
         dataset = data.EventDataset(**fields)
         use_dataset(dataset)
-        dataset.fingerprint()
-        use_dataset(dataset.with_split(split))
-        dataset.batch(chosen)
-        dataset.take(chosen)
-        dataset.with_validation(fraction, 0)
+        _USES[use](dataset, odd)
 
     return call
 
 
-@target(40_000, ValueError)
+_USES: dict[str, Callable[[data.EventDataset, Any], Any]] = {
+    "fingerprint": lambda dataset, odd: dataset.fingerprint(),
+    "take": lambda dataset, odd: use_dataset(dataset.take(odd)),
+    "batch": lambda dataset, odd: dataset.batch(odd),
+    "subset": lambda dataset, odd: dataset.subset(odd),
+    "with_split": lambda dataset, odd: use_dataset(dataset.with_split(odd)),
+    "with_validation": lambda dataset, odd: use_dataset(dataset.with_validation(odd, 0)),
+    "validation": lambda dataset, odd: use_dataset(dataset.with_validation(0.3, 1)),
+    "batches": lambda dataset, odd: list(dataset.batches(odd)),
+}
+
+
+@target(41_500, ValueError)
 def codes(rng: Random, folder: Path) -> Callable[[], Any]:
     shape = (3, 2) if rng.random() < 0.6 else (3, 2, 4)
     values = np.array([rng.random() for _ in range(int(np.prod(shape)))]).reshape(shape)

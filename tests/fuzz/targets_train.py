@@ -152,7 +152,8 @@ def _tensors(rng: Random, tensors: dict[str, Any]) -> dict[str, Any]:
             )
         elif old.dtype.is_floating_point and old.numel():
             changed[name] = old.clone()
-            changed[name].reshape(-1)[rng.randrange(old.numel())] = float(mutate.number(rng))
+            value = torch.tensor(float(mutate.number(rng)), dtype=torch.float64).to(old.dtype)
+            changed[name].reshape(-1)[rng.randrange(old.numel())] = value
     return changed
 
 

@@ -44,7 +44,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise
-        raise ValueError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
+        raise ValueError(f"{path} is damaged or cut short ({error!s:.200}); copy or download it again") from error
 
 
 def check_room(what: object, announced: int, size: int) -> None:
