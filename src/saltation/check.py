@@ -95,7 +95,7 @@ def spikes(times: Tensor, units: Tensor, offsets: Tensor, num_units: int, durati
         if tensor.dtype != torch.int64:
             raise TypeError(f"{name} has dtype {tensor.dtype}: must be int64; use {name}.long()")
     whole_number(num_units, "num_units")
-    finite_number(duration, "duration", low=0.0, strict=True)
+    duration = finite_number(duration, "duration", low=0.0, strict=True)
     E = times.numel()
     require(units.numel() == E, f"times has {E} events but units has {units.numel()}: they must be as long")
     require(offsets.numel() >= 1, "offsets is empty: it needs one entry more than there are samples, and starts with 0")

@@ -11,6 +11,7 @@ from . import check
 
 FEW_ROUNDINGS = 4 * 2.0**-52  # relative
 LARGEST_RASTER = 2**34  # cells, 64 GiB
+MOST_EVENTS = 2**28  # made of numbers at once; sorting them takes about 16 GB
 
 
 class Spikes:
@@ -101,6 +102,12 @@ class Spikes:
             raise ValueError(
                 f"raster[{', '.join(map(str, where))}] is {whole[where].item():g}: it must hold spike counts, whole "
                 "numbers >= 0"
+            )
+        total = float(whole.sum())
+        if total > MOST_EVENTS:
+            raise ValueError(
+                f"the raster holds {total:.3g} spikes, up to {whole.max().item():g} in a step, more than {MOST_EVENTS} "
+                "in all: it must hold spike counts"
             )
         whole = whole.transpose(0, 1) if time_first else whole
         B, T, N = whole.shape

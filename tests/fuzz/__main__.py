@@ -4,13 +4,12 @@ import argparse
 import os
 import sys
 import tempfile
-import traceback
 from collections import deque
 from pathlib import Path
 
 from . import load_targets
 from .driver import CHUNK, Driver
-from .engine import TARGETS, run_one, run_range, shares, source
+from .engine import TARGETS, run_range, shares
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,17 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
 def one(text: str, folder: Path) -> int:
     """Run one input and show how it fails."""
     name, seed, index = text.rsplit(":", 2)
-    run_range(TARGETS[name], int(seed), range(0), folder)
-    (folder / name).mkdir()
-    call = TARGETS[name].make(source(name, int(seed), int(index)), folder / name)
-    try:
-        call()
-        print("accepted")
-    except BaseException:  # shown, whatever it is
-        traceback.print_exc()
-    _, failure = run_one(TARGETS[name], int(seed), int(index), folder / name)
-    print(failure or "as documented")
-    return int(failure is not None)
+    outcome = run_range(TARGETS[name], int(seed), range(int(index), int(index) + 1), folder)
+    for failure in outcome.failures:
+        print(f"{failure}\n{failure.trace}")
+    if not outcome.failures:
+        print("accepted" if outcome.accepted else f"refused by {next(iter(outcome.errors))}")
+    return int(bool(outcome.failures))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,16 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
+
+import saltation.data.encode
+import saltation.data.series
+import saltation.spikes
 
 from . import guard
 
@@ -51,6 +57,7 @@ class Failure:
     index: int
     kind: str
     text: str
+    trace: str = ""
 
     def __str__(self) -> str:
         return f"{self.target}:{self.seed}:{self.index}  {self.kind}\n    {self.text}"
@@ -87,6 +94,18 @@ def source(name: str, seed: int, index: int) -> Random:
     return Random(int.from_bytes(hashlib.blake2b(f"{name}:{seed}:{index}".encode(), digest_size=8).digest(), "big"))
 
 
+@contextmanager
+def small_rooms() -> Iterator[None]:
+    """Limits of what is made of numbers by request are a thousand times lower, so that reaching them costs little."""
+    with (
+        patch.object(saltation.spikes, "LARGEST_RASTER", 1 << 24),
+        patch.object(saltation.spikes, "MOST_EVENTS", 1 << 18),
+        patch.object(saltation.data.encode, "MOST_EVENTS", 1 << 18),
+        patch.object(saltation.data.series, "MOST_EVENTS", 1 << 18),
+    ):
+        yield
+
+
 def run_one(what: Target, seed: int, index: int, folder: Path) -> tuple[str, Failure | None]:
     """("accepted" or the name of the documented error, None), or ("", the failure)."""
     try:
@@ -113,7 +132,14 @@ def _failure(what: Target, seed: int, index: int, error: BaseException) -> Failu
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if "/saltation/" in f.filename]
     where = ours[-1] if ours else f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
-    return Failure(what.name, seed, index, f"{type(error).__name__} at {where}", " ".join(str(error).split())[:300])
+    return Failure(
+        what.name,
+        seed,
+        index,
+        f"{type(error).__name__} at {where}",
+        " ".join(str(error).split())[:300],
+        "".join(traceback.format_exception(error)),
+    )
 
 
 def run_range(
@@ -123,11 +149,13 @@ def run_range(
     place = folder / what.name
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    for number in range(WARM_UP):  # what is compiled or cached once is no cost of an input
-        run_one(what, seed, -1 - number, place)
+    with warnings.catch_warnings(), guard.memory_limit(2 * guard.MEMORY), small_rooms():
+        warnings.simplefilter("ignore")
+        for number in range(WARM_UP):  # what is compiled or cached once is no cost of an input
+            run_one(what, seed, -1 - number, place)
     outcome = Outcome(what.name)
     begin = time.perf_counter()
-    with warnings.catch_warnings(), guard.memory_limit():
+    with warnings.catch_warnings(), guard.memory_limit(), small_rooms():
         warnings.simplefilter("ignore")
         for index in indices:
             if tell is not None:

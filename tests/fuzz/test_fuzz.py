@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import yaml
+
 from fuzz import load_targets
 from fuzz.engine import WARM_UP, Target, run_one, run_range, shares, source
 from fuzz.guard import Payload, memory_limit

@@ -7,9 +7,12 @@ from scipy import signal
 
 from saltation.data.encode import level_crossing
 from saltation.data.events import EventDataset
+from saltation.data.validate import whole
 
 FRAMES_PER_SECOND = 500.0  # envelopes are slower than this; crossings between frames are interpolated
 SILENT = 1e-12
+FASTEST = 1e6  # samples per second; beyond, the coefficients of the filters cancel to nothing
+WIDEST = 1000.0  # dB, what float64 can tell apart
 
 
 def audio_events(
@@ -41,14 +44,20 @@ def audio_events(
 
     Raises ValueError for frequencies that do not fit the rate, and for an empty or not finite wave, naming it.
     """
+    channels = whole(source, "channels", channels)
     highest = 0.4 * rate if highest is None else highest
     if not 0 < lowest < highest < 0.5 * rate or channels < 2:
         raise ValueError(
             f"lowest {lowest:g}, highest {highest:g} Hz, {channels} channels: at {rate:g} samples per second it must "
             "be 0 < lowest < highest < half of that, with at least 2 channels"
         )
-    if not (step > 0 and dynamic_range > step and 0 < smoothing < 0.5 * rate):
-        raise ValueError(f"step {step:g}, dynamic_range {dynamic_range:g}, smoothing {smoothing:g}: 0 < step < range")
+    if rate > FASTEST:
+        raise ValueError(f"rate is {rate:g}; it must be at most {FASTEST:g} samples per second; leave some of them out")
+    if not (0 < step < dynamic_range <= WIDEST and 0 < smoothing < 0.5 * rate):
+        raise ValueError(
+            f"step {step:g}, dynamic_range {dynamic_range:g} dB, smoothing {smoothing:g} Hz: it must be 0 < step < "
+            f"dynamic_range <= {WIDEST:g}, and 0 < smoothing < half the rate of {rate:g}"
+        )
     filters = [signal.gammatone(f, "iir", fs=rate) for f in centres(channels, lowest, highest)]
     smooth = signal.butter(2, smoothing, fs=rate, output="sos")
     hop = max(round(rate / FRAMES_PER_SECOND), 1)

@@ -7,7 +7,6 @@ import torch
 
 from saltation.data.arrays import read_arrays
 from saltation.data.events import EventDataset
-from saltation.data.validate import MOST_EVENTS
 from saltation.spikes import Spikes
 
 
@@ -29,11 +28,6 @@ def from_dense(
         raise ValueError(
             f"{source}: the raster has shape {raster.shape} and dtype {raster.dtype}; it must hold numbers of spikes, "
             "(samples, steps, channels)"
-        )
-    if (total := float(raster.sum(dtype=np.float64))) > MOST_EVENTS:
-        raise ValueError(
-            f"{source}: the raster holds {total:.3g} spikes, up to {raster.max()} in a step, more than 2^28 in all; "
-            "is it one of numbers of spikes?"
         )
     try:
         spikes = Spikes.from_dense(torch.from_numpy(raster.astype(np.float64)), dt, time_first=False, offset=offset)

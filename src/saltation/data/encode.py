@@ -4,7 +4,8 @@ import numpy as np
 
 from saltation.data.events import EventDataset
 from saltation.data.latency import check_window, encode_latency
-from saltation.data.validate import EXACT, MOST_EVENTS
+from saltation.data.validate import EXACT, whole
+from saltation.spikes import MOST_EVENTS
 
 
 def latency(
@@ -59,11 +60,16 @@ def population(
 
     Raises ValueError if low is not below high or there are fewer than 2 neurons.
     """
+    neurons = whole(source, "neurons", neurons)
     if neurons < 2:
         raise ValueError(f"neurons is {neurons}; a population needs at least 2")
     if not 0 <= weakest < 1:
         raise ValueError(f"weakest is {weakest}; it must be in [0, 1)")
     values = _finite_or_missing(values, 2)
+    if values.size * neurons > MOST_EVENTS:
+        raise ValueError(
+            f"{source}: {values.size} values seen by {neurons} neurons each are more than {MOST_EVENTS}; use fewer"
+        )
     low, high = (np.broadcast_to(np.asarray(edge, float), values.shape[1]) for edge in (low, high))
     if not (low < high).all():
         raise ValueError(f"{source}: low must be below high for every feature; a constant feature can be left out")
@@ -144,7 +150,7 @@ def _crossings(source: str, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     moves = np.nan_to_num(np.diff(told, axis=1).T)  # (steps - 1, lanes): earlier events come first
     total = float(np.abs(moves).sum())
     if total > MOST_EVENTS:
-        raise ValueError(f"{source}: there would be {total:.3g} events, more than 2^28; use a larger delta")
+        raise ValueError(f"{source}: there would be {total:.3g} events, more than {MOST_EVENTS}; use a larger delta")
     step, lane = moves.nonzero()
     move = moves[step, lane]
     counts = np.abs(move).astype(np.int64)

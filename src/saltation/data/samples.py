@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from saltation.data.validate import SPLIT_NAMES, TEST, TRAIN, VALIDATION, checked_split, positions
+from saltation.data.validate import SPLIT_NAMES, TEST, TRAIN, VALIDATION, checked_split, number, positions
 from saltation.spikes import Spikes
 
 WHOLE = 1 << 26  # up to so many events all of them enter a fingerprint (1 GiB, about a second)
@@ -158,6 +158,7 @@ class Samples:
         fraction in (0, 1); at least one training sample of every class stays. The draw depends on `seed` alone.
         Raises ValueError if there are validation samples already.
         """
+        fraction = number(self.source, "validation fraction", fraction)
         if not 0 < fraction < 1:
             raise ValueError(f"validation fraction is {fraction}; it must lie between 0 and 1, for example 0.1")
         if np.any(self.split == VALIDATION):
@@ -167,8 +168,8 @@ class Samples:
         for label in np.unique(self.labels):
             members = np.flatnonzero((self.split == TRAIN) & (self.labels == label))
             if len(members) > 1:
-                number = min(max(round(fraction * len(members)), 1), len(members) - 1)
-                split[rng.permutation(members)[:number]] = VALIDATION
+                taken = min(max(round(fraction * len(members)), 1), len(members) - 1)
+                split[rng.permutation(members)[:taken]] = VALIDATION
         return self.with_split(split)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from saltation.data.encode import level_crossing
 from saltation.data.events import TEST, TRAIN, EventDataset
+from saltation.spikes import MOST_EVENTS
 
 
 def load_series(path: Path, *, delta: float = 0.5, dt: float = 1.0, rest: int = 10) -> EventDataset:
@@ -33,6 +34,12 @@ def load_series(path: Path, *, delta: float = 0.5, dt: float = 1.0, rest: int = 
         if unknown:
             raise ValueError(f"{path}: class {unknown[0]!r} of split {code} does not occur in the training samples")
     steps = max(sample.shape[1] for samples, _ in parts.values() for sample in samples)
+    cells = sum(len(samples) for samples, _ in parts.values()) * max(widths) * (steps + rest)
+    if cells > MOST_EVENTS:
+        raise ValueError(
+            f"{path}: all series made as long as the longest, {steps} steps, and followed by rest = {rest} steps of "
+            f"silence, hold {cells:.3g} values, more than {MOST_EVENTS}; cut long series, or use a smaller rest"
+        )
     padded = {
         code: np.stack([np.pad(s, ((0, 0), (0, steps - s.shape[1])), constant_values=np.nan) for s in samples])
         for code, (samples, _) in parts.items()

@@ -11,7 +11,6 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "validation", "test")
 # More than these are raw addresses of a sensor, or codes: every layer and every table would be as wide.
 MOST = {"channels": 1 << 24, "classes": 1 << 20}
-MOST_EVENTS = 1 << 28  # that a code may make in memory: about 16 GB while they are sorted
 EXACT = 1 << 53  # larger whole numbers are not all float64 numbers
 
 
@@ -174,6 +173,8 @@ def integers(source: str, name: str, values: Any) -> np.ndarray:
             f"{source}: '{name}' is {_kind(values)}, for example {name}[0] = {values.flat[0]!r}; it must be a flat "
             f"array of integers: {remedy}"
         )
+    if not values.size:
+        return frozen(np.empty(0, np.int64))
     bad = np.flatnonzero((values < 0) | (values > np.iinfo(np.int64).max))
     if len(bad):
         raise ValueError(
