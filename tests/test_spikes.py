@@ -258,3 +258,19 @@ def test_fields_of_another_kind(change, error, message):
 def test_a_raster_that_fits_no_memory_is_refused():
     with pytest.raises(ValueError, match="dt = 1e-12: a raster of 1000000000000 steps has 1e[+]12 cells"):
         Spikes.from_lists([[(0.5, 0)]], 1, 1.0).to_dense(1e-12, time_first=True)
+
+
+def test_numbers_that_no_tensor_can_hold():
+    with pytest.raises(ValueError, match="more than 2\\^28 in all: it must hold spike counts"):
+        Spikes.from_dense(torch.full((1, 1, 1), 2.0**62, dtype=torch.float64), 1.0, time_first=True)
+    fields = {"units": torch.tensor([0]), "offsets": torch.tensor([0, 1]), "num_units": 1, "duration": 10**30}
+    assert Spikes(torch.tensor([1e29], dtype=torch.float64), **fields).duration == 1e30
+    silent = Spikes(torch.empty(0, dtype=torch.float64), torch.empty(0).long(), torch.tensor([0]), 3, 1e300)
+    with pytest.raises(ValueError, match="dt = 1e-09: a raster of 1e[+]309|dt = 1e-09: a raster of inf steps"):
+        silent.to_dense(1e-9, time_first=True)
+
+
+def test_an_endless_event_is_quoted_in_part():
+    with pytest.raises(ValueError, match="sample 0 holds .*every event must be a pair") as caught:
+        Spikes.from_lists([[list(range(10_000))]], 3, 1.0)
+    assert len(str(caught.value)) < 400

@@ -106,8 +106,8 @@ class Spikes:
         total = float(whole.sum())
         if total > MOST_EVENTS:
             raise ValueError(
-                f"the raster holds {total:.3g} spikes, up to {whole.max().item():g} in a step, more than {MOST_EVENTS} "
-                "in all: it must hold spike counts"
+                f"the raster holds {total:.3g} spikes, up to {whole.max().item():.0f} in a step, more than 2^28 in "
+                "all: it must hold spike counts"
             )
         whole = whole.transpose(0, 1) if time_first else whole
         B, T, N = whole.shape
@@ -124,11 +124,12 @@ class Spikes:
         below a step's start by a few roundings only counts as on it: `from_dense` and `to_dense` are inverse.
         """
         dt = check.finite_number(dt, "dt", low=0.0, strict=True)
+        steps = self.duration / dt
+        size = steps * max(self.num_samples * self.num_units, 1)
+        fits = size <= LARGEST_RASTER
+        check.require(fits, f"dt = {dt:g}: a raster of {steps:.15g} steps has {size:.3g} cells; use a larger dt")
         # the last step begins before the end of the sample, by more than a few roundings
         T = 1 + int(_step(torch.tensor([self.duration * (1.0 - 2.0 * FEW_ROUNDINGS)], dtype=torch.float64), dt))
-        size = T * self.num_samples * self.num_units
-        fits = size <= LARGEST_RASTER
-        check.require(fits, f"dt = {dt:g}: a raster of {T} steps has {size:.3g} cells; use a larger dt")
         step = _step(self.times.detach(), dt).clamp(0, T - 1)
         dense = torch.zeros(self.num_samples, T, self.num_units)
         dense.index_put_((self.sample_index(), step, self.units), torch.ones(1), accumulate=True)
@@ -237,14 +238,14 @@ def _pair(b: int, event: Any) -> tuple[float, int]:
     try:
         time, unit = event
     except (TypeError, ValueError):
-        raise ValueError(f"sample {b} holds {event!r}: every event must be a pair (time, unit)") from None
+        raise ValueError(f"sample {b} holds {event!r:.200}: every event must be a pair (time, unit)") from None
     try:
         time, number = float(time), int(unit)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"sample {b} holds {event!r}: must be two numbers; events are (time, unit)") from None
+        raise ValueError(f"sample {b} holds {event!r:.200}: must be two numbers; events are (time, unit)") from None
     check.require(
         number == unit and abs(number) <= check.LARGEST_SIZE,
-        f"sample {b} holds {event!r}: the unit must be a whole number; events are (time, unit)",
+        f"sample {b} holds {event!r:.200}: the unit must be a whole number; events are (time, unit)",
     )
     return time, number
 

@@ -72,7 +72,10 @@ def test_centres_are_as_wide_apart_as_auditory_filters():
     [
         ({"highest": 5000.0}, "half of that"),
         ({"channels": 1}, "at least 2 channels"),
-        ({"step": 50.0}, "0 < step < range"),
+        ({"channels": 10**9}, "at most 4096"),
+        ({"channels": 2.5}, "channels is 2.5; it must be a whole number"),
+        ({"step": 50.0}, "0 < step < dynamic_range"),
+        ({"dynamic_range": 1e300}, "dynamic_range <= 1000"),
         ({"waves": [tone(500.0), np.array([])]}, r"recording 1 has shape \(0,\)"),
         ({"waves": [np.array([np.nan])]}, "recording 0"),
     ],

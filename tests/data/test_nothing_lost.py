@@ -14,6 +14,7 @@ from saltation.data import (
     level_crossing,
     load,
     load_npz,
+    population,
     yin_yang,
 )
 
@@ -334,7 +335,7 @@ def test_numbers_of_an_npz(tmp_path, changes, message):
 @pytest.mark.parametrize(
     ("raster", "message"),
     [
-        (np.full((1, 1, 1), np.inf), "the raster holds inf spikes, up to inf in a step"),
+        (np.full((1, 1, 1), np.inf), r"raster\[0, 0, 0\] is inf: it must hold spike counts"),
         (np.full((1, 2, 1), 10**12), r"the raster holds 2e\+12 spikes, up to 1000000000000 in a step"),
         (np.full((1, 1, 1), "1"), "dtype <U1; it must hold numbers of spikes"),
         (np.full((1, 1, 1), 1j), "dtype complex128"),
@@ -378,3 +379,22 @@ def test_series_of_another_kind(tmp_path, text, message):
     (folder / "Set_TRAIN.ts").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=f"Set.*{message}"):
         load("basic_motions", path=folder)
+
+
+def test_wishes_beyond_the_memory_are_refused_at_once(tmp_path):
+    folder = tmp_path / "Toy"
+    folder.mkdir()
+    for part in ("TRAIN", "TEST"):
+        (folder / f"Toy_{part}.ts").write_text("@data\n1,2:a\n")
+    with pytest.raises(ValueError, match="rest = 2147483648 steps of silence, hold .* more than 2\\^28"):
+        load("basic_motions", path=folder, rest=2**31)
+    with pytest.raises(ValueError, match="1 values seen by 2147483648 neurons each are more than 2\\^28"):
+        population([[0.5]], [0], [0], neurons=2**31)
+    with pytest.raises(ValueError, match=r"neurons is 2.5; it must be a whole number"):
+        population([[0.5]], [0], [0], neurons=2.5)
+
+
+def test_a_fraction_that_is_no_number():
+    data = EventDataset(times=[0.1, 0.2], channels=[0, 0], offsets=[0, 1, 2], labels=[0, 0], split=[0, 0])
+    with pytest.raises(ValueError, match=r"validation fraction is \{\}; it must be a number"):
+        data.with_validation({}, 0)

@@ -40,7 +40,7 @@ def use_dataset(dataset: Any) -> None:
 def _tensor(rng: Random, values: Any) -> Any:
     if not isinstance(values, torch.Tensor) or values.layout != torch.strided or not values.numel():
         return mutate.thing(rng)
-    if values.requires_grad or values.device.type != "cpu":
+    if values.requires_grad or values.device.type != "cpu" or not values.dim():
         return values
     how = rng.randrange(8)
     if how == 0:
@@ -50,10 +50,8 @@ def _tensor(rng: Random, values: Any) -> Any:
         return rng.choice(
             (values.tolist(), values.numpy(), None, 3, "x", values[None], values.reshape(-1, 1), values[:0])
         )
-    if how == 2:
-        return rng.choice(
-            (values.to_sparse(), torch.empty(3, device="meta"), torch.cat([values, values]), values[::2], values[0])
-        )
+    if how == 2 and values.dtype not in (torch.uint16, torch.uint32, torch.uint64):
+        return rng.choice((values.to_sparse(), values.to("meta"), torch.cat([values, values]), values[::2], values[0]))
     if how == 3 and values.dtype == F64:
         return values.clone().requires_grad_()
     changed = mutate.array(rng, values.numpy())

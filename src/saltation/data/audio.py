@@ -11,6 +11,7 @@ from saltation.data.validate import whole
 
 FRAMES_PER_SECOND = 500.0  # envelopes are slower than this; crossings between frames are interpolated
 SILENT = 1e-12
+MOST = 4096  # channels; an ear has 3,500 hair cells
 FASTEST = 1e6  # samples per second; beyond, the coefficients of the filters cancel to nothing
 WIDEST = 1000.0  # dB, what float64 can tell apart
 
@@ -46,10 +47,10 @@ def audio_events(
     """
     channels = whole(source, "channels", channels)
     highest = 0.4 * rate if highest is None else highest
-    if not 0 < lowest < highest < 0.5 * rate or channels < 2:
+    if not 0 < lowest < highest < 0.5 * rate or not 2 <= channels <= MOST:
         raise ValueError(
             f"lowest {lowest:g}, highest {highest:g} Hz, {channels} channels: at {rate:g} samples per second it must "
-            "be 0 < lowest < highest < half of that, with at least 2 channels"
+            f"be 0 < lowest < highest < half of that, with at least 2 channels and at most {MOST}"
         )
     if rate > FASTEST:
         raise ValueError(f"rate is {rate:g}; it must be at most {FASTEST:g} samples per second; leave some of them out")

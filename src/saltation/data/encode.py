@@ -67,9 +67,7 @@ def population(
         raise ValueError(f"weakest is {weakest}; it must be in [0, 1)")
     values = _finite_or_missing(values, 2)
     if values.size * neurons > MOST_EVENTS:
-        raise ValueError(
-            f"{source}: {values.size} values seen by {neurons} neurons each are more than {MOST_EVENTS}; use fewer"
-        )
+        raise ValueError(f"{source}: {values.size} values seen by {neurons} neurons each are more than 2^28; use fewer")
     low, high = (np.broadcast_to(np.asarray(edge, float), values.shape[1]) for edge in (low, high))
     if not (low < high).all():
         raise ValueError(f"{source}: low must be below high for every feature; a constant feature can be left out")
@@ -150,7 +148,7 @@ def _crossings(source: str, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     moves = np.nan_to_num(np.diff(told, axis=1).T)  # (steps - 1, lanes): earlier events come first
     total = float(np.abs(moves).sum())
     if total > MOST_EVENTS:
-        raise ValueError(f"{source}: there would be {total:.3g} events, more than {MOST_EVENTS}; use a larger delta")
+        raise ValueError(f"{source}: there would be {total:.3g} events, more than 2^28; use a larger delta")
     step, lane = moves.nonzero()
     move = moves[step, lane]
     counts = np.abs(move).astype(np.int64)

@@ -38,7 +38,7 @@ def load_series(path: Path, *, delta: float = 0.5, dt: float = 1.0, rest: int = 
     if cells > MOST_EVENTS:
         raise ValueError(
             f"{path}: all series made as long as the longest, {steps} steps, and followed by rest = {rest} steps of "
-            f"silence, hold {cells:.3g} values, more than {MOST_EVENTS}; cut long series, or use a smaller rest"
+            f"silence, hold {cells:.3g} values, more than 2^28; cut long series, or use a smaller rest"
         )
     padded = {
         code: np.stack([np.pad(s, ((0, 0), (0, steps - s.shape[1])), constant_values=np.nan) for s in samples])
