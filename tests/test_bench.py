@@ -22,6 +22,7 @@ def test_quick_run_from_the_command_line(tmp_path, capsys):
     assert main(["bench", "W9", "--out", str(tmp_path)]) == 2
     assert "there is no workload 'W9'" in capsys.readouterr().err
     assert main(["bench", "W1", "--repeats", "0"]) == 2
+    assert main(["bench", "W1", "--limit", "nan"]) == 2
 
 
 def test_what_was_measured_before_stays(tmp_path):

@@ -218,7 +218,7 @@ def _bench(options: argparse.Namespace) -> int:
     from saltation.bench import run
 
     for name in ("threads", "repeats", "limit"):
-        if getattr(options, name) <= 0:
+        if not getattr(options, name) > 0:
             raise ValueError(f"--{name} is {getattr(options, name)}; it must be > 0")
     peers = not options.no_peers
     run(options.workloads, options.threads, options.repeats, Path(options.out), peers, options.quick, options.limit)

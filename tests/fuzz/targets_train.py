@@ -325,7 +325,7 @@ def _words(rng: Random, folder: Path) -> list[str]:
          "x", "x=1:2", "train.lr.weight=2:1", "=", "seed=log:0:1", "train.lr.weight=a:b",
          "train.lr.weight=nan:1", "train.epochs=:", "a=:", "train.lr.weight=")), "--trials", "1", "--out", out],
         ["tune", recipe, "--trials", rng.choice(("0", "-3", "x", "1e9")), "--out", out],
-        ["bench", "W2", rng.choice(("--threads", "--repeats", "--limit")), rng.choice(("0", "-1", "x", "nan"))],
+        ["bench", "W2", rng.choice(("--threads", "--repeats", "--limit")), rng.choice(("0", "-1", "nan"))],
         ["bench", rng.choice(("W9", "", "x")), "--quick", "--no-peers", "--out", out],
         ["info", "--root", rng.choice((str(folder), "", "nowhere", "\0"))],
     ]  # fmt: skip
