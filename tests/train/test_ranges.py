@@ -112,8 +112,11 @@ def test_ranges_say_what_they_are():
         ({"train.betas": [0.9]}, r"train.betas is \[0.9\]; give two numbers"),
         ({"model.image": [1, 2]}, r"model.image is \[1, 2\]; give three numbers"),
         ({"model.layers.0.delay_init": [0.5, 0.1]}, r"delay_init is \[0.5, 0.1\]; give two numbers, \[low, high\]"),
-        ({"train.lr": 1e-3}, "--train.lr 0.001"),
-        ({"train": 3}, "--train 3"),
+        (
+            {"train.lr": 1e-3},
+            "--train.lr: train.lr is 0.001, but it is a section; set one of its keys: train.lr.weight",
+        ),
+        ({"train": 3}, "--train: train is 3, but it is a section"),
         ({"model.layers": 3}, "--model.layers 3"),
         ({"": 3}, "unknown key ''"),
         ({"model.layers.²": {}}, "no entry '²'"),
