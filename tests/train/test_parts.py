@@ -28,7 +28,7 @@ from saltation.train.evaluate import evaluate
 from saltation.train.model import build_model, make_model
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, make_optimizer, set_learning_rates
-from saltation.train.run import Origin, load_data, new_run
+from saltation.train.run import Origin, RunFolder, load_data, new_run
 from saltation.train.state import begin, keep_best, new_state
 
 
@@ -324,3 +324,13 @@ def test_every_class_keeps_training_samples(recording):
         for label in range(3):
             train, validation = (int(((data.labels == label) & (data.split == code)).sum()) for code in (0, 1))
             assert train + validation == 16 and 1 <= validation <= 15, (fraction, label)
+
+
+def test_metrics_of_epochs_that_no_checkpoint_knows_are_forgotten(tmp_path):
+    """A crash between the line of an epoch and its checkpoint: the epoch is done again, and its line written once."""
+    run = RunFolder(tmp_path)
+    for epoch in (1, 2, 3):
+        run.append_metrics({"epoch": epoch, "loss": 0.5 * epoch})
+    kept = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 1.0}]
+    assert run.truncate_metrics(2) == kept and run.read_metrics(2) == kept
+    assert len(run.metrics.read_text().splitlines()) == 2
