@@ -308,7 +308,7 @@ LOSSES = {
         (torch.tensor([0, 3]), ValueError, "from 0 to 3", "0 ... 2"),
         (torch.tensor([-1, 0]), ValueError, "from -1 to 0", "0 ... 2"),
         (torch.tensor([0]), ValueError, "(1,)", "(2,)"),
-        (torch.tensor([[0], [1]]), ValueError, "(2, 1)", "(2,)"),
+        (torch.tensor([[0], [1]]), ValueError, "(2, 1)", "use labels.flatten()"),
         (torch.tensor([0, 1]).int(), TypeError, "torch.int32", "labels.long()"),
         (torch.tensor([0.0, 1.0]), TypeError, "torch.float32", "labels.long()"),
         ([0, 1], TypeError, "list", "torch.tensor(labels)"),

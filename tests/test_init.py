@@ -42,12 +42,6 @@ def test_same_seed_same_values_and_the_global_generator_untouched(name):
     assert not torch.equal(values(7), values(8))
 
 
-@pytest.mark.parametrize("name", DRAWS)
-def test_a_generator_is_required(name):
-    with pytest.raises(TypeError, match="generator = None: pass one"):
-        DRAWS[name](lif("synaptic"), None)
-
-
 def test_normal():
     layer = lif()
     init.normal_(layer, 0.3, 0.5, generator())

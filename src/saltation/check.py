@@ -36,10 +36,10 @@ def whole_number(value: Any, name: str, low: int = 1) -> int:
 def finite_number(
     value: Any, name: str, *, low: float = -math.inf, strict: bool = False, inf_ok: bool = False
 ) -> float:
-    """A real number, by default finite, >= low (> low if strict)."""
+    """A real number of any type but text, by default finite, >= low (> low if strict)."""
     try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
+        number = float("text" if isinstance(value, (str, bytes)) else value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise ValueError(f"{name} = {value!r}: must be a number") from None
     require(not math.isnan(number) and (inf_ok or math.isfinite(number)), f"{name} = {value!r}: must be finite")
     relation = ">" if strict else ">="
@@ -143,7 +143,7 @@ def neuron_parameter(name: str, value: Any, size: int) -> Tensor:
         )
     try:
         tensor = value.detach().clone() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise TypeError(f"{name} = {value!r}: must be a number or a tensor of shape ({size},)") from None
     if not tensor.dtype.is_floating_point:
         tensor = tensor.double()
@@ -193,7 +193,9 @@ def labels(values: Tensor, num_samples: int, num_classes: int) -> None:
     """int64 class indices of shape (B,)."""
     if not isinstance(values, Tensor):
         raise TypeError(f"labels is {type(values).__name__}: pass an int64 tensor, for example torch.tensor(labels)")
-    hint = "; of one-hot labels take labels.argmax(1)" if values.dim() == 2 and values.shape[0] == num_samples else ""
+    hint = ""
+    if values.dim() == 2 and values.shape[0] == num_samples:
+        hint = "; use labels.flatten()" if values.shape[1] == 1 else "; of one-hot labels take labels.argmax(1)"
     require(
         tuple(values.shape) == (num_samples,),
         f"labels has shape {tuple(values.shape)}: must be ({num_samples},), the class of each sample{hint}",
@@ -211,6 +213,11 @@ def labels(values: Tensor, num_samples: int, num_classes: int) -> None:
 
 
 def generator(value: Any) -> None:
-    """An explicit source of randomness: torch would take None as its global one."""
+    """A source of randomness; None is torch's global one, as in torch's own modules."""
+    if value is None:
+        return
     if not isinstance(value, torch.Generator):
-        raise TypeError(f"generator = {value!r}: pass one, for example torch.Generator().manual_seed(0)")
+        raise TypeError(
+            f"generator = {value!r}: pass one, for example torch.Generator().manual_seed(0), or None for torch's own"
+        )
+    require(value.device.type == "cpu", f"generator is on {value.device}: saltation draws on the CPU")

@@ -168,6 +168,8 @@ class Linear(Connection):
         generator: torch.Generator | None = None,
     ):
         super().__init__(in_size, out_size)
+        check.generator(generator)
+        in_size, out_size = self.in_size, self.out_size
         self.weight = nn.Parameter(torch.randn(out_size, in_size, generator=generator) * in_size**-0.5)
         shapes = {"axonal": (1, in_size), "dendritic": (out_size, 1), "synaptic": (out_size, in_size)}
         self._add_delays(delay, shapes, min_delay, max_delay)

@@ -1,6 +1,5 @@
 """Convolution of spikes: neurons at many places of an image share weights, delays and, on request, their parameters."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,10 +57,10 @@ class Conv2d(Wired):
         min_delay: float = 0.0,
         generator: torch.Generator | None = None,
     ):
-        check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
-        channels, *extent = (check.whole_number(size, "in_shape") for size in in_shape)
-        check.whole_number(out_channels, "out_channels")
-        check.whole_number(groups, "groups")
+        channels, *extent = _image(in_shape)
+        out_channels = check.whole_number(out_channels, "out_channels")
+        groups = check.whole_number(groups, "groups")
+        check.generator(generator)
         check.require(
             channels % groups == 0 and out_channels % groups == 0,
             f"groups = {groups}: must divide the {channels} input and {out_channels} output channels",
@@ -153,8 +152,7 @@ class SumPool2d(nn.Module):
 
     def __init__(self, in_shape: Sequence[int], kernel_size: int | Sequence[int]):
         super().__init__()
-        check.require(len(in_shape) == 3, f"in_shape = {tuple(in_shape)}: must be (channels, height, width)")
-        channels, height, width = (check.whole_number(size, "in_shape") for size in in_shape)
+        channels, height, width = _image(in_shape)
         rows, columns = _pair(kernel_size, "kernel_size", 1)
         check.require(
             height % rows == 0 and width % columns == 0,
@@ -176,12 +174,15 @@ class SumPool2d(nn.Module):
         return f"{self.in_shape} -> {self.out_shape}"
 
 
-def _pair(value: int | Sequence[int], name: str, low: int) -> tuple[int, int]:
-    """(height, width), each an integer >= low."""
-    try:
-        pair = tuple(operator.index(v) for v in (value if isinstance(value, Sequence) else (value, value)))
-    except TypeError:
-        pair = ()
-    legal = len(pair) == 2 and min(pair) >= low and not isinstance(value, bool)
-    check.require(legal, f"{name} = {value}: must be a whole number >= {low}, or two")
-    return pair[0], pair[1]
+def _image(in_shape: Any) -> tuple[int, int, int]:
+    """(channels, height, width)."""
+    check.require(np.size(in_shape) == 3, f"in_shape = {in_shape!r}: must be (channels, height, width)")
+    channels, height, width = (check.whole_number(size, "in_shape") for size in in_shape)
+    return channels, height, width
+
+
+def _pair(value: Any, name: str, low: int) -> tuple[int, int]:
+    """(height, width), each a whole number >= low."""
+    pair = (value, value) if np.ndim(value) == 0 else value
+    check.require(len(pair) == 2, f"{name} = {value!r}: must be a whole number >= {low}, or two")
+    return check.whole_number(pair[0], name, low), check.whole_number(pair[1], name, low)

@@ -1,4 +1,4 @@
-"""Initial weights and delays. Every draw takes an explicit generator."""
+"""Initial weights and delays. Without a generator torch's global one draws."""
 
 import torch
 
@@ -12,10 +12,10 @@ def _parts(where: Layer | Connection) -> list[Connection]:
     return (where.connection if isinstance(where, Layer) else where).parts()
 
 
-def normal_(where: Layer | Connection, mean: float, std: float, generator: torch.Generator) -> None:
+def normal_(where: Layer | Connection, mean: float, std: float, generator: torch.Generator | None = None) -> None:
     """weight ~ N(mean, std); std >= 0. Of a connection, such as `layer.recurrent`, or of the one that feeds a layer."""
-    check.finite_number(mean, "mean")
-    check.finite_number(std, "std", low=0.0)
+    mean = check.finite_number(mean, "mean")
+    std = check.finite_number(std, "std", low=0.0)
     check.generator(generator)
     with torch.no_grad():
         for connection in _parts(where):
@@ -23,8 +23,11 @@ def normal_(where: Layer | Connection, mean: float, std: float, generator: torch
             weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype) * std + mean)
 
 
-def uniform_delays_(where: Layer | Connection, low: float, high: float, generator: torch.Generator) -> None:
+def uniform_delays_(
+    where: Layer | Connection, low: float, high: float, generator: torch.Generator | None = None
+) -> None:
     """delays ~ U(low, high), within the connection's [min_delay, max_delay]; of what, see `normal_`."""
+    low, high = check.finite_number(low, "low"), check.finite_number(high, "high")
     check.require(low <= high, f"delays from {low} to {high}: low must not exceed high")
     check.generator(generator)
     connections = _parts(where)
@@ -35,7 +38,9 @@ def uniform_delays_(where: Layer | Connection, low: float, high: float, generato
         connection.set_delays((low + (high - low) * fraction).clamp(low, high))  # rounding may lead beyond high
 
 
-def drive_(layer: Layer, spikes: Spikes, generator: torch.Generator, drive: float = 1.5, std: float = 1.0) -> None:
+def drive_(
+    layer: Layer, spikes: Spikes, generator: torch.Generator | None = None, drive: float = 1.5, std: float = 1.0
+) -> None:
     """Weights that make a layer fire from the start for the given input.
 
     Draws weight ~ N(1, std) and scales all by one factor, so that the free membrane potential (if there were no
@@ -44,6 +49,7 @@ def drive_(layer: Layer, spikes: Spikes, generator: torch.Generator, drive: floa
     Args:
         layer: changed in place.
         spikes: a batch of typical input.
+        generator: draws the weights.
         drive: > 0; 1.2 to 2 works.
         std: spread of the weights relative to their mean, >= 0.
 

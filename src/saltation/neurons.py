@@ -55,6 +55,11 @@ class Neuron(WithSettings):
                 self.register_buffer(name, tensor)
         self.initial = {name: float(getattr(self, name).detach().min()) for name in train}
 
+    def set_extra_state(self, state: Tensor) -> None:
+        """Facilitation that was loaded, a negative jump, is as legal as if the neurons had been made with it."""
+        if "jump" in self.initial:
+            self.initial["jump"] = min(self.initial["jump"], float(self.jump.detach().min()))
+
     def columns(self) -> dict[str, Tensor]:
         """The parameters by name, in the order of the columns of kernels/layout.py."""
         return {name: getattr(self, name) for name in PARAMETERS}
@@ -124,7 +129,7 @@ class LIF(Neuron):
         tau_mem, tau_syn: time constants, > 0, any ratio, equal ones too; in the unit of the spike times.
         threshold: base of the threshold, > v_reset and > 0.
         jump: what each own spike adds to the threshold; 0 switches adaptation off, < 0 is facilitation, which may run
-            away: where no jump is negative at first, `constrain_` keeps trained ones from it.
+            away: where no jump is negative when made or loaded, `constrain_` keeps trained ones from it.
         tau_adapt: time constant of the adaptation, > 0; must be given if jump is not 0 or is trained.
         v_reset: potential after a spike, < threshold; used by reset="constant".
         refractory: time for which V is held after a spike, >= 0; math.inf allows one spike at most.

@@ -29,6 +29,10 @@ class WithSettings(nn.Module):
             )
         return parameter
 
+    def remedy(self, name: str, saved: str, prefix: str) -> str:
+        """What to do where a setting is another than the one saved, in a state dict in which names start so."""
+        return f"create it with {name} {saved}"
+
     def get_extra_state(self) -> Tensor:
         """The settings as a tensor, which any format of tensors can hold."""
         return torch.tensor(list(json.dumps(self.settings()).encode()), dtype=torch.uint8)
@@ -51,7 +55,7 @@ class WithSettings(nn.Module):
                 if left != right:
                     errors.append(
                         f"{prefix.removesuffix('.') or type(self).__name__} was saved with {name} {left}, this one "
-                        f"has {right}: its tensors would mean something else; create it with {name} {left}"
+                        f"has {right}: its tensors would mean something else; {self.remedy(name, left, prefix)}"
                     )
             if len(errors) > before:
                 return

@@ -62,7 +62,11 @@ class Spikes:
         Raises:
             ValueError: for times outside [0, duration], units out of range, or entries that are not pairs.
         """
-        ordered = [sorted(_pair(b, event) for event in sample) for b, sample in enumerate(samples)]
+        try:
+            events = [list(sample) for sample in samples]
+        except TypeError:
+            raise TypeError(f"samples is {samples!r:.80}: pass one list of (time, unit) pairs per sample") from None
+        ordered = [sorted(_pair(b, event) for event in sample) for b, sample in enumerate(events)]
         flat = [event for sample in ordered for event in sample]
         times = torch.tensor([time for time, _ in flat], dtype=torch.float64)
         units = torch.tensor([unit for _, unit in flat], dtype=torch.int64)
@@ -240,6 +244,7 @@ def _pair(b: int, event: Any) -> tuple[float, int]:
     except (TypeError, ValueError):
         raise ValueError(f"sample {b} holds {event!r:.200}: every event must be a pair (time, unit)") from None
     try:
+        check.require(not isinstance(time, (str, bytes)) and not isinstance(unit, (str, bytes)), "text")
         time, number = float(time), int(unit)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"sample {b} holds {event!r:.200}: must be two numbers; events are (time, unit)") from None

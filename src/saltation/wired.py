@@ -20,10 +20,10 @@ class Wired(Connection):
     source: Tensor
     target: Tensor
 
-    def _wire(self, source: Tensor, target: Tensor) -> None:
-        """Keep the synapses, which must be sorted by target."""
-        self.register_buffer("source", source, persistent=False)
-        self.register_buffer("target", target, persistent=False)
+    def _wire(self, source: Tensor, target: Tensor, persistent: bool = False) -> None:
+        """Keep the synapses, which must be sorted by target; persistent: in the state dict too."""
+        self.register_buffer("source", source, persistent=persistent)
+        self.register_buffer("target", target, persistent=persistent)
         start = np.searchsorted(target.numpy(), np.arange(self.out_size + 1))
         self.wiring = Wiring(start, np.ascontiguousarray(source.numpy()), self.in_size)
 
@@ -77,6 +77,8 @@ class Sparse(Wired):
         generator: torch.Generator | None = None,
     ):
         super().__init__(in_size, out_size)
+        check.generator(generator)
+        in_size, out_size = self.in_size, self.out_size
         source, target = (_indices(x, name) for x, name in ((source, "source"), (target, "target")))
         check.require(source.shape == target.shape, f"{source.numel()} sources but {target.numel()} targets")
         for values, size, name in ((source, in_size, "source"), (target, out_size, "target")):
@@ -90,12 +92,18 @@ class Sparse(Wired):
                 f"there are two synapses from input {twice[0] % in_size} to neuron {twice[0] // in_size}: "
                 "leave one out, and add up their weights if you mean both"
             )
-        self._wire(source[order], target[order])
+        self._wire(source[order], target[order], persistent=True)  # they may have been drawn
         S = source.numel()
         self.weight = nn.Parameter(torch.randn(S, generator=generator) * (out_size / max(S, 1)) ** 0.5)
         self._add_delays(
             delay, {"axonal": (in_size,), "dendritic": (out_size,), "synaptic": (S,)}, min_delay, max_delay
         )
+
+    def remedy(self, name: str, saved: str, prefix: str) -> str:
+        """Synapses are made from those saved."""
+        if name != "synapses":
+            return super().remedy(name, saved, prefix)
+        return f"create it with source = state[{prefix + 'source'!r}] and target = state[{prefix + 'target'!r}]"
 
     @classmethod
     def from_mask(cls, mask: Tensor, **options: object) -> "Sparse":
@@ -111,10 +119,11 @@ class Sparse(Wired):
 
     @classmethod
     def random(
-        cls, in_size: int, out_size: int, fan_in: int, generator: torch.Generator, **options: object
+        cls, in_size: int, out_size: int, fan_in: int, generator: torch.Generator | None = None, **options: object
     ) -> "Sparse":
-        """Every neuron gets `fan_in` synapses from different inputs, drawn from `generator`."""
-        check.whole_number(fan_in, "fan_in")
+        """Every neuron gets `fan_in` synapses from different inputs, drawn from `generator` like the weights."""
+        in_size, out_size = check.whole_number(in_size, "in_size"), check.whole_number(out_size, "out_size")
+        fan_in = check.whole_number(fan_in, "fan_in")
         check.require(fan_in <= in_size, f"fan_in = {fan_in}: there are only {in_size} inputs")
         check.generator(generator)
         source = torch.cat([torch.randperm(in_size, generator=generator)[:fan_in] for _ in range(out_size)])

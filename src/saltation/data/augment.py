@@ -18,6 +18,7 @@ def jitter(spikes: Spikes, std: float, generator: torch.Generator | None = None)
     Times are sorted again within each sample; the numbers of spikes stay. Gradients are not tracked.
     """
     std = check.finite_number(std, "std", low=0.0)
+    check.generator(generator)
     noise = torch.randn(spikes.times.shape, generator=generator, dtype=spikes.times.dtype)
     times = (spikes.times.detach() + std * noise).abs().clamp(max=spikes.duration)
     return spikes.with_times(times)
@@ -26,6 +27,7 @@ def jitter(spikes: Spikes, std: float, generator: torch.Generator | None = None)
 def drop(spikes: Spikes, fraction: float, generator: torch.Generator | None = None) -> Spikes:
     """Every spike left out with probability `fraction`, in [0, 1), independently of all others; gradients are kept."""
     fraction = check.fraction(fraction, "fraction")
+    check.generator(generator)
     return _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction, times=spikes.times)
 
 
@@ -35,6 +37,7 @@ def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator | No
     What is moved beyond the first or last channel is lost, as in a narrower band of frequencies.
     """
     largest = check.whole_number(largest, "largest", low=0)
+    check.generator(generator)
     shifts = torch.randint(-largest, largest + 1, (spikes.num_samples,), generator=generator)
     units = spikes.units + shifts[spikes.sample_index()]
     return _keep(spikes, (units >= 0) & (units < spikes.num_units), units=units)
@@ -54,6 +57,7 @@ def shift_image(spikes: Spikes, image: Sequence[int], largest: int, generator: t
         "as many as there are units",
     )
     _, rows, columns = image
+    check.generator(generator)
     down, right = torch.randint(-largest, largest + 1, (2, spikes.num_samples), generator=generator)[
         :, spikes.sample_index()
     ]
@@ -68,6 +72,7 @@ def stretch(spikes: Spikes, largest: float, generator: torch.Generator | None = 
     What comes after `duration` then is lost.
     """
     largest = check.fraction(largest, "largest")
+    check.generator(generator)
     factors = 1.0 + largest * (2.0 * torch.rand(spikes.num_samples, generator=generator, dtype=torch.float64) - 1.0)
     times = spikes.times.detach() * factors[spikes.sample_index()]
     return _keep(spikes, times <= spikes.duration, times=times)
@@ -81,6 +86,7 @@ def blend(spikes: Spikes, labels: torch.Tensor, fraction: float, generator: torc
     """
     fraction = check.fraction(fraction, "fraction", all_ok=True)
     check.labels(labels, spikes.num_samples, check.LARGEST_SIZE)
+    check.generator(generator)
     owner, count = spikes.sample_index(), spikes.num_samples
     chosen = torch.rand(count, generator=generator) < fraction
     partner = torch.arange(count)
