@@ -90,7 +90,7 @@ REFUSED = [
     (lambda: one_spike(duration=10**400), "duration = 1000000.*must be a number"),
     (lambda: one_spike(duration=torch.ones(2)), "duration = tensor.*must be a number"),
     (lambda: one_spike().to_dense("1", time_first=True), "dt = '1': must be a number"),
-    (lambda: one_spike().to_dense(5e-324, time_first=True), "dt = 4.94066e-324: makes a raster of inf steps"),
+    (lambda: one_spike().to_dense(5e-324, time_first=True), "dt = 4.94066e-324: a raster of inf steps"),
     (lambda: Spikes.from_dense(torch.full((1, 2, 2), 1e12), 1.0, time_first=True), r"holds 4e\+12 spikes.*counts"),
     (lambda: Spikes.from_lists(5, 1, 1.0), r"samples is 5: pass one list of \(time, unit\) pairs per sample"),
     (lambda: Spikes.from_lists([0.1, 0.2], 1, 1.0), "pass one list of"),

@@ -246,7 +246,7 @@ def _pair(b: int, event: Any) -> tuple[float, int]:
     try:
         check.require(not isinstance(time, (str, bytes)) and not isinstance(unit, (str, bytes)), "text")
         time, number = float(time), int(unit)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise ValueError(f"sample {b} holds {event!r:.200}: must be two numbers; events are (time, unit)") from None
     check.require(
         number == unit and abs(number) <= check.LARGEST_SIZE,
