@@ -12,7 +12,7 @@ NEST_STAMP := .venv/.nest
 
 help:
 	@echo "make train     set up .venv and train Yin-Yang with weights, delays and thresholds"
-	@echo "make test      set up .venv and run format check, lint, type check and tests"
+	@echo "make test      set up .venv and run format check, lint, type check and tests, a part of them uncompiled"
 	@echo "make lint      format check, lint and type check only"
 	@echo "make versions  try the lowest and the newest versions of all dependencies, each in a fresh environment"
 	@echo "make clean     remove .venv and caches (never runs/)"
@@ -23,6 +23,7 @@ train: $(STAMP)
 test: lint $(NEST_STAMP)
 	$(BIN)/python tests/pinned.py
 	$(BIN)/pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m nojit
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check

@@ -1,8 +1,16 @@
-"""Which kernels a computation calls: every kernel that ops.py knows, by name, as it is called."""
+"""Which kernels a computation calls, and, uncompiled, which of their lines it runs."""
 
 import contextlib
+import importlib
+import sys
+import types
+from pathlib import Path
 
-from saltation import ops
+from saltation import kernels, ops
+
+FOLDER = Path(kernels.__file__).parent
+# Kernels that ops.py does not use for simulating, and what runs but once, when a module is loaded.
+TWINS = ("reference.py", "reference_qif.py", "jit.py", "layout.py", "__init__.py")
 
 
 def kernels_of_ops():
@@ -18,7 +26,7 @@ def kernels_of_ops():
 @contextlib.contextmanager
 def recorded():
     """A set that fills with the names of the kernels called in the meantime."""
-    called, kernels = set(), kernels_of_ops()
+    called, functions = set(), kernels_of_ops()
 
     def watched(name, function):
         def call(*arguments):
@@ -27,10 +35,55 @@ def recorded():
 
         return call
 
-    for name, function in kernels.items():
+    for name, function in functions.items():
         setattr(ops, name, watched(name, function))
     try:
         yield called
     finally:
-        for name, function in kernels.items():
+        for name, function in functions.items():
             setattr(ops, name, function)
+
+
+def lines_of(code):
+    """All lines of a function and of those inside it, but for the `def` itself."""
+    lines = {line for _, _, line in code.co_lines() if line} - {code.co_firstlineno}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            lines |= lines_of(constant)
+    return lines
+
+
+def unreached_lines(run):
+    """["file.py:line: text", ...] of the lines of kernels that run() does not reach; with NUMBA_DISABLE_JIT=1."""
+    reached = {}
+
+    def in_function(frame, event, _):
+        if event == "line":
+            reached[frame.f_code.co_filename].add(frame.f_lineno)
+        return in_function
+
+    def in_call(frame, event, _):
+        name = frame.f_code.co_filename
+        return in_function if name in reached and event == "call" else None
+
+    wanted = {}
+    for path in sorted(FOLDER.glob("*.py")):
+        if path.name in TWINS:
+            continue
+        module = importlib.import_module(f"saltation.kernels.{path.stem}")
+        lines = set()
+        for function in vars(module).values():
+            code = getattr(function, "__code__", None)
+            if code is not None and code.co_filename == str(path):
+                lines |= lines_of(code) - {code.co_firstlineno, code.co_firstlineno + 1}
+        wanted[str(path)], reached[str(path)] = lines, set()
+    sys.settrace(in_call)
+    try:
+        run()
+    finally:
+        sys.settrace(None)
+    missed = []
+    for path, lines in wanted.items():
+        text = Path(path).read_text().splitlines()
+        missed += [f"{Path(path).name}:{n}: {text[n - 1].strip()}" for n in sorted(lines - reached[path])]
+    return missed

@@ -213,6 +213,7 @@ def test_soft_counts():
     assert losses.soft_counts(spikes, 1e-4).round().tolist() == spikes.counts().tolist()
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("seed", range(5))
 def test_van_rossum_is_the_integral(seed):
     from scipy.integrate import quad
@@ -251,6 +252,7 @@ def edit_cost(a, b, q):
     )
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("q", [0.0, 1.0, 7.0])
 @pytest.mark.parametrize("seed", range(5))
 def test_victor_purpura_is_the_cheapest_way(seed, q):
