@@ -234,6 +234,8 @@ def test_many_arrivals_equal_wiring(alike, train, peak):
     spikes = random_spikes(generator, samples=3, units=inputs, events=300, span=28.0, duration=30.0)
     tau = (torch.full((4,), 2.0).double(), torch.full((4,), 0.8).double()) if alike else None
     layer = random_layer(generator, inputs, 4, "synaptic", train=train, scale=0.15, tau=tau)
+    if alike:
+        layer.neuron.tau_adapt.fill_(1.5)
     wired = sal.Sparse.from_mask(torch.ones(4, inputs), delay="synaptic", max_delay=1.5, min_delay=0.1).double()
     with torch.no_grad():
         wired.weight.copy_(layer.connection.weight.flatten())
