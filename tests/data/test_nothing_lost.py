@@ -390,6 +390,8 @@ def test_wishes_beyond_the_memory_are_refused_at_once(tmp_path):
         load("basic_motions", path=folder, rest=2**31)
     with pytest.raises(ValueError, match="1 values seen by 2147483648 neurons each are more than 2\\^28"):
         population([[0.5]], [0], [0], neurons=2**31)
+    with pytest.raises(ValueError, match="0 values seen by 2147483648 neurons"):
+        population(np.empty((0, 2)), [], [], neurons=2**31)
     with pytest.raises(ValueError, match=r"neurons is 2.5; it must be a whole number"):
         population([[0.5]], [0], [0], neurons=2.5)
 

@@ -66,7 +66,7 @@ def population(
     if not 0 <= weakest < 1:
         raise ValueError(f"weakest is {weakest}; it must be in [0, 1)")
     values = _finite_or_missing(values, 2)
-    if values.size * neurons > MOST_EVENTS:
+    if max(values.size, 1) * neurons > MOST_EVENTS:  # the centres alone take memory
         raise ValueError(f"{source}: {values.size} values seen by {neurons} neurons each are more than 2^28; use fewer")
     low, high = (np.broadcast_to(np.asarray(edge, float), values.shape[1]) for edge in (low, high))
     if not (low < high).all():
