@@ -16,8 +16,10 @@ def test_a_search_goes_on_where_it_was(tmp_path):
     overrides = {**TINY, "seed": 1}
     tune("yin_yang", search, 2, tmp_path, overrides, quiet=True)
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["0", "1"]
+    written = (tmp_path / "trials" / "0" / "result.json").stat().st_mtime_ns
     best = tune("yin_yang", search, 3, tmp_path, overrides, quiet=True)
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["0", "1", "2"]
+    assert (tmp_path / "trials" / "0" / "result.json").stat().st_mtime_ns == written  # not done again
     results = [json.loads((tmp_path / "trials" / str(n) / "result.json").read_text()) for n in range(3)]
     assert all(result["test_accuracy"] is None for result in results)
     first = load_config(tmp_path / "trials" / "0" / "config.yaml")
