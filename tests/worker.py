@@ -30,7 +30,7 @@ def everything(model, spikes):
     spikes = spikes.with_times(spikes.times.detach().clone().requires_grad_())
     results = model.run(spikes, peak=True)
     last = results[-1]
-    readout = sal.Layer(sal.Linear(3, 2), sal.LI(2, 2.0, 1.0, train=("tau_mem",)))
+    readout = sal.Layer(sal.Linear(3, 2, generator=generator(3)), sal.LI(2, 2.0, 1.0, train=("tau_mem",)))
     values = readout(last.spikes)
     parameters = [spikes.times, *model.parameters(), *readout.parameters()]
     loss = torch.sin(last.spikes.times).sum() + sum(r.peak.square().sum() for r in results)
