@@ -30,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="saltation-fuzz-", dir=base) as folder:
         if options.only:
             return one(options.only, Path(folder))
-        work = deque()
+        work = []
         for target, count in shares(options.inputs, options.targets or list(targets)):
-            work += [(target.name, start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-        return Driver(work, options.seed, Path(folder)).run(min(options.processes, len(work)))
+            work += [(start / count, target.name, start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+        ranges = deque(part[1:] for part in sorted(work))  # all targets advance together
+        return Driver(ranges, options.seed, Path(folder)).run(min(options.processes, len(work)))
 
 
 def one(text: str, folder: Path) -> int:

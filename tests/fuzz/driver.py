@@ -1,7 +1,10 @@
 """Processes that run ranges of inputs, and what becomes of them if one dies or gets stuck."""
 
+import faulthandler
 import multiprocessing
+import os
 import resource
+import signal
 import sys
 import time
 from collections import Counter, deque
@@ -12,7 +15,8 @@ from typing import Any
 from .engine import Failure, Outcome, run_range
 
 CHUNK = 2000  # inputs in a range
-SILENCE = 180.0  # seconds of the clock without a new input after which a process is taken for stuck
+POLL = 5.0  # seconds between two looks at a process
+SILENCE = 300.0  # seconds in which it is looked at and has no new input, after which it is taken for stuck
 
 
 class Driver:
@@ -30,22 +34,33 @@ class Driver:
         begin = time.perf_counter()
         workers = [self._start() for _ in range(processes)]
         while workers:
-            wait([worker["pipe"] for worker in workers], timeout=5.0)
+            start = time.monotonic()
+            wait([worker["pipe"] for worker in workers], timeout=POLL)
+            passed = min(time.monotonic() - start, POLL)  # a machine that slept is no sign of a process that is stuck
             for worker in list(workers):
-                self._attend(worker, workers)
+                self._attend(worker, workers, passed)
         return self._report(time.perf_counter() - begin)
 
     def _start(self) -> dict[str, Any]:
         self.started += 1
         here, there = self.context.Pipe()
         index = self.context.Value("q", -1)
-        arguments = there, index, self.seed, self.folder / str(self.started)
+        folder = self.folder / str(self.started)
+        arguments = there, index, self.seed, folder
         process = self.context.Process(target=work, args=arguments, daemon=True)
         process.start()
         there.close()
-        return {"process": process, "pipe": here, "index": index, "job": None, "seen": (-2, time.monotonic())}
+        return {
+            "process": process,
+            "stack": folder.with_suffix(".stack"),
+            "pipe": here,
+            "index": index,
+            "job": None,
+            "seen": -2,
+            "silent": 0.0,
+        }
 
-    def _attend(self, worker: dict[str, Any], workers: list[dict[str, Any]]) -> None:
+    def _attend(self, worker: dict[str, Any], workers: list[dict[str, Any]], passed: float) -> None:
         try:
             if worker["pipe"].poll():
                 outcome, peak = worker["pipe"].recv()
@@ -59,15 +74,19 @@ class Driver:
                     worker["pipe"].send(None)
                     worker["process"].join()
                     workers.remove(worker)
-                worker["seen"] = (-2, time.monotonic())
+                worker["seen"], worker["silent"] = -2, 0.0
                 return
         except (EOFError, ConnectionError, OSError):
             worker["process"].join()
             self._lost(worker, f"the process ended with code {worker['process'].exitcode}", workers)
             return
-        if worker["index"].value != worker["seen"][0]:
-            worker["seen"] = (worker["index"].value, time.monotonic())
-        elif time.monotonic() - worker["seen"][1] > SILENCE:
+        if worker["index"].value != worker["seen"]:
+            worker["seen"], worker["silent"] = worker["index"].value, 0.0
+            return
+        worker["silent"] += passed
+        if worker["silent"] > SILENCE:
+            os.kill(worker["process"].pid, signal.SIGUSR1)  # it writes down where it is
+            time.sleep(1.0)
             worker["process"].kill()
             worker["process"].join()
             self._lost(worker, "stuck in compiled code", workers)
@@ -78,7 +97,7 @@ class Driver:
             raise RuntimeError(f"a process failed before its first input: {why}")
         name, start, stop = worker["job"]
         index = worker["index"].value
-        self._add(Outcome(name, failures=[Failure(name, self.seed, index, why, "(no Python error)")]))
+        self._add(Outcome(name, failures=[Failure(name, self.seed, index, why, _innermost(worker["stack"]))]))
         self.work.extend(part for part in ((name, start, index), (name, index + 1, stop)) if part[1] < part[2])
         workers.append(self._start())
 
@@ -113,6 +132,12 @@ class Driver:
         return int(bool(failures))
 
 
+def _innermost(stack: Path) -> str:
+    """Where a process was that is no more, as far as it could tell."""
+    text = stack.read_text() if stack.exists() else ""
+    return " < ".join(line.strip() for line in text.splitlines()[:8]) or "(no trace of it)"
+
+
 def work(pipe: Any, index: Any, seed: int, folder: Path) -> None:
     """A process: receives ranges, sends outcomes."""
     import torch
@@ -121,6 +146,9 @@ def work(pipe: Any, index: Any, seed: int, folder: Path) -> None:
 
     targets = load_targets()
     torch.set_num_threads(1)
+    stack = folder.with_suffix(".stack").open("w")
+    faulthandler.enable(stack)
+    faulthandler.register(signal.SIGUSR1, stack)
     outcome = None
 
     def tell(number: int) -> None:
