@@ -10,7 +10,15 @@ from saltation import kernels, ops
 
 FOLDER = Path(kernels.__file__).parent
 # Kernels that ops.py does not use for simulating, and what runs but once, when a module is loaded.
-TWINS = ("reference.py", "reference_qif.py", "jit.py", "layout.py", "__init__.py")
+TWINS = (
+    "reference.py",
+    "reference_layer.py",
+    "reference_qif.py",
+    "reference_readout.py",
+    "jit.py",
+    "layout.py",
+    "__init__.py",
+)
 
 
 def kernels_of_ops():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from saltation.kernels import reference
+from saltation.kernels import reference, reference_readout
 from saltation.kernels.flow import flow, phi, phi_gradient
 from saltation.kernels.readout import VALUE, WINDOW, response
 
@@ -61,7 +61,7 @@ def test_no_overflow_and_no_nan():
 @pytest.mark.parametrize("mode,q", [(VALUE, 4.0), (WINDOW, 3.0), (WINDOW, np.inf)])
 @pytest.mark.parametrize("ratio", [0.3, 1.0, 1 + 1e-7, 4.0])
 def test_response_of_the_readout(mode, q, ratio):
-    exact = reference.response(mode, 0.7, q, 6.0, 1.3, 1.3 / ratio)
+    exact = reference_readout.response(mode, 0.7, q, 6.0, 1.3, 1.3 / ratio)
     assert response(mode, 0.7, q, 6.0, 1.3, 1.3 / ratio, True) == pytest.approx(exact, rel=1e-9, abs=1e-12)
     without_taus = (*exact[:2], 0.0, 0.0)
     assert response(mode, 0.7, q, 6.0, 1.3, 1.3 / ratio, False) == pytest.approx(without_taus, rel=1e-9, abs=1e-12)

@@ -1,4 +1,4 @@
-"""Plain-Python twins of the kernels: the same results by the most direct way, for the tests and for reading.
+"""Plain-Python twin of LIF neurons: the same results by the most direct way, for the tests and for reading.
 
 The forward twin looks for crossings with SciPy on a fine grid of sub-intervals; the backward twin walks through *all*
 events in reverse, one saltation at a time, exactly as README.md section 3 is written. Neither shares code with the
@@ -9,7 +9,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from mpmath import mp
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import exprel
 
@@ -111,51 +110,81 @@ class Moment(NamedTuple):
     forced: bool
 
 
+class Walk:
+    """One neuron on its way through its moments: `plan` says when the next one is, `step` takes it.
+
+    arrivals: sorted [(t, weight, k)]; more may be added as long as they are later than the last step.
+    """
+
+    def __init__(self, arrivals, neuron, neurons):
+        self.queue, self.neuron, self.neurons = list(arrivals), neuron, neurons
+        self.t, self.x, self.held, self.release = 0.0, (0.0, 0.0, 0.0), False, math.inf
+        self.spikes, self.moments = 0, []
+        self.peak = (-neuron[THRESHOLD], 0.0, 0.0)
+        self.planned = None
+
+    def add(self, t, weight, k):
+        """One more arrival, behind those of the same time."""
+        place = sum(arrival[0] <= t for arrival in self.queue)
+        self.queue.insert(place, (t, weight, k))
+        self.planned = None
+
+    def plan(self):
+        """(time of the next moment, whether it is a spike, whether that is forced); at the end: inf."""
+        if self.planned is None and self.t >= self.neurons.duration:
+            self.planned = math.inf, False, False
+        if self.planned is None:
+            stop = min(
+                self.queue[0][0] if self.queue else math.inf,
+                self.release if self.held else math.inf,
+                self.neurons.duration,
+            )
+            just_released = bool(self.moments) and self.moments[-1].kind == "release" and self.moments[-1].t == self.t
+            dt, forced = -1.0, False
+            if not self.held and self.neurons.spiking:
+                if above(0.0, *self.x, self.neuron) > 0:
+                    dt, forced = 0.0, just_released
+                else:
+                    dt = first_crossing(stop - self.t, *self.x, *self.neuron[:4])
+            self.planned = (stop, False, False) if dt < 0 else (self.t + dt, True, forced)
+        return self.planned
+
+    def step(self):
+        """Go to the next moment and through it; returns whether that was a spike."""
+        time, is_spike, forced = self.plan()
+        self.planned = None
+        neuron, start = self.neuron, self.t
+        if not is_spike:
+            best = best_between(start, time, self.x, self.held, neuron)
+            self.peak = max(self.peak, best, key=lambda candidate: candidate[0])
+        x = flow(time - start, self.x, self.held, neuron)
+        self.t, self.x = time, x
+        if is_spike:
+            V_plus = x[0] - neuron[THRESHOLD] if self.neurons.subtract else neuron[V_RESET]
+            self.x, self.held = (V_plus, x[1], x[2] + neuron[JUMP]), neuron[REFRACTORY] > 0
+            self.moments.append(Moment("spike", self.spikes, time, x, self.x, False, self.held, forced))
+            self.release, self.spikes = time + neuron[REFRACTORY], self.spikes + 1
+            self.peak = best_between(time, time, self.x, self.held, neuron)
+        elif time == self.neurons.duration:
+            pass
+        elif self.held and time == self.release:
+            self.moments.append(Moment("release", self.spikes - 1, time, x, x, True, False, False))
+            self.held = False
+        else:
+            _, w, k = self.queue.pop(0)
+            self.x = (x[0], x[1] + w, x[2])
+            self.moments.append(Moment("arrival", k, time, x, self.x, self.held, self.held, False))
+        return is_spike
+
+
 def trajectory(arrivals, neuron, neurons, budget):
     """All moments of one neuron, given sorted arrivals [(t, weight, k)], and (peak, peak_time, peak_slope)."""
-    refractory, threshold = neuron[REFRACTORY], neuron[THRESHOLD]
-    t, x, held = 0.0, (0.0, 0.0, 0.0), False
-    release, spikes, moments = math.inf, 0, []
-    peak = (-threshold, 0.0, 0.0)
-    queue = list(arrivals)
-    while t < neurons.duration:
-        stop = min(queue[0][0] if queue else math.inf, release if held else math.inf, neurons.duration)
-        just_released = bool(moments) and moments[-1].kind == "release" and moments[-1].t == t
-        dt = -1.0
-        forced = False
-        if not held and neurons.spiking:
-            if above(0.0, *x, neuron) > 0:
-                dt, forced = 0.0, just_released
-            else:
-                dt = first_crossing(stop - t, *x, *neuron[:4])
-        if dt < 0:
-            peak = max(peak, best_between(t, stop, x, held, neuron), key=lambda candidate: candidate[0])
-            x = flow(stop - t, x, held, neuron)
-            t = stop
-            if t == neurons.duration:
-                break
-            if held and t == release:
-                moments.append(Moment("release", spikes - 1, t, x, x, True, False, False))
-                held = False
-                continue
-            _, w, k = queue.pop(0)
-            after = (x[0], x[1] + w, x[2])
-            moments.append(Moment("arrival", k, t, x, after, held, held, False))
-            x = after
-            continue
-        if spikes == budget:
-            return None, peak
-        x = flow(dt, x, False, neuron)
-        t += dt
-        V_plus = x[0] - neuron[THRESHOLD] if neurons.subtract else neuron[V_RESET]
-        after = (V_plus, x[1], x[2] + neuron[JUMP])
-        held = refractory > 0
-        moments.append(Moment("spike", spikes, t, x, after, False, held, forced))
-        release = t + refractory
-        spikes += 1
-        x = after
-        peak = best_between(t, t, x, held, neuron)
-    return moments, peak
+    walk = Walk(arrivals, neuron, neurons)
+    while walk.plan()[0] < math.inf:
+        if walk.plan()[1] and walk.spikes == budget:
+            return None, walk.peak
+        walk.step()
+    return walk.moments, walk.peak
 
 
 def flow(s, x, held, neuron):
@@ -248,62 +277,84 @@ def lif_backward(
 
 def sweep(moments, peak, neuron, neurons, G_rows, G_peak, min_slope, grad):
     """Backwards through one neuron. Returns {k: dL/dw} and {k: dL/dt}; adds to grad (7,)."""
+    back = Back(moments, peak, neuron, neurons, G_peak, min_slope, grad)
     grad_w, grad_t = {}, {}
-    p = np.zeros(3)
-    G_moved = dict.fromkeys(range(len(G_rows)), 0.0)  # dL/dT_n through the release that follows spike n
-    _, peak_time, peak_slope = peak
-    pending = G_peak != 0.0
-    end = peak_time if pending else (moments[-1].t if moments else 0.0)
-    if pending:
-        p = np.array([G_peak, 0.0, -G_peak])
+    for moment in reversed(back.visible):
+        gradients = back.step(G_rows[moment.number] if moment.kind == "spike" else 0.0)
+        if moment.kind == "arrival":
+            grad_w[moment.number], grad_t[moment.number] = gradients
+    return grad_w, grad_t
+
+
+class Back:
+    """The adjoint of one neuron on its way back through its moments, as far as anything depends on them."""
+
+    def __init__(self, moments, peak, neuron, neurons, G_peak, min_slope, grad):
+        self.neuron, self.neurons, self.min_slope, self.grad = neuron, neurons, min_slope, grad
+        self.G_peak, (_, self.peak_time, self.peak_slope) = G_peak, peak
+        self.G_moved = {}  # dL/dT_n through the release that follows spike n, and spikes that move along
+        self.pending = G_peak != 0.0  # the peak has not found the moment that it moves with, if it is a kink
+        self.end = self.peak_time if self.pending else (moments[-1].t if moments else 0.0)
+        self.p = np.array([G_peak, 0.0, -G_peak])
         grad[THRESHOLD] -= G_peak
-    visible = [moment for moment in moments if moment.t <= end]
-    for position in range(len(visible) - 1, -1, -1):
-        moment = visible[position]
-        p = back(end - moment.t, p, moment.after, moment.held_after, neuron, grad)
-        end = moment.t
-        V, I, a = moment.before
+        self.visible = [moment for moment in moments if moment.t <= self.end]
+        self.position = len(self.visible)
+
+    def move(self, spike, G):
+        """Add to dL/dT of an earlier spike."""
+        self.G_moved[spike] = self.G_moved.get(spike, 0.0) + G
+
+    def step(self, G_spike=0.0):
+        """Through the moment before; (dL/dw, dL/dt) if it is an arrival. G_spike: dL/dT if it is a spike."""
+        self.position -= 1
+        moment = self.visible[self.position]
+        neuron, grad = self.neuron, self.grad
+        self.p = p = back(self.end - moment.t, self.p, moment.after, moment.held_after, neuron, grad)
+        self.end = moment.t
+        V, I, _ = moment.before
         # A peak that is a kink at this very moment moves with it; what it is the peak *of* is the state before an
         # arrival or a release, the state after a spike.
-        moves = pending and moment.t == peak_time
-        if moves and moment.kind == "arrival":
-            grad_w[moment.number], grad_t[moment.number] = 0.0, G_peak * peak_slope
-            pending = False
-        elif moves and moment.kind == "release":
-            G_moved[moment.number] += G_peak * peak_slope
-            pending = False
+        moves = self.pending and moment.t == self.peak_time
+        G_kink = self.G_peak * self.peak_slope if moves else 0.0
+        self.pending &= not moves and moment.kind != "spike"
+        if moment.kind == "spike":
+            self.through_spike(moment, G_spike + self.G_moved.get(moment.number, 0.0) + G_kink)
+        elif moment.kind == "arrival" and moves:
+            return 0.0, G_kink
         elif moment.kind == "arrival":
             w = moment.after[1] - moment.before[1]
             flow_V = 0.0 if moment.held_before else w / neuron[TAU_MEM]
-            grad_w[moment.number] = p[1]
-            grad_t[moment.number] = w * p[1] / neuron[TAU_SYN] - flow_V * p[0]
-        elif moment.kind == "release":
-            following = visible[position + 1] if position + 1 < len(visible) else None
-            if not (following is not None and following.kind == "spike" and following.forced):
+            return p[1], w * p[1] / neuron[TAU_SYN] - flow_V * p[0]
+        elif moves:
+            self.move(moment.number, G_kink)
+        else:
+            rest = self.visible[self.position + 1 : self.position + 2]
+            if not (rest and rest[0].kind == "spike" and rest[0].forced):
                 G = -p[0] * (I - V) / neuron[TAU_MEM]
-                G_moved[moment.number] += G
+                self.move(moment.number, G)
                 grad[REFRACTORY] += G
-        elif moment.kind == "spike":
-            G = G_rows[moment.number] + G_moved[moment.number] + (G_peak * peak_slope if moves else 0.0)
-            pending = False
-            grad[JUMP] += p[2]
-            grad[THRESHOLD if neurons.subtract else V_RESET] += -p[0] if neurons.subtract else p[0]
-            DR = np.diag([1.0 if neurons.subtract else 0.0, 1.0, 1.0])
-            f_before = field(moment.before, False, neuron)
-            f_after = field(moment.after, moment.held_after, neuron)
-            if moment.forced:
-                f_before[0] = 0.0
-                G_moved[moment.number - 1] += G + p @ (DR @ f_before - f_after)
-                grad[REFRACTORY] += G + p @ (DR @ f_before - f_after)
-                p = DR.T @ p
-                continue
-            grad_g = np.array([1.0, 0.0, -1.0])
-            slope = max(grad_g @ f_before, min_slope)
-            S = DR + np.outer(f_after - DR @ f_before, grad_g) / slope
-            c = (p @ (f_after - DR @ f_before) - G) / slope
-            grad[THRESHOLD] -= c
-            p = S.T @ p - G * grad_g / slope
-    return grad_w, grad_t
+        return None
+
+    def through_spike(self, moment, G):
+        """The saltation matrix of an own spike, or what a forced one does."""
+        p, neuron, grad, subtract = self.p, self.neuron, self.grad, self.neurons.subtract
+        grad[JUMP] += p[2]
+        grad[THRESHOLD if subtract else V_RESET] += -p[0] if subtract else p[0]
+        DR = np.diag([1.0 if subtract else 0.0, 1.0, 1.0])
+        f_before = field(moment.before, False, neuron)
+        f_after = field(moment.after, moment.held_after, neuron)
+        if moment.forced:
+            f_before[0] = 0.0
+            G_before = G + p @ (DR @ f_before - f_after)
+            self.move(moment.number - 1, G_before)
+            grad[REFRACTORY] += G_before
+            self.p = DR.T @ p
+            return
+        grad_g = np.array([1.0, 0.0, -1.0])
+        slope = max(grad_g @ f_before, self.min_slope)
+        S = DR + np.outer(f_after - DR @ f_before, grad_g) / slope
+        grad[THRESHOLD] -= (p @ (f_after - DR @ f_before) - G) / slope
+        self.p = S.T @ p - G * grad_g / slope
 
 
 def field(x, held, neuron):
@@ -336,23 +387,3 @@ def adjoint_flow(s, p, held, neuron):
     q_V = p[0] if held else p[0] * np.exp(-s / tau_mem)
     q_I = p[1] * np.exp(-s / tau_syn) + (0.0 if held else p[0] * phi(s, tau_mem, tau_syn))
     return np.array([q_V, q_I, p[2] * np.exp(-s / tau_adapt)])
-
-
-def response(mode, t, q, duration, tau_mem, tau_syn):
-    """As readout.response, by quadrature and numerical differentiation with 40 digits."""
-    mp.dps = 40
-
-    def potential(s, tau_m, tau_s):
-        d = s / tau_m - s / tau_s
-        return s / tau_m * mp.exp(-s / tau_m) * (mp.expm1(d) / d if d else 1)
-
-    def functional(t, tau_m, tau_s):
-        if mode == 0:
-            return potential(q - t, tau_m, tau_s) if q > t else mp.mpf(0)
-        if t >= duration:
-            return mp.mpf(0)
-        return mp.quad(lambda x: mp.exp(-x / q) * potential(x - t, tau_m, tau_s), mp.linspace(t, duration, 9))
-
-    at = (mp.mpf(t), mp.mpf(tau_mem), mp.mpf(tau_syn))
-    derivatives = [mp.diff(functional, at, order) for order in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
-    return float(functional(*at)), *(float(value) for value in derivatives)

@@ -1,0 +1,85 @@
+"""Whole layers against their plain-Python twin: every way to simulate one, dense, sparse and recurrent.
+
+The layers are those of test_plans.py, asked through the public API, so that it does not matter which kernels there are.
+"""
+
+import numpy as np
+import pytest
+import torch
+from test_plans import PLANS, well_posed
+
+from saltation.kernels import layout as L
+from saltation.kernels.reference_layer import back_sample, run_sample
+
+
+def full(part):
+    """Weights and delays (N, M), carrying gradients to the parameters, and which synapses there are."""
+    weight, delay = part.dense()
+    delay = delay.double().expand(weight.shape).clone() if delay.requires_grad else delay.double().expand(weight.shape)
+    present = torch.zeros(weight.shape, dtype=torch.bool)
+    if part.wiring is None:
+        present[:] = True
+    else:
+        present[part.target, part.source] = True
+    return weight.double(), delay, present.numpy()
+
+
+@pytest.mark.parametrize(("reset", "refractory", "jump"), [("constant", 0.0, 0.3), ("subtract", 0.4, -1.6)])
+@pytest.mark.parametrize("peak", [False, True])
+@pytest.mark.parametrize("plan", PLANS)
+def test_layer_equals_its_twin(plan, peak, reset, refractory, jump):
+    layer, spikes, coefficients = well_posed(plan, reset, refractory, jump, forced=6 if jump < 0 else 0)
+    layer.requires_grad_(True)
+    if not peak:  # else the bins would be left
+        layer.neuron.tau_mem.requires_grad_(False), layer.neuron.tau_syn.requires_grad_(False)
+    times = spikes.times.clone().requires_grad_()
+    result = layer.run(spikes.with_times(times), peak=peak)
+
+    places = layer.out_size // layer.neuron.size
+    events = L.Events(*(tensor.numpy() for tensor in (spikes.times, spikes.units, spikes.offsets)))
+    packed = layer.neuron.packed().repeat_interleave(places, 0)
+    neurons = L.Neurons(packed.detach().numpy(), reset == "subtract", True, spikes.duration)
+    weight, delay, present = full(layer.connection)
+    synapses = L.Synapses(weight.detach().numpy(), delay.detach().numpy())
+    recurrent, tensors = None, [weight, delay]
+    if layer.recurrent is not None:
+        tensors += full(layer.recurrent)[:2]
+        recurrent = L.Synapses(tensors[2].detach().numpy(), tensors[3].detach().numpy())
+    samples = [run_sample(b, events, synapses, present, recurrent, neurons) for b in range(spikes.num_samples)]
+
+    own = result.spikes.detach()
+    for b, sample in enumerate(samples):
+        found = [[m.t for m in walk.moments if m.kind == "spike"] for walk in sample.walks]
+        mine = own.sample(b).to_lists()[0]
+        for j, twin in enumerate(found):
+            np.testing.assert_allclose([t for t, unit in mine if unit == j], twin, rtol=0, atol=1e-11)
+        if peak:
+            twin = [walk.peak[0] for walk in sample.walks]
+            np.testing.assert_allclose(result.peak[b].detach(), twin, rtol=0, atol=1e-11)
+
+    G = coefficients[: own.times.numel()]
+    G_peak = coefficients[-layer.out_size * spikes.num_samples :].view(-1, layer.out_size) * float(peak)
+    loss = (G * result.spikes.times).sum() + ((G_peak * result.peak).sum() if peak else 0.0)
+    total = L.Gradients(*(np.zeros(array.shape) for array in (times, weight, delay, packed)))
+    of_recurrent = L.Synapses(*(np.zeros(tensor.shape) for tensor in tensors[2:])) if recurrent else None
+    for b, sample in enumerate(samples):
+        span = slice(own.offsets[b], own.offsets[b + 1])
+        sent = [G[span][own.units[span] == j].tolist() for j in range(layer.out_size)]
+        back_sample(b, sample, synapses, recurrent, neurons, sent, G_peak[b].tolist(), 0.0, total, of_recurrent)
+
+    parameters = {"times": times} | {name: p for name, p in layer.named_parameters() if p.requires_grad}
+    ours = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    pairs = [(packed, total.parameters), (weight, total.weight), (delay, total.delay)]
+    if recurrent:
+        pairs += [(tensors[2], of_recurrent.weight), (tensors[3], of_recurrent.delay)]
+    pairs = [(tensor, torch.from_numpy(grad)) for tensor, grad in pairs if tensor.requires_grad]
+    outputs, sent = zip(*pairs, strict=True)
+    twins = torch.autograd.grad(outputs, list(parameters.values()), sent, allow_unused=True)
+    twins = [torch.from_numpy(total.times), *twins[1:]]
+    for name, left, right in zip(parameters, ours, twins, strict=True):
+        left, right = (torch.zeros(()) if grad is None else grad for grad in (left, right))
+        error = (left - right).abs().max() / (right.abs().max() + 1e-3)
+        # the twin finds the time of a smooth peak to about the root of the float64 precision
+        assert error < (1e-6 if peak else 1e-9), f"{name}: {error:.1e}"
+    twins = dict(zip(parameters, twins, strict=True))
+    assert all(twins[name].any() for name in ("times", "connection.weight", "neuron.threshold"))
