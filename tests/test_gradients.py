@@ -211,6 +211,21 @@ def test_an_arrival_at_the_very_end_does_not_move_a_peak_there(kind):
     assert gradients[1].flatten().tolist() == pytest.approx([0.0, 0.0, V, 0.0], rel=1e-12)
 
 
+def test_a_peak_right_after_a_spike_does_not_move_with_it():
+    """Facilitation is strongest right after the spike: V - theta is v_reset - jump - threshold there, whenever it is."""
+    values = {"threshold": 1.0, "jump": -0.5, "v_reset": 0.1}
+    values = {name: torch.tensor([value], dtype=torch.float64) for name, value in values.items()}
+    neuron = sal.LIF(1, tau_mem=2.0, tau_syn=0.5, tau_adapt=0.1, train=tuple(values), **values)
+    layer = sal.Layer(sal.Linear(1, 1).double(), neuron)
+    torch.nn.init.constant_(layer.connection.weight, 7.0)
+    times = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+    result = layer.run(sal.Spikes(times, torch.tensor([0]), torch.tensor([0, 1]), 1, 6.0), peak=True)
+    assert result.spikes.times.numel() == 1 and result.peak.item() == pytest.approx(0.1 + 0.5 - 1.0, rel=1e-12)
+    parameters = [times, layer.connection.weight, neuron.threshold, neuron.jump, neuron.v_reset]
+    gradients = [gradient.item() for gradient in torch.autograd.grad(result.peak.sum(), parameters)]
+    assert gradients == pytest.approx([0.0, 0.0, -1.0, -1.0, 1.0], abs=1e-12)
+
+
 def test_slopes_by_hand():
     """tau_mem d(V - theta)/dt / threshold, which is (I - V) / threshold without adaptation, with V = threshold."""
     layer = sal.Layer(sal.Linear(1, 2).double(), sal.LIF(2, tau_mem=2.0, tau_syn=0.5, threshold=0.7, train=()))
