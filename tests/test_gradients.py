@@ -212,7 +212,7 @@ def test_an_arrival_at_the_very_end_does_not_move_a_peak_there(kind):
 
 
 def test_a_peak_right_after_a_spike_does_not_move_with_it():
-    """Facilitation is strongest right after the spike: V - theta is v_reset - jump - threshold there, whenever it is."""
+    """Facilitation is strongest right after a spike: there V - theta = v_reset - jump - threshold, at any time."""
     values = {"threshold": 1.0, "jump": -0.5, "v_reset": 0.1}
     values = {name: torch.tensor([value], dtype=torch.float64) for name, value in values.items()}
     neuron = sal.LIF(1, tau_mem=2.0, tau_syn=0.5, tau_adapt=0.1, train=tuple(values), **values)
