@@ -342,7 +342,7 @@ def _words(rng: Random, folder: Path) -> list[str]:
     return words
 
 
-@target(6_000, seconds=10.0)
+@target(6_000, ValueError, OSError, sal.SpikeBudgetError, seconds=10.0)
 def command_line(rng: Random, folder: Path) -> Callable[[], Any]:
     if not (folder / "events.npz").exists():
         _run(folder)
@@ -365,6 +365,9 @@ def command_line(rng: Random, folder: Path) -> Callable[[], Any]:
                 code = cli.main(words)
         except SystemExit as end:  # argparse
             code = end.code
+        except (ValueError, OSError, sal.SpikeBudgetError) as error:
+            assert "--traceback" in words, f"{type(error).__name__}: {error}"
+            raise
         finally:
             os.chdir(before)
         text = err.getvalue()
