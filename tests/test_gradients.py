@@ -358,6 +358,27 @@ def test_min_slope_bounds_weight_and_upstream_gradient_alike():
     assert bounded_time / exact_time == pytest.approx(bounded_weight / exact_weight, rel=1e-3)
 
 
+@pytest.mark.parametrize("reset, refractory, jump", [("constant", 0.0, 0.0), ("subtract", 0.3, 0.2)])
+def test_min_slope_bounds_delays_alike_in_every_order_of_work(reset, refractory, jump):
+    # dendritic delays shift a neuron's clock, event-major; synaptic ones are sums over arrivals
+    def gradient(delay):
+        generator = torch.Generator().manual_seed(2)
+        spikes = random_spikes(generator)
+        options = {"jump": jump, "tau_adapt": 3.0, "refractory": refractory, "reset": reset, "train": ()}
+        layer = sal.Layer(
+            sal.Linear(4, 3, delay=delay, max_delay=2.0, generator=generator).double(),
+            sal.LIF(3, 2.0, 1.0, **options, min_slope=0.4),
+        )
+        layer.connection.weight.data = 2.5 * torch.rand(3, 4, generator=generator).double()
+        layer.connection.set_delays(torch.tensor([[0.2], [0.7], [1.1]]))
+        result = layer.run(spikes)
+        assert result.slopes.min() < 0.4 * 2.0 < result.slopes.max()  # some are bounded, some are not
+        result.spikes.times.cos().sum().backward()
+        return layer.connection.raw_delay.grad.sum(1)
+
+    torch.testing.assert_close(gradient("dendritic"), gradient("synaptic"), rtol=1e-10, atol=1e-10)
+
+
 def test_silent_neuron_has_exactly_zero_gradient_and_the_peak_hinge_revives_it():
     generator = torch.Generator().manual_seed(1)
     spikes = random_spikes(generator)
@@ -403,3 +424,50 @@ def test_shared_time_constants(delay, refractory, inputs):
         return spike_loss(result.spikes, coefficients) + torch.sin(3 * result.peak).sum()
 
     assert compare(make_loss, {"times": times, **trained(layer)}, lambda: seen["units"]) > 20
+
+
+def test_the_maximum_of_a_readout_is_that_of_its_own_duration():
+    # on the clock of a neuron with a dendritic delay the sample ends earlier than for others
+    generator = torch.Generator().manual_seed(3)
+    times = torch.rand(40, generator=generator, dtype=torch.float64).sort().values * 10.0
+    spikes = sal.Spikes(times, torch.zeros(40).long(), torch.tensor([0, 40]), 1, 10.0)
+    layer = sal.Layer(sal.Linear(1, 3, delay="dendritic", max_delay=4.0).double(), sal.LI(3, 3.0, 4.0))
+    layer.connection.weight.data.fill_(0.7)
+    layer.connection.set_delays(torch.tensor([[0.0], [1.1], [3.5]]))
+    readout = layer(spikes)
+    sampled = readout.at(torch.linspace(0.0, 10.0, 20_001, dtype=torch.float64)).amax(2)
+    torch.testing.assert_close(readout.maximum(), sampled, rtol=1e-6, atol=0.0)
+
+
+def test_delays_get_their_gradient_whether_or_not_the_times_want_one():
+    generator = torch.Generator().manual_seed(4)
+    spikes = random_spikes(generator)
+    layer = random_layer(generator, 4, 3, "axonal", train=())
+
+    def gradient(inputs):
+        return torch.autograd.grad(layer(inputs).times.cos().sum(), layer.connection.raw_delay)[0]
+
+    alone = gradient(spikes)
+    assert alone.abs().min() > 1e-6
+    torch.testing.assert_close(alone, gradient(spikes.with_times(spikes.times.clone().requires_grad_())))
+
+
+@pytest.mark.parametrize("apart", [1e-9, 1e-6, 1e-3])
+def test_nearly_equal_time_constants_of_single_neurons(apart):
+    # event-major with a table for each neuron, and neuron-major, where derivatives are sums over single arrivals
+    def gradient(delay):
+        generator = torch.Generator().manual_seed(6)
+        tau_mem = 2.0 + torch.rand(3, generator=generator).double()
+        spikes = random_spikes(generator)
+        layer = sal.Layer(
+            sal.Linear(4, 3, delay=delay, max_delay=2.0).double(),
+            sal.LIF(3, tau_mem, tau_mem * (1.0 + apart), train=("tau_mem", "tau_syn")),
+        )
+        layer.connection.weight.data = 2.5 * torch.rand(3, 4, generator=generator).double()
+        layer.connection.set_delays(0.5)
+        output = layer(spikes)
+        assert output.times.numel() > 6
+        neuron = layer.neuron
+        return torch.cat(torch.autograd.grad(output.times.cos().sum(), [neuron.tau_mem, neuron.tau_syn]))
+
+    torch.testing.assert_close(gradient("axonal"), gradient("synaptic"), rtol=1e-10, atol=1e-10)

@@ -125,6 +125,8 @@ def check_mutant(mutant: Mutant, tree: Path) -> Outcome:
     seconds = time.monotonic() - start
     if code == 0:
         return Outcome(mutant, "SURVIVED", " ".join(mutant.tests), seconds)
+    if code < 0:
+        return Outcome(mutant, "noticed", f"signal {-code} ends the tests", seconds)
     failed = re.search(r"^FAILED (\S+)", output, re.MULTILINE)
     if code == TESTS_FAILED and failed:
         return Outcome(mutant, "noticed", failed[1], seconds)

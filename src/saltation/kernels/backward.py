@@ -27,16 +27,18 @@ from .layout import (
 from .reset import V_after, is_forced, spike_slope
 
 # Columns of the segment table. Segment n lies between own spike n - 1 (or the start) and own spike n (or the peak);
-# V_START is V right after that spike.
-END, P_V, P_I, P_I_RELEASE, V_START = range(5)
-NUM_SEGMENT = 5
+# V_START is V right after that spike. MISSED: by how much dL/dt of all that arrived before spike n falls short of dL/dt
+# of the spike and of all after it, where its slope was too small and another took its place.
+END, P_V, P_I, P_I_RELEASE, V_START, MISSED = range(6)
+NUM_SEGMENT = 6
 
 
 @borrowing
 def start_segments(neuron, subtract, rows, segments):
-    """Fill V_START of all segments of a neuron."""
+    """Fill V_START of all segments of a neuron, and MISSED with zeros."""
     segments[0, V_START] = 0.0
     for n in range(rows.shape[0]):
+        segments[n, MISSED] = 0.0
         segments[n + 1, V_START] = V_after(n, segments[n, V_START], neuron, subtract, rows)
 
 
@@ -102,13 +104,16 @@ def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, segments, slop
         G_forced = G + p_a * jump / tau_adapt
         grad[REFRACTORY] += G_forced
         return p_V if subtract else 0.0, p_I, p_a, G_forced
-    slope = max(spike_slope(neuron, rows[n - 1]), slope_floor)
+    own_slope = spike_slope(neuron, rows[n - 1])
+    slope = max(own_slope, slope_floor)
     V_slope = (I - threshold - a) / tau_mem
     change = -V_slope if subtract else 0.0  # f+ - DR f-, its V component
     if refractory == 0.0:
         change += (I - segments[n, V_START]) / tau_mem
     c = (change * p_V - jump / tau_adapt * p_a - G) / slope
     grad[THRESHOLD] -= c
+    # along the flow p.f is constant; here it changes by G only if grad g . f is the slope that c is divided by
+    segments[n - 1, MISSED] = (own_slope - slope) * c
     return c + p_V if subtract else c, p_I, p_a - c, 0.0
 
 

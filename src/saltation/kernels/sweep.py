@@ -388,13 +388,15 @@ def start_at_highest(tile, rows, chunks, course, weights, neurons, how, scratch,
     x, best, state = scratch.x, scratch.a_after, tile * STATE_SIZE
     for n in range(LANES):
         x[state + BAR + n], best[n] = inf, 0.0
+    number = min(LANES, scratch.spikes.size - tile * LANES)
     for c in range(chunks):
         pass_on(c, c + 1, state, rows, weights, course, how, scratch, factors, inf)
-        for n in range(LANES):
-            best[n] = max(best[n], x[state + V_ROW + n])
+        for m in range(number):
+            if course.time[course.begin[c + 1]] <= scratch.ends[tile * LANES + m]:  # what comes later it does not see
+                best[m] = max(best[m], x[state + V_ROW + m])
     for k in range(A_ROW):
         x[state + k] = 0.0
-    for m in range(min(LANES, scratch.spikes.size - tile * LANES)):
+    for m in range(number):
         n = tile * LANES + m
         threshold = neurons.parameters[n, THRESHOLD]
         peak = best[m] * (1.0 - ROUNDING) - threshold

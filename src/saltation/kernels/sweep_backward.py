@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrivals import group_by, index_arrivals, locate, longest_sample
-from .backward import END, P_I_RELEASE, adjoint, new_segments, peak_of
+from .backward import END, MISSED, P_I_RELEASE, adjoint, new_segments, peak_of
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
 from .flow import flow, phi_gradient
@@ -366,7 +366,7 @@ def open_tile(
             number, bounds,
         )  # fmt: skip
         if dendritic:  # the neuron's clock moves with its delay, and what it shows moves along
-            gradients.delay[n, 0] += g_rows.sum()
+            gradients.delay[n, 0] += g_rows.sum() - segments[:spikes, MISSED].sum()
             if last_counts and peak_time == ends[n]:
                 gradients.delay[n, 0] -= G_peak * peak_slope
         last_release = rows[spikes - 1, TIME] + neuron[REFRACTORY] if spikes > 0 else -inf
