@@ -12,8 +12,19 @@ import torch
 from torch import Tensor
 
 FLOATS = (torch.float32, torch.float64)
-UNITS_DIFFER = 1e3  # a factor between times that tells of different units
+UNITS_DIFFER = 5e3  # a factor between times that tells of different units
+LONGEST_QUOTE = 120  # characters of a user's value in a message
 LARGEST_SIZE = 2**31 - 1  # so that products of two sizes are int64
+
+
+def shown(value: Any) -> str:
+    """A value as messages quote it, cut where it is long."""
+    return cut(repr(value))
+
+
+def cut(text: str, longest: int = LONGEST_QUOTE) -> str:
+    """Text for a message, without its middle if it is long."""
+    return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
 
 
 def require(condition: bool, message: str) -> None:
@@ -170,8 +181,8 @@ def legal_values(name: str, value: Tensor, legal: Tensor, rule: str) -> None:
 def time_scales(parameters: Tensor, duration: float) -> None:
     """Warn if a recording and the time constants of neurons, parameters (N, 7), hardly have the same unit of time.
 
-    They do if the recording is not a thousand times longer than the longest time constant of membranes and synapses,
-    nor a thousand times shorter than the shortest.
+    They do if the recording is not 5,000 times longer than the longest time constant of membranes and synapses, nor
+    5,000 times shorter than the shortest: ten seconds beside 5 ms are no mistake.
     """
     taus = parameters.detach()[:, :2]
     shortest, longest = float(taus.min()), float(taus.max())

@@ -1,6 +1,6 @@
 """`Layer` = connection + neuron, and `Sequential`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -297,22 +297,28 @@ class Sequential(nn.Module):
     Args:
         layers: at least one `Layer`; between them there may be `SumPool2d`. The sizes must match, and only the last may
             hold leaky integrators.
+        beside: connections that skip layers. {k: (i, ...)}: layer k, whose connection is a `Beside`, gets the spikes of
+            the layer before it and, beside them, the input of each layer i < k; i = 0 is the input of the network.
     """
 
-    def __init__(self, *layers: Layer | SumPool2d):
+    def __init__(self, *layers: Layer | SumPool2d, beside: Mapping[int, Sequence[int]] | None = None):
         super().__init__()
         check.require(len(layers) > 0, "Sequential needs at least one layer")
-        for k, (before, after) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
-            spikes = not isinstance(before, Layer) or not isinstance(before.neuron, LI)
-            check.require(spikes, f"layer {k} does not spike: leaky integrators must come last")
-            check.width(before.out_size, after.in_size, f"the input of layer {k + 1}")
+        self.beside = {k: tuple(others) for k, others in (beside or {}).items()}
+        sizes = [layers[0].in_size]
+        for k, layer in enumerate(layers):
+            others = self.beside.get(k, ())
+            legal = all(0 <= i < k for i in others)
+            check.require(legal, f"beside = {beside}: the others of layer {k} must be layers before it")
+            check.width(sum(sizes[i] for i in (k, *others)), layer.in_size, f"the input of layer {k}")
+            spikes = not isinstance(layer, Layer) or not isinstance(layer.neuron, LI)
+            check.require(spikes or k == len(layers) - 1, f"layer {k} does not spike: leaky integrators must come last")
+            sizes.append(layer.out_size)
         self.layers = nn.ModuleList(layers)
 
     def forward(self, spikes: Spikes) -> Any:
         """The last layer's output."""
-        for k, layer in enumerate(self.layers):
-            spikes = self._numbered(k, layer, spikes)
-        return spikes
+        return self.walk(spikes, lambda layer, inputs: layer(inputs))
 
     def run(self, spikes: Spikes, peak: bool = False, between: Callable[[Spikes], Spikes] | None = None) -> list[Any]:
         """One `Result` per spiking layer; the `Readout` for a last layer of leaky integrators; none for pooling.
@@ -323,15 +329,26 @@ class Sequential(nn.Module):
                 hold those before the change.
         """
         results: list[Any] = []
-        for k, layer in enumerate(self.layers):
-            if isinstance(layer, Layer) and not isinstance(layer.neuron, LI):
-                results.append(self._numbered(k, layer.run, spikes, peak))
-                spikes = results[-1].spikes if between is None else between(results[-1].spikes)
-            elif isinstance(layer, Layer):
-                results.append(self._numbered(k, layer, spikes))
-            else:
-                spikes = self._numbered(k, layer, spikes)
+
+        def step(layer: Any, inputs: Spikes) -> Any:
+            if not isinstance(layer, Layer):
+                return layer(inputs)
+            readout = isinstance(layer.neuron, LI)
+            results.append(layer(inputs) if readout else layer.run(inputs, peak))
+            if readout:
+                return results[-1]
+            return results[-1].spikes if between is None else between(results[-1].spikes)
+
+        self.walk(spikes, step)
         return results
+
+    def walk(self, spikes: Spikes, step: Callable[[Any, Spikes], Any]) -> Any:
+        """`step(layer, its input)` for one layer after the other; what it returns goes on. Returns what the last did."""
+        sent: list[Any] = [spikes]
+        for k, layer in enumerate(self.layers):
+            first, *others = (sent[i] for i in (k, *self.beside.get(k, ())))
+            sent.append(self._numbered(k, step, layer, first.beside(*others) if others else first))
+        return sent[-1]
 
     def constrain_(self) -> None:
         """Move trained neuron parameters back into their legal range; call it after optimiser steps."""

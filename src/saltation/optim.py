@@ -27,7 +27,9 @@ def parameter_kind(name: str, last_layer: int) -> str:
     return "tau" if leaf.startswith("tau_") else "threshold"
 
 
-def parameter_groups(network: nn.Module, lr: float, ratios: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module, lr: float | Mapping[str, float], ratios: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     """Parameter groups for a torch optimiser, one for each kind of parameter, with learning rates that suit it.
 
     Weights have `lr`. Delays are trained as fractions of their range and need no unit of time; thresholds, jumps and
@@ -35,7 +37,8 @@ def parameter_groups(network: nn.Module, lr: float, ratios: Mapping[str, float] 
 
     Args:
         network: a `Sequential`, a `Layer`, or any module that holds some.
-        lr: > 0, learning rate of weights; for Adam, 0.001 to 0.01.
+        lr: > 0, learning rate of weights; for Adam, 0.001 to 0.01. Or the learning rates of all kinds as they stand, not
+            relative to anything; kinds that are not given or 0 are not trained and have no group.
         ratios: learning rates of the kinds weight, readout (weights of the last layer of a `Sequential`), delay,
             threshold (with jump and v_reset) and tau, relative to `lr`; what is not given is 1, 1, 0.5, 0.5, 0.5.
 
@@ -47,23 +50,26 @@ def parameter_groups(network: nn.Module, lr: float, ratios: Mapping[str, float] 
         [('weight', 0.01), ('delay', 0.005), ('threshold', 0.005)]
         >>> optimizer = torch.optim.Adam(groups)
     """
-    lr = check.finite_number(lr, "lr", low=0.0, strict=True)
-    factors = dict(RATIOS)
-    for kind, value in (ratios or {}).items():
-        check.require(kind in KINDS, f"ratios: {kind!r} is not one of {KINDS}")
-        factors[kind] = check.finite_number(value, f"ratios[{kind!r}]", low=0.0)
+    fixed = isinstance(lr, Mapping)
+    check.require(not (fixed and ratios), "ratios are relative to one learning rate of weights, but lr has them all")
+    factors = {**(dict.fromkeys(KINDS, 0.0) if fixed else RATIOS), **(lr if isinstance(lr, Mapping) else ratios or {})}
+    for kind, value in factors.items():
+        check.require(kind in KINDS, f"{'lr' if fixed else 'ratios'}: {kind!r} is not one of {KINDS}")
+        factors[kind] = check.finite_number(value, f"{'lr' if fixed else 'ratios'}[{kind!r}]", low=0.0)
+    scale = 1.0 if isinstance(lr, Mapping) else check.finite_number(lr, "lr", low=0.0, strict=True)
     layers = getattr(network, "layers", None)
     last = len(layers) - 1 if layers is not None else -1
     groups: dict[tuple[str, float], list[Tensor]] = {}
     for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
         kind = parameter_kind(name, last)
+        if not parameter.requires_grad or (fixed and factors[kind] == 0.0):
+            continue
         size = 1.0
-        if kind in ("threshold", "tau") and not name.endswith(".original"):
+        if kind in ("threshold", "tau") and not name.endswith(".original") and not fixed:
             size = float(parameter.detach().abs().mean()) or 1.0
-        groups.setdefault((kind, lr * factors[kind] * size), []).append(parameter)
-    return [{"params": members, "lr": rate, "kind": kind} for (kind, rate), members in groups.items()]
+        groups.setdefault((kind, scale * factors[kind] * size), []).append(parameter)
+    ordered = sorted(groups.items(), key=lambda group: KINDS.index(group[0][0]))
+    return [{"params": members, "lr": rate, "kind": kind} for (kind, rate), members in ordered]
 
 
 class Bounds(nn.Module):

@@ -97,7 +97,7 @@ def sample_picture(
     end          where the time axis ends; default: shortly after the last spike
     """
     with torch.no_grad():
-        chain = _propagate(model, spikes.detach())
+        chain, inputs = _propagate(model, spikes.detach())
     end = _last_time(chain) if end is None else end
     spiking = [i for i, part in enumerate(model) if isinstance(part, Layer) and not isinstance(part.neuron, LI)]
     sizes = [max(item.num_units, 1) for item in chain]
@@ -112,7 +112,7 @@ def sample_picture(
             layer = [i for i in spiking if i < len(model) - 1 or len(spiking) == 1][-1]
         if unit is None:
             unit = int(torch.argmax(chain[layer + 1].counts()[0]))
-        _trace(axes[-1], model[layer], chain[layer], chain[layer + 1], unit, end, f"layer {layer + 1}, neuron {unit}")
+        _trace(axes[-1], model[layer], inputs[layer], chain[layer + 1], unit, end, f"layer {layer + 1}, neuron {unit}")
     else:
         axes[-1].set_visible(False)
     axes[-1].set(xlabel="time", xlim=(0, end))
@@ -204,13 +204,19 @@ def parameters(
     return result
 
 
-def _propagate(model: Sequential, spikes: Spikes) -> list[Spikes]:
-    """The input spikes and what every layer sends on, pooling too (only a last layer may not spike)."""
-    chain = [spikes]
-    for layer in model:
-        if not isinstance(layer, Layer) or not isinstance(layer.neuron, LI):
-            chain.append(layer(chain[-1]).detach())
-    return chain
+def _propagate(model: Sequential, spikes: Spikes) -> tuple[list[Spikes], list[Spikes]]:
+    """The input spikes and what every layer sends on, pooling too (a last layer may not spike); what each gets."""
+    chain, got = [spikes], []
+
+    def step(layer: Any, inputs: Spikes) -> Any:
+        output = layer(inputs)
+        got.append(inputs)
+        if isinstance(output, Spikes):
+            chain.append(output.detach())
+        return output
+
+    model.walk(spikes, step)
+    return chain, got
 
 
 def _last_time(chain: Sequence[Spikes]) -> float:

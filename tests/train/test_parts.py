@@ -12,19 +12,10 @@ from saltation import plot
 from saltation.data import EventDataset
 from saltation.train import load_config, load_run, loop, train
 from saltation.train.checkpoint import read_checkpoint, unprefixed
-from saltation.train.config import (
-    BumpConfig,
-    Config,
-    DataConfig,
-    LayerConfig,
-    LearningRates,
-    LossConfig,
-    ModelConfig,
-    RecurrentConfig,
-    TrainConfig,
-    WeightConfig,
-)
+from saltation.train.config import BumpConfig, Config, DataConfig, LearningRates, ModelConfig, TrainConfig
 from saltation.train.evaluate import evaluate
+from saltation.train.layers import LIFLayer, RecurrentConfig, WeightConfig
+from saltation.train.loss import FirstSpikeCrossEntropy, ReadoutCrossEntropy
 from saltation.train.model import build_model, make_model
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, make_optimizer, set_learning_rates
@@ -149,7 +140,7 @@ def test_the_scale_of_a_readout():
     with torch.no_grad():
         layer.connection.weight.copy_(torch.tensor([[1.0], [-1.0]]))
     readout = layer(sal.Spikes.from_lists([[(0.1, 0)]], 1, 5.0))
-    objective = Objective(Config(loss=LossConfig(name="readout", readout="integral", scale=3.0)))
+    objective = Objective(Config(loss=ReadoutCrossEntropy(readout="integral", scale=3.0)))
     loss, predictions = objective([readout], torch.tensor([1]))
     apart = 3.0 * (readout.integral()[0, 0] - readout.integral()[0, 1]).item()
     assert loss.item() == pytest.approx(math.log(1 + math.exp(apart))) and predictions.tolist() == [0]
@@ -159,7 +150,7 @@ def test_evaluation_by_hand():
     """Three outputs of which the first to fire answers; an input of channel 3 makes none fire, one is passed twice."""
     model = sal.Sequential(passing(4, 4, np.eye(4)), passing(4, 3, np.eye(3, 4)))
     data = rows([0], [0], [1, 2], [3], [3], [2], [3], labels=[0, 1, 1, 0, 1, 2, 2], channels=4)
-    config = Config(loss=LossConfig(name="first_spike_cross_entropy", tau=0.5))
+    config = Config(loss=FirstSpikeCrossEntropy(tau=0.5))
     found = evaluate(model, Objective(config), data, batch_size=3)
     assert found["confusion"] == [[1, 0, 0, 1], [1, 1, 0, 1], [0, 0, 1, 1]]
     assert found["accuracy"] == pytest.approx(3 / 7)
@@ -254,12 +245,12 @@ def test_the_seed_of_the_validation_samples(recording):
 
 def test_a_network_as_configured():
     delays = {"delay": "axonal", "min_delay": 0.3, "max_delay": 1.0, "delay_init": [0.8, 0.9]}
-    hidden = LayerConfig(
+    hidden = LIFLayer(
         size=5, delay="synaptic", min_delay=0.1, max_delay=2.0, delay_init=[0.5, 0.6], tau_mem=3.0, tau_syn=0.7,
         weights=WeightConfig(mean=2.0, std=0.0),
         recurrent=RecurrentConfig(**delays, mean=-1.0, std=0.0),
     )  # fmt: skip
-    output = LayerConfig(delay="dendritic", max_delay=4.0, weights=WeightConfig(mean=3.0, std=0.0))
+    output = LIFLayer(delay="dendritic", max_delay=4.0, weights=WeightConfig(mean=3.0, std=0.0))
     data = rows([0, 1], [2], labels=[0, 1], classes=2)
     model = build_model(ModelConfig(layers=[hidden, output]), data, torch.Generator().manual_seed(0))
     first, second = model
@@ -277,8 +268,8 @@ def test_a_network_as_configured():
 def test_every_layer_is_driven():
     """Weights are scaled on what a layer really gets: the free potential peaks at `drive` thresholds on average."""
     layers = [
-        LayerConfig(size=20, weights=WeightConfig(drive=2.0, std=0.1)),
-        LayerConfig(weights=WeightConfig(drive=1.5)),
+        LIFLayer(size=20, weights=WeightConfig(drive=2.0, std=0.1)),
+        LIFLayer(weights=WeightConfig(drive=1.5)),
     ]
     data = rows(*[[0, 1, 2]] * 4, labels=[0, 1, 2, 0])
     config = ModelConfig(layers=layers)

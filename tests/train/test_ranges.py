@@ -3,7 +3,8 @@
 import math
 import re
 import time
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -14,83 +15,104 @@ from saltation.train.checks import check_config, check_numbers
 from saltation.train.config import (
     BumpConfig,
     Config,
-    ConvConfig,
     CountsConfig,
     DataConfig,
-    LayerConfig,
     LearningRates,
-    LossConfig,
     ModelConfig,
-    Range,
-    RecurrentConfig,
     TrainConfig,
+)
+from saltation.train.layers import (
+    NEURONS,
+    BesideConfig,
+    ConvConfig,
+    LayerConfig,
+    RecurrentConfig,
+    SparseConfig,
     WeightConfig,
 )
+from saltation.train.loss import LOSSES, LossConfig
 from saltation.train.model import make_model
+from saltation.train.ranges import Range
 from saltation.train.recipes import parse_overrides
 
-SECTIONS = {
-    "": Config,
-    "data.": DataConfig,
-    "model.": ModelConfig,
-    "model.layers.0.": LayerConfig,
-    "model.layers.0.weights.": WeightConfig,
-    "model.layers.0.recurrent.": RecurrentConfig,
-    "model.layers.0.conv.": ConvConfig,
-    "loss.": LossConfig,
-    "train.": TrainConfig,
-    "train.lr.": LearningRates,
-    "train.bump.": BumpConfig,
-    "train.counts.": CountsConfig,
-}
-NUMBERS = [
-    (prefix + entry.name, entry)
-    for prefix, section in SECTIONS.items()
-    for entry in fields(section)
-    if "int" in str(entry.type) or "float" in str(entry.type)
+
+def network(neuron):
+    """A network with such neurons in its first layer, or in its last."""
+    if neuron == "li":
+        return {"model.layers": [{"size": 3}, {"neuron": "li"}], "loss": {"name": "readout"}}
+    return {"model.layers": [{"neuron": neuron, "size": 3}, {}]}
+
+
+def kind_of_number(hint):
+    """int or float where a hint says so, in a list or not; None for others."""
+    kinds = {kind for part in (hint, *get_args(hint)) for kind in (part, *get_args(part))}
+    return next((kind for kind in (int, float) if kind in kinds), None)
+
+
+LAYER = "model.layers.0"
+SECTIONS = [  # where one is, what it is, and the settings with which it is there
+    ("", Config, {}),
+    ("data.", DataConfig, {}),
+    ("model.", ModelConfig, {}),
+    (f"{LAYER}.weights.", WeightConfig, {}),
+    (f"{LAYER}.recurrent.", RecurrentConfig, {f"{LAYER}.recurrent": {}}),
+    (f"{LAYER}.sparse.", SparseConfig, {f"{LAYER}.sparse": {"fan_in": 1}}),
+    (f"{LAYER}.conv.", ConvConfig, {LAYER: {"conv": {}, "size": None, "delay": "none"}}),
+    ("model.layers.1.beside.0.", BesideConfig, {"model.layers.1.beside": [{}]}),
+    ("train.", TrainConfig, {}),
+    ("train.lr.", LearningRates, {}),
+    ("train.bump.", BumpConfig, {}),
+    ("train.counts.", CountsConfig, {}),
 ]
-HAVE = {  # what is null else
-    "model.layers.0.recurrent": {"model.layers.0.recurrent": {}},
-    "model.layers.0.conv": {"model.layers.0": {"conv": {}, "size": None, "delay": "none"}},
-}
+KINDS = [
+    *((f"model.layers.{int(name == 'li')}.", kind, network(name)) for name, kind in NEURONS.items()),
+    *(
+        ("loss.", kind, (network("li") if kind.of_readout else {}) | {"loss": {"name": name}})
+        for name, kind in LOSSES.items()
+    ),
+]
+NUMBERS = [
+    pytest.param(prefix + entry.name, entry, number, base, id=f"{section.__name__}.{entry.name}")
+    for prefix, section, base in (*SECTIONS, *KINDS)
+    for entry in fields(section)
+    if (number := kind_of_number(get_type_hints(section)[entry.name]))
+]
 
 
 def test_no_section_is_forgotten():
     def below(section):
-        yield section
-        for entry in fields(section):
-            value = entry.default_factory() if entry.default_factory is not MISSING else entry.default
-            if is_dataclass(value):
-                yield from below(type(value))
+        for hint in get_type_hints(section).values():
+            for kind in (hint, *get_args(hint)):
+                if is_dataclass(kind):
+                    yield from (kind, *below(kind))
 
-    known = {*below(Config), *below(LayerConfig), ConvConfig, RecurrentConfig}
-    assert known == set(SECTIONS.values()) and len(NUMBERS) > 60
+    known = {Config, *below(Config), *(kind for section in NEURONS.values() for kind in (section, *below(section)))}
+    known |= set(LOSSES.values())
+    assert known - {LayerConfig, LossConfig} == {section for _, section, _ in (*SECTIONS, *KINDS)} and len(NUMBERS) > 90
 
 
-@pytest.mark.parametrize(("key", "entry"), NUMBERS, ids=[key for key, _ in NUMBERS])
-def test_every_number_has_a_range(key, entry):
+@pytest.mark.parametrize(("key", "entry", "number", "base"), NUMBERS)
+def test_every_number_has_a_range(key, entry, number, base):
     legal = entry.metadata["range"]
     assert isinstance(legal, Range)
-    section = key.rpartition(".")[0]
-    base = HAVE.get(section, {})
-
-    whole = "int" in str(entry.type)
+    whole, many = number is int, "list" in str(entry.type)
     bad = [legal.low - 1, legal.high + 1] if whole else [math.nan, -math.inf]
     bad += [] if whole or legal.infinite else [math.inf]
     bad += [legal.low - 0.5] if not whole and math.isfinite(legal.low) else []
     bad += [legal.low] if legal.low_open else []
     bad += [legal.high] if legal.high_open else []
-    config = load_config("yin_yang", base)
+    settings = {"name": "x", **network("lif"), "loss": {"name": "shift_invariant"}} | base
+    config = load_config("digits", settings)
     owner = config
-    for part in section.split(".") if section else []:
+    for part in key.split(".")[:-1]:
         owner = owner[int(part)] if part.isdigit() else getattr(owner, part)
     for value in bad:
-        setattr(owner, entry.name, [value, value] if "list" in str(entry.type) else value)
+        setattr(owner, entry.name, [value, value] if many else value)
         with pytest.raises(ValueError) as caught:
             check_numbers("", config)
         assert str(caught.value).startswith(f"{key} is ") and str(caught.value).endswith(f"it must be {legal}")
     with pytest.raises(ValueError, match=re.escape(key)):
-        load_config("yin_yang", {**base, key: [bad[0]] * 2 if "list" in str(entry.type) else bad[0]})
+        load_config("digits", {**settings, key: [bad[0]] * 2 if many else bad[0]})
 
 
 @pytest.mark.parametrize("key", ["train.lr.weight", "train.epochs", "model.layers.0.tau_adapt", "seed"])
@@ -114,13 +136,17 @@ def test_ranges_say_what_they_are():
         ({"model.layers.0.delay_init": [0.5, 0.1]}, r"delay_init is \[0.5, 0.1\]; give two numbers, \[low, high\]"),
         (
             {"train.lr": 1e-3},
-            "--train.lr: train.lr is 0.001, but it is a section; set one of its keys: train.lr.weight",
+            "--train.lr is 0.001, but it is a section; set one of its keys: train.lr.weight",
         ),
-        ({"train": 3}, "--train: train is 3, but it is a section"),
-        ({"model.layers": 3}, "--model.layers 3"),
-        ({"": 3}, "unknown key ''"),
-        ({"model.layers.²": {}}, "no entry '²'"),
-        ({"model.layers.-1": {}}, "no entry '-1'"),
+        ({"train": 3}, "--train is 3, but it is a section"),
+        ({"model.layers": 3}, "--model.layers is 3, but it is a list of sections"),
+        ({"": 3}, "Key '' not in 'Config'; it has name, seed"),
+        ({"model.layers.²": {}}, "--model.layers.² {} has no place in yin_yang.yaml"),
+        ({"model.layers.-3": {}}, "--model.layers.-3 {} has no place in yin_yang.yaml"),
+        ({"train.epochs": "x" * 9999}, "^.{0,400}$"),
+        ({"x" * 9999: "x" * 9999}, "^.{0,600}$"),
+        ({"model.layers.0.tau_mem": [1] * 9999}, "^.{0,400}$"),
+        ({"train.betas": [0.5] * 9999}, "^.{0,200}$"),
     ],
 )
 def test_wrong_shapes(changes, message):

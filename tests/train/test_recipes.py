@@ -57,7 +57,11 @@ def test_convolutions(two_convolutions):
     [
         ("model.layers.0.delay", "synaptic", "delay is 'synaptic'; choose one of none, axonal, kernel, channel"),
         ("model.layers.0.size", 10, "goes without size"),
-        ("model.layers.0.conv.kernel", 3, "unknown key 'kernel'"),
+        (
+            "model.layers.0.conv.kernel",
+            3,
+            "model.layers.0.conv.kernel: Key 'kernel' not in 'ConvConfig'. Did you mean: 'kernel_size'",
+        ),
         ("model.image", None, "model.layers.0.conv needs an image .* model.image is missing"),
         ("model.image", [1, 20, 20], "400 pixels, but the data have 784 channels"),
         ("model.layers.2.size", 12, "the last layer has size 12 but the data have 10 classes"),
@@ -76,7 +80,7 @@ def test_quadratic_neurons():
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [("tau_syn", 2.0, "must be half of tau_mem, 1.0"), ("recurrent", {}, "only 'lif' can be recurrent")],
+    [("tau_syn", 2.0, "Key 'tau_syn' not in 'QIFLayer'"), ("recurrent", {}, "Key 'recurrent' not in 'QIFLayer'")],
 )
 def test_quadratic_neurons_have_limits(key, value, message):
     with pytest.raises(ValueError, match=message):
@@ -97,17 +101,21 @@ def test_a_recurrent_layer():
     ("key", "value", "message"),
     [
         ("model.layers.0.recurrent", {"delays": "axonal"}, "delays"),
-        ("model.layers.0.recurrent", {"delay": "axon"}, "model.layers.0.recurrent.delay is 'axon'; choose one of none"),
+        (
+            "model.layers.0.recurrent",
+            {"delay": "axon"},
+            "model.layers.0.recurrent.delay: Invalid value 'axon', expected one of .'none'",
+        ),
         ("model.layers.0.recurrent", {"delay_init": [1]}, "model.layers.0.recurrent.delay_init is .*give two numbers"),
-        ("train.epoch", 3, "--train.epoch: unknown key 'epoch'; did you mean epochs"),
-        ("trian.epochs", 3, "--trian: unknown key 'trian'; did you mean train"),
-        ("model.layers.0.sizes", 3, "unknown key 'sizes'; did you mean size"),
-        ("model.layers.7.size", 3, "--model.layers.7: no entry '7'; use an index from 0 to 1"),
-        ("model.layers.first.size", 3, "no entry 'first'"),
-        ("train.epochs.x", 3, "'train.epochs' is a single value, it has no 'x'"),
-        ("train.epochs", "many", "--train.epochs 'many': train.epochs: Value 'many'"),
-        ("train.epochs", 2.5, "--train.epochs 2.5"),
-        ("model.layers.0", 3, "--model.layers.0: model.layers.0 is 3, but it is a section; set one of its keys: model"),
+        ("train.epoch", 3, "--train.epoch: Key 'epoch' not in 'TrainConfig'. Did you mean one of: 'epochs'"),
+        ("trian.epochs", 3, "trian: Key 'trian' not in 'Config'. Did you mean: 'train'"),
+        ("model.layers.0.sizes", 3, "--model.layers.0.sizes: Key 'sizes' not in 'LIFLayer'. Did you mean: 'size'"),
+        ("model.layers.7.size", 3, "--model.layers.7.size 3 has no place in yin_yang.yaml: list index out of range"),
+        ("model.layers.first.size", 3, "Index 'first' .* is not an int; entries of lists count from 0"),
+        ("train.epochs.x", 3, "train.epochs: Value '{'x': 3}' of type"),
+        ("train.epochs", "many", "--train.epochs: Value 'many' of type 'str' could not be converted to Integer"),
+        ("train.epochs", 2.5, "--train.epochs: Value '2.5'"),
+        ("model.layers.0", 3, "--model.layers.0 is 3, but it is a section; set one of its keys: model"),
         ("model.layers", [{}, "lif"], "model.layers.1 is 'lif', but it is a section"),
         (
             "model.layers.0.recurrent",
@@ -117,24 +125,52 @@ def test_a_recurrent_layer():
         (
             "train.lr",
             1e-3,
-            "train.lr is 0.001, but it is a section; set one of its keys: train.lr.weight, or delay, th",
+            "--train.lr is 0.001, but it is a section; set one of its keys: train.lr.weight, or delay, th",
         ),
-        ("data", "events", "data is 'events', but it is a section; set one of its keys: data.name, or path"),
-        ("train", {"lr": {"wieght": 1}}, "unknown key 'train.lr.wieght'; did you mean weight"),
+        ("data", "events", "--data is 'events', but it is a section; set one of its keys: data.name, or path"),
+        (
+            "train",
+            {"lr": {"wieght": 1}},
+            "--train: train.lr.wieght: Key 'wieght' not in 'LearningRates'. Did you mean: 'weight'",
+        ),
         ("train.epochs", 0, "train.epochs is 0; it must be >= 1 and <= 1000000"),
         ("train.lr.weight", -1, "train.lr.weight is -1.0; it must be >= 0"),
         ("train.drop", 1, "train.drop is 1.0; it must be >= 0 and < 1"),
         ("train.hidden_drop", 1, "train.hidden_drop is 1.0; it must be >= 0 and < 1"),
         ("model.layers.0.terminals", 0, "model.layers.0.terminals is 0; it must be >= 1"),
         ("model.layers.1", {"terminals": 2, "delay": "none"}, "model.layers.1.terminals is 2 with delay 'none'"),
-        ("train.optimizer", "sgd", "train.optimizer is 'sgd'; choose one of adam, adamw"),
+        ("train.optimizer", "sgd", r"--train.optimizer: Invalid value 'sgd', expected one of \['adam', 'adamw'\]"),
         ("loss.name", "mse", "loss.name is 'mse'; choose one of"),
-        ("loss.name", "readout", "loss 'readout' goes with an 'li' layer"),
-        ("model.layers.0.neuron", "li", "model.layers.0.neuron is 'li', which never spikes"),
-        ("model.layers.0.delay", "all", "model.layers.0.delay is 'all'; choose one of none, axonal"),
+        (
+            "loss.name",
+            "readout",
+            "loss.margin: Key 'margin' not in 'ReadoutCrossEntropy'; .*: --loss '{name: readout, ",
+        ),
+        ("loss", {"name": "readout"}, "loss 'readout' goes with an 'li' layer"),
+        ("model.layers.0.neuron", "li", "Key 'refractory' not in 'LILayer'; it has .*'{neuron: li, ...}'"),
+        ("model.layers.0.neuron", "lief", "--model.layers.0.neuron is 'lief'; choose one of lif, qif, li"),
+        ("model.layers.0", {"neuron": "li", "size": 3}, "model.layers.0.neuron is 'li', which never spikes"),
+        (
+            "model.layers.0.delay",
+            "all",
+            "--model.layers.0.delay: Invalid value 'all', expected one of .'none', 'axonal'",
+        ),
         ("model.layers.0.size", None, "model.layers.0.size is missing"),
         ("model.layers.0.delay_init", [0.1], r"delay_init is \[0.1\]; give two numbers"),
         ("model.layers", [], "model.layers is empty"),
+        ("model.layers.0.sparse", {}, "model.layers.0.sparse has fan_in None and density None; give one of them"),
+        ("model.layers.0.sparse", {"fan_in": 2, "density": 0.5}, "fan_in 2 and density 0.5; give one of them"),
+        ("model.layers.0.delay", "kernel", "model.layers.0.delay is 'kernel'; choose one of none, axonal, dendritic"),
+        ("model.layers.1.beside", {"source": -1}, "it is a list of sections; write model.layers.1.beside"),
+        ("model.layers.1.beside", [{"source": 0}], "model.layers.1.beside.0.source is 0; it must be -1"),
+        ("model.layers.1", {"beside": [{}], "terminals": 2}, "model.layers.1.beside goes with neither conv nor termin"),
+        (
+            "loss",
+            {"name": "van_rossum", "margin": 1},
+            "Key 'margin' not in 'VanRossum'; it has name, right, wrong, tau",
+        ),
+        ("loss", {"name": "van_rossum", "right": []}, r"loss.right is \[\] and loss.wrong \[\]; right needs a spike"),
+        ("loss", {"name": "van_rossum", "right": [2, 1], "wrong": [1]}, "right needs a spike before all of wrong"),
     ],
 )
 def test_bad_overrides(key, value, message):
@@ -161,7 +197,9 @@ def test_recipe_files(tmp_path):
     config = load_config(file)
     assert config.name == "mine" and config.train.lr.weight == 0.01
     file.write_text("model: {layers: [{siz: 3}, {}]}\n")
-    with pytest.raises(ValueError, match="mine.yaml: unknown key 'model.layers.0.siz'; did you mean size"):
+    with pytest.raises(
+        ValueError, match="mine.yaml: model.layers.0.siz: Key 'siz' not in 'LIFLayer'. Did you mean: 'size'"
+    ):
         load_config(file)
     file.write_text("train: {epochs: soon}\n")
     with pytest.raises(ValueError, match="mine.yaml: train.epochs: Value 'soon'"):

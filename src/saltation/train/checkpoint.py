@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from saltation.files import write_bytes
 
 RECORD, SUM = "saltation", "sha256"
-FORMAT = 2
+FORMAT = 3
 ZEROS = "0" * 64
 _SUM_IN_HEADER = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 

@@ -1,29 +1,21 @@
 """Which configurations are legal. Every error quotes the key, the value and what it may be."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saltation.train.config import Config, LayerConfig
+from saltation.check import shown
+from saltation.train.config import Config
+from saltation.train.layers import ConnectionConfig, LayerConfig, RecurrentConfig
+from saltation.train.loss import TargetLoss
 from saltation.train.reading import check_plain
 
 LONGEST_NAME = 100
-CHOICES = {
-    "loss.name": ("shift_invariant", "first_spike_cross_entropy", "readout"),
-    "loss.readout": ("integral", "weighted", "maximum"),
-    "train.optimizer": ("adam", "adamw"),
-    "train.schedule": ("cosine", "step", "constant"),
-}
 DELAYS = ("none", "axonal", "dendritic", "synaptic")
-CONV_DELAYS = ("none", "axonal", "kernel", "channel")
-LAYER_CHOICES = {
-    "neuron": ("lif", "qif", "li"),
-    "reset": ("constant", "subtract"),
-}
 
 
 def check_config(config: Config) -> None:
@@ -34,13 +26,10 @@ def check_config(config: Config) -> None:
         raise ValueError(f"configuration: {str(error).splitlines()[0]}") from error
     check_numbers("", config)
     _check_name(config.name)
-    for key, choices in CHOICES.items():
-        section, _, name = key.partition(".")
-        _check_choice(key, getattr(getattr(config, section), name), choices)
     if len(config.train.betas) != 2:
-        raise ValueError(f"train.betas is {config.train.betas}; give two numbers, for example [0.9, 0.999]")
+        raise ValueError(f"train.betas is {shown(config.train.betas)}; give two numbers, for example [0.9, 0.999]")
     if config.model.image is not None and len(config.model.image) != 3:
-        raise ValueError(f"model.image is {config.model.image}; give three numbers, [channels, rows, columns]")
+        raise ValueError(f"model.image is {shown(config.model.image)}; give three numbers, [channels, rows, columns]")
     if config.train.starts > 1 and config.train.start_epochs > config.train.epochs:
         raise ValueError(
             f"train.start_epochs is {config.train.start_epochs}; it must not exceed train.epochs, {config.train.epochs}"
@@ -49,12 +38,19 @@ def check_config(config: Config) -> None:
     if not layers:
         raise ValueError("model.layers is empty; a recipe needs at least one layer, for example - {size: 30}")
     for i, layer in enumerate(layers):
-        _check_layer(f"model.layers.{i}", layer, last=i == len(layers) - 1)
-    if (layers[-1].neuron == "li") != (config.loss.name == "readout"):
+        _check_layer(f"model.layers.{i}", layer, i, last=i == len(layers) - 1)
+    if layers[-1].spikes == config.loss.of_readout:
         raise ValueError(
             f"loss.name is {config.loss.name!r} but the last layer is {layers[-1].neuron!r}; "
-            "loss 'readout' goes with an 'li' layer, the other losses with 'lif' and 'qif'"
+            "loss 'readout' goes with an 'li' layer, the other losses with neurons that spike"
         )
+    if isinstance(config.loss, TargetLoss):
+        right, wrong = config.loss.right, config.loss.wrong
+        if not right or (wrong and min(right) >= min(wrong)):
+            raise ValueError(
+                f"loss.right is {shown(right)} and loss.wrong {shown(wrong)}; right needs a spike before all of wrong, since the "
+                "output that spikes first is the answer"
+            )
 
 
 def check_numbers(prefix: str, section: Any) -> None:
@@ -67,7 +63,7 @@ def check_numbers(prefix: str, section: Any) -> None:
         elif legal is not None and value is not None:
             for item in value if isinstance(value, list) else [value]:
                 if item is None or item not in legal:
-                    raise ValueError(f"{key} is {value}; it must be {legal}")
+                    raise ValueError(f"{key} is {shown(value)}; it must be {legal}")
         elif isinstance(value, list):
             for i, item in enumerate(value):
                 if is_dataclass(item):
@@ -79,47 +75,51 @@ def _check_name(name: str) -> None:
     separators = [separator for separator in ("/", "\\", os.sep, os.altsep) if separator and separator in name]
     if separators or name.strip() != name or name.strip(".") == "" or len(name.encode()) > LONGEST_NAME:
         raise ValueError(
-            f"name is {name[:LONGEST_NAME]!r}; it must be the name of a folder, without path separators, of at most "
+            f"name is {shown(name)}; it must be the name of a folder, without path separators, of at most "
             f"{LONGEST_NAME} bytes; to choose the folder of a run use --out"
         )
 
 
-def _check_layer(key: str, layer: LayerConfig, last: bool) -> None:
-    for name, choices in LAYER_CHOICES.items():
-        _check_choice(f"{key}.{name}", getattr(layer, name), choices)
-    _check_choice(f"{key}.delay", layer.delay, DELAYS if layer.conv is None else CONV_DELAYS)
+def _check_layer(key: str, layer: LayerConfig, number: int, last: bool) -> None:
     if layer.conv is not None and (layer.size is not None or last):
         raise ValueError(
             f"{key}.conv goes without size, which follows from the layer before, and not in the last layer"
         )
     if not last and layer.size is None and layer.conv is None:
         raise ValueError(f"{key}.size is missing; only the last layer may leave it out (the number of classes)")
-    if not last and layer.neuron == "li":
-        raise ValueError(f"{key}.neuron is 'li', which never spikes; only the last layer can be a readout")
-    _check_delay_init(key, layer.delay_init)
+    if not last and not layer.spikes:
+        raise ValueError(f"{key}.neuron is {layer.neuron!r}, which never spikes; only the last layer can be a readout")
     if layer.terminals > 1 and layer.delay == "none":
         raise ValueError(
             f"{key}.terminals is {layer.terminals} with delay {layer.delay!r}; more than 1 goes with a delay, since "
             "without one parallel connections act as one"
         )
-    if layer.neuron == "qif" and layer.tau_syn != 0.5 * layer.tau_mem:
-        raise ValueError(
-            f"{key}.tau_syn is {layer.tau_syn}; with neuron 'qif' it must be half of tau_mem, {0.5 * layer.tau_mem}"
-        )
-    if layer.recurrent is not None:
-        if layer.neuron != "lif":
+    if layer.conv is not None and layer.sparse is not None:
+        raise ValueError(f"{key} has conv and sparse; a convolution is sparse already: leave one out")
+    if layer.beside and (layer.conv is not None or layer.terminals > 1):
+        raise ValueError(f"{key}.beside goes with neither conv nor terminals; leave them out")
+    _check_connection(key, layer, ("none", "axonal", "kernel", "channel") if layer.conv is not None else DELAYS)
+    for i, part in enumerate(layer.beside):
+        if part.source >= number - 1:
             raise ValueError(
-                f"{key}.recurrent is given, but its neuron is {layer.neuron!r}; only 'lif' can be recurrent"
+                f"{key}.beside.{i}.source is {part.source}; it must be -1, the input, or the number of a layer before "
+                "the one that comes in anyway"
             )
-        _check_choice(f"{key}.recurrent.delay", layer.recurrent.delay, DELAYS)
-        _check_delay_init(f"{key}.recurrent", layer.recurrent.delay_init)
+        _check_connection(f"{key}.beside.{i}", part, DELAYS)
+    recurrent: RecurrentConfig | None = getattr(layer, "recurrent", None)
+    if recurrent is not None:
+        _check_connection(f"{key}.recurrent", recurrent, DELAYS)
 
 
-def _check_delay_init(key: str, delay_init: list[float] | None) -> None:
-    if delay_init is not None and (len(delay_init) != 2 or delay_init[0] > delay_init[1]):
-        raise ValueError(f"{key}.delay_init is {delay_init}; give two numbers, [low, high]")
-
-
-def _check_choice(key: str, value: Any, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{key} is {value!r}; choose one of {', '.join(choices)}")
+def _check_connection(key: str, connection: ConnectionConfig, delays: Sequence[str]) -> None:
+    if connection.delay not in delays:
+        raise ValueError(f"{key}.delay is {connection.delay!r}; choose one of {', '.join(delays)}")
+    bounds = connection.delay_init
+    if bounds is not None and (len(bounds) != 2 or bounds[0] > bounds[1]):
+        raise ValueError(f"{key}.delay_init is {shown(bounds)}; give two numbers, [low, high]")
+    sparse = connection.sparse
+    if sparse is not None and (sparse.fan_in is None) == (sparse.density is None):
+        raise ValueError(
+            f"{key}.sparse has fan_in {sparse.fan_in} and density {sparse.density}; give one of them: how many inputs "
+            "a neuron has, or which fraction"
+        )

@@ -1,49 +1,26 @@
-"""What a recipe can say: typed fields with their units, ranges and defaults."""
+"""What a recipe can say: typed fields with their units, ranges and defaults.
 
-import math
+The layers of a network are in layers.py, the losses in loss.py: one dataclass for each kind.
+"""
+
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-
-@dataclass(frozen=True)
-class Range:
-    """Legal numbers: from `low` to `high`, themselves legal or not; infinity only where `infinite` says so."""
-
-    low: float = -math.inf
-    high: float = math.inf
-    low_open: bool = False
-    high_open: bool = False
-    infinite: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        inside = self.low <= value <= self.high and (self.infinite or math.isfinite(value))
-        return inside and not (self.low_open and value == self.low) and not (self.high_open and value == self.high)
-
-    def __str__(self) -> str:
-        parts = [f"{'>' if self.low_open else '>='} {self.low:.10g}"] if math.isfinite(self.low) else []
-        if math.isfinite(self.high):
-            parts.append(f"{'<' if self.high_open else '<='} {self.high:.10g}")
-        return " and ".join(parts or ["a number"]) + ("" if self.infinite or parts[1:] else " and finite")
-
-
-ANY = Range()
-POSITIVE = Range(0, low_open=True)
-NOT_NEGATIVE = Range(0)
-FRACTION = Range(0, 1)
-BELOW_ONE = Range(0, 1, high_open=True)  # 1 would leave nothing
-INSIDE = Range(0, 1, low_open=True, high_open=True)
-COUNT = Range(1, 1_000_000)
-COUNT_OR_NONE = Range(0, 1_000_000)
-SEED = Range(0, 2**63 - 1)
-INFINITE = Range(0, infinite=True)
-
-
-def number(default: Any, legal: Range) -> Any:
-    """A numeric field (or list of numbers) of a recipe, and the range it must lie in; null where the type allows it."""
-    metadata = {"range": legal}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+from saltation.train.layers import LayerConfig
+from saltation.train.loss import LossConfig, ShiftInvariant
+from saltation.train.ranges import (
+    ANY,
+    BELOW_ONE,
+    COUNT,
+    COUNT_OR_NONE,
+    FRACTION,
+    INSIDE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    Range,
+    number,
+)
 
 
 @dataclass
@@ -61,85 +38,11 @@ class DataConfig:
 
 
 @dataclass
-class WeightConfig:
-    """Initial weights: normal with `mean` and `std`; or, where mean is null, scaled to a drive (`init.drive_`)."""
-
-    mean: float | None = number(None, ANY)
-    std: float = number(1.0, NOT_NEGATIVE)  # with a drive: relative to the mean
-    drive: float = number(1.5, POSITIVE)  # mean peak of the free membrane potential, as a multiple of the threshold
-
-
-@dataclass
-class RecurrentConfig:
-    """The connection of a layer to itself; its weights are drawn from a normal distribution."""
-
-    delay: str = "none"  # none, axonal, dendritic, synaptic
-    min_delay: float = number(0.0, NOT_NEGATIVE)
-    max_delay: float = number(1.0, POSITIVE)
-    delay_init: list[float] | None = number(None, NOT_NEGATIVE)  # [low, high], uniform; null: all that is legal
-    mean: float = number(0.0, ANY)
-    std: float = number(0.1, NOT_NEGATIVE)
-
-
-@dataclass
-class ConvConfig:
-    """A convolution instead of all-to-all: `Conv2d`. Its input is an image of channels, rows and columns."""
-
-    channels: int = number(8, COUNT)  # of the output
-    kernel_size: int = number(3, COUNT)
-    stride: int = number(1, COUNT)
-    padding: int = number(0, COUNT_OR_NONE)
-    groups: int = number(1, COUNT)
-
-
-@dataclass
-class LayerConfig:
-    """One layer: a connection, all-to-all or a convolution, and its neurons. Times in the unit of the data."""
-
-    neuron: str = "lif"  # lif, qif, li (a readout that never spikes; last layer only)
-    size: int | None = number(None, COUNT)  # null in the last layer: the number of classes
-    conv: ConvConfig | None = None  # a convolution; its size follows from the layer before; null: all-to-all
-    terminals: int = number(1, Range(1, 1000))  # connections in parallel, each with weights and delays of its own
-    delay: str = "none"  # none, axonal, dendritic, synaptic; with conv: none, axonal, kernel, channel
-    min_delay: float = number(0.0, NOT_NEGATIVE)
-    max_delay: float = number(1.0, POSITIVE)
-    delay_init: list[float] | None = number(None, NOT_NEGATIVE)  # [low, high], uniform; null: all that is legal
-    tau_mem: float = number(2.0, POSITIVE)
-    tau_syn: float = number(1.0, POSITIVE)
-    tau_adapt: float | None = number(None, POSITIVE)  # needed where jump is not 0 or is trained
-    threshold: float = number(1.0, ANY)
-    jump: float = number(0.0, ANY)  # threshold adaptation per spike
-    v_reset: float = number(0.0, ANY)
-    refractory: float = number(0.0, INFINITE)  # .inf: at most one spike
-    reset: str = "constant"  # constant, subtract
-    min_slope: float = number(0.0, NOT_NEGATIVE)  # bound of the slope of grazing spikes; 0: exact gradients
-    pseudo_time: float = number(math.inf, INFINITE)  # qif: when a drive makes silent neurons spike
-    pseudo_drive: float = number(20.0, POSITIVE)  # qif: how strong it is, in thresholds
-    max_spikes: int | None = number(None, Range(1, 1_000_000_000))  # of one neuron in a sample; null: see `Layer`
-    train: list[str] = field(default_factory=list)  # neuron parameters that are trained, for example [threshold]
-    weights: WeightConfig = field(default_factory=WeightConfig)
-    recurrent: RecurrentConfig | None = None  # null: none; {}: with the defaults
-
-
-@dataclass
 class ModelConfig:
     """The layers from input to output."""
 
     image: list[int] | None = number(None, COUNT)  # [channels, rows, columns] of an input that is an image
     layers: list[LayerConfig] = field(default_factory=list)
-
-
-@dataclass
-class LossConfig:
-    """The loss; which of its parameters count depends on the name."""
-
-    name: str = "shift_invariant"  # shift_invariant, first_spike_cross_entropy, readout
-    margin: float = number(0.2, ANY)  # shift_invariant: wanted lead of the right neuron, in time units
-    tau: float = number(0.5, POSITIVE)  # first_spike_cross_entropy: time scale of the softmax
-    early: float = number(0.0, NOT_NEGATIVE)  # first_spike_cross_entropy: weight of the early-spike term
-    readout: str = "weighted"  # readout: integral, weighted, maximum of the LI layer
-    window: float = number(1.0, POSITIVE)  # readout weighted: decay time of the weight exp(-t / window)
-    scale: float = number(1.0, POSITIVE)  # readout: makes logits of values; an integral adds weight * tau_syn a spike
 
 
 @dataclass
@@ -179,11 +82,11 @@ class TrainConfig:
     starts: int = number(1, Range(1, 10_000))  # so many are started; the one that validates best goes on
     start_epochs: int = number(30, COUNT)  # after so many epochs, which count among `epochs`
     batch_size: int = number(128, COUNT)
-    optimizer: str = "adam"  # adam, adamw
+    optimizer: Literal["adam", "adamw"] = "adam"
     lr: LearningRates = field(default_factory=LearningRates)
     betas: list[float] = number([0.9, 0.999], BELOW_ONE)
     weight_decay: float = number(0.0, NOT_NEGATIVE)  # of weights only
-    schedule: str = "cosine"  # cosine (to zero, step by step), step, constant
+    schedule: Literal["cosine", "step", "constant"] = "cosine"  # cosine: to zero, step by step
     gamma: float = number(0.95, POSITIVE)  # schedule step: factor every step_epochs
     step_epochs: int = number(20, COUNT)
     clip_norm: float = number(1.0, NOT_NEGATIVE)  # bound of the norm of the whole gradient; 0: none
@@ -208,5 +111,5 @@ class Config:
     threads: int = number(0, Range(0, 1024))  # 0: as many as PyTorch uses by itself
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
+    loss: LossConfig = field(default_factory=ShiftInvariant)
     train: TrainConfig = field(default_factory=TrainConfig)

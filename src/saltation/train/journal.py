@@ -10,6 +10,7 @@ from optuna import Study
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import TrialState
 
+from saltation.check import cut, shown
 from saltation.files import append_line, whole_lines, write_text
 from saltation.train.config import Config
 from saltation.train.recipes import value_from_text
@@ -60,7 +61,7 @@ def settle(study: Study, settings: Mapping[str, Any]) -> int:
     for key in sorted(begun.keys() | now.keys()):
         if begun.get(key) != now.get(key):
             raise ValueError(
-                f"the search in that folder was begun with {key} {begun.get(key)!r}, not {now.get(key)!r}; set it back "
+                f"the search in that folder was begun with {key} {shown(begun.get(key))}, not {shown(now.get(key))}; set it back "
                 "or choose another --out"
             )
     if SETTINGS not in study.user_attrs:
@@ -74,19 +75,19 @@ def parse_range(text: str) -> tuple[str, dict[str, Any]]:
     """KEY=LOW:HIGH, KEY=log:LOW:HIGH or KEY=A,B,C as key and choice. Raises ValueError."""
     key, equals, values = text.partition("=")
     if not equals or not values:
-        raise ValueError(f"--search {text}: write KEY=LOW:HIGH, KEY=log:LOW:HIGH or KEY=A,B,C")
+        raise ValueError(f"--search {cut(text)}: write KEY=LOW:HIGH, KEY=log:LOW:HIGH or KEY=A,B,C")
     if ":" not in values:
         choices = [value_from_text(value) for value in values.split(",")]
         if any(isinstance(choice, list | dict) for choice in choices):
-            raise ValueError(f"--search {text}: lists and mappings cannot be searched; choose numbers or text")
+            raise ValueError(f"--search {cut(text)}: lists and mappings cannot be searched; choose numbers or text")
         return key, {"choices": choices}
     log = values.startswith("log:")
     edges = [value_from_text(edge) for edge in values.removeprefix("log:").split(":")]
     numbers = all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in edges)
     if len(edges) != 2 or not numbers or not edges[0] < edges[1] or (log and edges[0] <= 0):
-        raise ValueError(f"--search {text}: LOW must be below HIGH, both numbers, and with log above 0")
+        raise ValueError(f"--search {cut(text)}: LOW must be below HIGH, both numbers, and with log above 0")
     if not edges[1] - edges[0] < float("inf"):
-        raise ValueError(f"--search {text}: the range must be finite")
+        raise ValueError(f"--search {cut(text)}: the range must be finite")
     return key, {"low": edges[0], "high": edges[1], "log": log}
 
 

@@ -4,11 +4,10 @@ from typing import Any
 
 import torch
 
-from saltation import losses, regularizers
+from saltation import regularizers
 from saltation.layer import Sequential
 from saltation.readout import Readout
-from saltation.spikes import Spikes
-from saltation.train.config import Config, LossConfig
+from saltation.train.config import Config
 
 
 class Objective:
@@ -25,15 +24,7 @@ class Objective:
         results  one entry a layer, as `Sequential.run` returns them
         """
         output = results[-1]
-        if isinstance(output, Readout):
-            values = self.loss.scale * readout_values(output, self.loss)
-            return losses.readout_cross_entropy(values, labels), values.detach().argmax(dim=1)
-        spikes: Spikes = output.spikes
-        if self.loss.name == "shift_invariant":
-            loss = losses.shift_invariant(spikes, labels, margin=self.loss.margin)
-        else:
-            loss = losses.first_spike_cross_entropy(spikes, labels, tau=self.loss.tau, early=self.loss.early)
-        return loss, losses.first_spike_prediction(spikes)
+        return self.loss(output if isinstance(output, Readout) else output.spikes, labels)
 
     def penalty(self, results: list[Any]) -> torch.Tensor | float:
         """The weighted hinge on the peak potential of silent neurons, and the distance from wanted counts; or 0."""
@@ -64,12 +55,3 @@ class Objective:
 def spiking_results(results: list[Any]) -> list[Any]:
     """The results of the layers that spike."""
     return [result for result in results if not isinstance(result, Readout)]
-
-
-def readout_values(readout: Readout, config: LossConfig) -> torch.Tensor:
-    """One value per sample and class (B, N)."""
-    if config.readout == "integral":
-        return readout.integral()
-    if config.readout == "maximum":
-        return readout.maximum()
-    return readout.weighted(config.window)

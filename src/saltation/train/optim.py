@@ -5,7 +5,7 @@ import math
 import torch
 
 from saltation.layer import Sequential
-from saltation.optim import KINDS, parameter_kind
+from saltation.optim import parameter_groups
 from saltation.train.config import TrainConfig
 
 
@@ -18,25 +18,16 @@ def make_optimizer(model: Sequential, config: TrainConfig) -> torch.optim.Optimi
         "threshold": config.lr.threshold,
         "tau": config.lr.tau,
     }
-    members: dict[str, list[torch.nn.Parameter]] = {kind: [] for kind in KINDS}
-    for name, parameter in model.named_parameters():
-        kind = parameter_kind(name, last_layer=len(model) - 1)
-        if rates[kind] == 0:
-            parameter.requires_grad_(False)
-        elif parameter.requires_grad:
-            members[kind].append(parameter)
-    groups = [
-        {
-            "params": parameters,
-            "lr": rates[kind],
-            "base_lr": rates[kind],
-            "weight_decay": config.weight_decay if kind in ("weight", "readout") else 0.0,
-        }
-        for kind, parameters in members.items()
-        if parameters
-    ]
+    groups = parameter_groups(model, rates)
     if not groups:
         raise ValueError("nothing is trained: all learning rates are 0; set train.lr.weight")
+    for group in groups:
+        group |= {"base_lr": group["lr"], "weight_decay": 0.0}
+        if group.pop("kind") in ("weight", "readout"):
+            group["weight_decay"] = config.weight_decay
+    trained = {id(parameter) for group in groups for parameter in group["params"]}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in trained)
     beta_1, beta_2 = config.betas
     optimizer = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return optimizer(groups, betas=(beta_1, beta_2))

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from saltation.check import cut, shown
+
 LONGEST = 1 << 18  # characters of a recipe
 DEEPEST = 20  # levels of lists and mappings
 MOST = 10_000  # values, aliases counted as often as they are used
@@ -71,13 +73,13 @@ def _measure(node: yaml.Node, source: str, sizes: dict[int, int], depth: int) ->
 
 def check_plain(value: Any, source: str, key: str = "", depth: int = 0) -> None:
     """Raise ValueError unless `value` is made of numbers, text without tricks, lists and mappings of names."""
-    where = f"{source}: {key}" if key else source
+    where = f"{source}: {cut(key)}" if key else source
     if depth > DEEPEST:
         raise ValueError(f"{source} is nested more than {DEEPEST} deep, or contains itself; write it flat")
     if isinstance(value, Mapping):
         for name, entry in value.items():
             if not isinstance(name, str):
-                raise ValueError(f"{where}: the key {name!r} is not text; put it in quotes")
+                raise ValueError(f"{where}: the key {shown(name)} is not text; put it in quotes")
             _check_text(name, where)
             check_plain(entry, source, f"{key}.{name}" if key else name, depth + 1)
     elif isinstance(value, list | tuple):
@@ -88,15 +90,15 @@ def check_plain(value: Any, source: str, key: str = "", depth: int = 0) -> None:
     elif isinstance(value, int) and not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{where} is a whole number of more than 63 bits; write a smaller one")
     elif value is not None and not isinstance(value, bool | int | float):
-        raise ValueError(f"{where} is {value!r}, a {type(value).__name__}; use numbers, text, lists and mappings")
+        raise ValueError(f"{where} is {shown(value)}, a {type(value).__name__}; use numbers, text, lists and mappings")
 
 
 def _check_text(text: str, where: str) -> None:
     if "${" in text:
         raise ValueError(
-            f"{where}: {text!r} asks for a value from elsewhere ('${{'), which recipes do not; write it out"
+            f"{where}: {shown(text)} asks for a value from elsewhere ('${{'), which recipes do not; write it out"
         )
     if text == "???":
         raise ValueError(f"{where} is '???', a value left open; write it out")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise ValueError(f"{where}: {text!r} holds control characters; leave them out")
+        raise ValueError(f"{where}: {shown(text)} holds control characters; leave them out")

@@ -6,17 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from saltation.check import cut, shown
 from saltation.train.checks import check_config
-from saltation.train.config import Config, ConvConfig, LayerConfig, RecurrentConfig
+from saltation.train.config import Config
+from saltation.train.layers import NEURONS, LayerConfig
+from saltation.train.loss import LOSSES, LossConfig
 from saltation.train.reading import check_plain, plain_yaml
 
 _REFUSALS = (OmegaConfBaseException, TypeError, ValueError, OverflowError, AttributeError)  # of OmegaConf
+KIND_KEYS = {"name", "neuron"}  # they say which other keys there are
 
 
 def recipe_names() -> list[str]:
@@ -29,7 +33,9 @@ def load_config(recipe: str | os.PathLike[str], overrides: Mapping[str, Any] | N
     """A recipe as a Config.
 
     recipe     the name of a packaged recipe, or the path of a YAML file
-    overrides  dotted keys and values, list entries by index: {"train.lr.weight": 0.02, "model.layers.0.size": 20}
+    overrides  dotted keys and values, list entries by index: {"train.lr.weight": 0.02, "model.layers.0.size": 20};
+               a mapping is merged with what is there, or takes its place if it says of which kind it is, by name or
+               neuron
 
     Raises FileNotFoundError for an unknown recipe, ValueError for unknown keys, wrong types and values out of range.
     """
@@ -38,11 +44,23 @@ def load_config(recipe: str | os.PathLike[str], overrides: Mapping[str, Any] | N
     if not isinstance(content, dict):
         raise ValueError(f"{source} must hold keys and values, as in 'name: my_run'")
     content.setdefault("name", Path(source).stem)
-    config = _merge(source, content)
+    tree = OmegaConf.create(content)
     for key, value in (overrides or {}).items():
-        check_plain(value, f"--{key}")
-        _override(config, key, value)
-    result = OmegaConf.to_object(config)
+        check_plain({key: value}, f"--{key}")
+        try:
+            OmegaConf.update(tree, key, value, merge=isinstance(value, dict) and not value.keys() & KIND_KEYS)
+        except _REFUSALS as error:
+            raise ValueError(
+                f"--{cut(key)} {shown(value)} has no place in {source}: {_first_line(error)}; entries of lists count "
+                "from 0"
+            ) from error
+    try:
+        result = OmegaConf.to_object(_typed(Config, OmegaConf.to_container(tree)))
+    except _Refused as error:
+        said = [key for key in overrides or {} if f"{error.key}.".startswith(f"{key}.")]
+        if error.key in said:
+            raise ValueError(f"--{cut(error.key)}{error.reason}") from error
+        raise ValueError(f"{f'--{said[-1]}' if said else source}: {error}") from error
     assert isinstance(result, Config)
     check_config(result)
     return result
@@ -55,7 +73,9 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     while rest:
         argument = rest.pop(0)
         if not argument.startswith("--"):
-            raise ValueError(f"unexpected argument {argument!r}; options of a recipe are written --section.key value")
+            raise ValueError(
+                f"unexpected argument {shown(argument)}; options of a recipe are written --section.key value"
+            )
         key, equals, value = argument[2:].partition("=")
         if not equals:
             if not rest or rest[0].startswith("--"):
@@ -68,7 +88,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
 def value_from_text(text: str) -> Any:
     """A value from the command line: number, true/false, null, [list] or text. Raises ValueError (see `plain_yaml`)."""
     try:
-        return plain_yaml(text, f"the value {text[:100]!r}")
+        return plain_yaml(text, f"the value {shown(text)}")
     except ValueError as error:
         if isinstance(error.__cause__, yaml.YAMLError):
             return text  # a path may be anything
@@ -93,84 +113,69 @@ def _recipe_text(recipe: str | os.PathLike[str]) -> tuple[str, str]:
     close = difflib.get_close_matches(os.fspath(recipe), recipe_names(), n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise FileNotFoundError(
-        f"no recipe named {os.fspath(recipe)!r} and no such file{hint}; recipes: {', '.join(recipe_names())}"
+        f"no recipe named {shown(os.fspath(recipe))} and no such file{hint}; recipes: {', '.join(recipe_names())}"
     )
 
 
-def _merge(source: str, content: dict[str, Any]) -> DictConfig:
-    _check_keys(source, content, Config())
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), content)
-    except _REFUSALS as error:
-        raise ValueError(f"{source}: {_reason(error)}") from error
-    assert isinstance(merged, DictConfig)
-    return merged
+class _Refused(ValueError):
+    """What is wrong, and with which key."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{cut(key)}{reason}")
+        self.key, self.reason = key, reason
 
 
-def _check_keys(source: str, content: Any, pattern: Any, path: str = "") -> None:
-    """Refuse unknown keys, and values in place of sections, with their full path; other types are left to OmegaConf."""
-    if path == "model.layers" and isinstance(content, list):
-        for i, layer in enumerate(content):
-            _check_keys(source, layer, _example(LayerConfig), f"{path}.{i}")
-    if not is_dataclass(pattern) or content is None:
-        return
-    known = [entry.name for entry in fields(pattern)]
+def _typed(kind: type, content: Any, key: str = "") -> Any:
+    """A section as OmegaConf's node of its dataclass, with the sections in it, which may be of a kind named in them."""
     if not isinstance(content, dict):
-        raise ValueError(
-            f"{source}: {path} is {content!r}, but it is a section; set one of its keys: {path}.{known[0]}, or "
-            f"{', '.join(known[1:])}"
-        )
-    for key, value in content.items():
-        below = f"{path}.{key}" if path else key
-        if key not in known:
-            raise ValueError(f"{source}: unknown key '{below}'{_near(str(key), known)}")
-        _check_keys(source, value, getattr(pattern, key), below)
-
-
-def _example(section: type) -> Any:
-    """A section in which no section is null."""
-    return LayerConfig(recurrent=RecurrentConfig(), conv=ConvConfig()) if section is LayerConfig else section()
-
-
-def _override(config: DictConfig, key: str, value: Any) -> None:
-    node: Any = config
-    *parents, last = key.split(".")
-    for depth, part in enumerate(parents):
-        node = _child(node, part, ".".join(parents[: depth + 1]))
-    if isinstance(node, DictConfig) and OmegaConf.get_type(node) is dict:
-        node[last] = value  # free options
-        return
-    _child(node, last, key)
-    section = OmegaConf.get_type(node)
-    if is_dataclass(section):
-        _check_keys(f"--{key}", value, getattr(_example(section), last), key)
-    elif parents == ["model", "layers"]:
-        _check_keys(f"--{key}", value, _example(LayerConfig), key)
+        keys = ", ".join(entry.name for entry in fields(kind)).replace(", ", ", or ", 1)
+        raise _Refused(key, f" is {shown(content)}, but it is a section; set one of its keys: {key}.{keys}")
+    kind = _chosen(kind, content, key)
+    hints = get_type_hints(kind)
+    inner: dict[str, Any] = {}
+    for name in [name for name in content if name in hints and content[name] is not None]:
+        below = f"{key}.{name}".lstrip(".")
+        many = get_origin(hints[name]) is list
+        section: Any = next((hint for hint in (hints[name], *get_args(hints[name])) if is_dataclass(hint)), None)
+        if section is None:
+            continue
+        if many and not isinstance(content[name], list):
+            raise _Refused(below, f" is {shown(content[name])}, but it is a list of sections; write {below} [{{...}}]")
+        if many:
+            inner[name] = [_typed(section, entry, f"{below}.{i}") for i, entry in enumerate(content[name])]
+        else:
+            inner[name] = _typed(section, content[name], below)
     try:
-        OmegaConf.update(config, key, value, merge=isinstance(value, dict))
+        node: Any = OmegaConf.merge(OmegaConf.structured(kind), {k: v for k, v in content.items() if k not in inner})
+        for name, value in inner.items():
+            node[name] = value
     except _REFUSALS as error:
-        raise ValueError(f"--{key} {value!r}: {_reason(error)}") from error
+        reason = _first_line(error)
+        if isinstance(error, AttributeError | KeyError) and "Did you mean" not in reason:
+            reason += f"; it has {', '.join(entry.name for entry in fields(kind))}"
+            if issubclass(kind, LayerConfig | LossConfig):
+                named = "neuron" if issubclass(kind, LayerConfig) else "name"
+                reason += f"; of another kind give the whole section: --{key} '{{{named}: {content.get(named)}, ...}}'"
+        place = ".".join(part for part in (key, getattr(error, "full_key", None)) if part)
+        raise _Refused(place, f": {reason}") from error
+    return node
 
 
-def _child(node: Any, part: str, key: str) -> Any:
-    """The entry `part` of a configuration node; ValueError with near matches if there is none."""
-    if isinstance(node, ListConfig):
-        if not (part.isascii() and part.isdigit() and len(part) < 9 and int(part) < len(node)):
-            raise ValueError(f"--{key}: no entry '{part}'; use an index from 0 to {len(node) - 1}")
-        return node[int(part)]
-    if not isinstance(node, DictConfig):
-        raise ValueError(f"--{key}: '{key.rpartition('.')[0]}' is a single value, it has no '{part}'")
-    if part not in node:
-        raise ValueError(f"--{key}: unknown key '{part}'{_near(part, [str(name) for name in node])}")
-    return node[part]
+def _chosen(kind: type, content: dict[str, Any], key: str) -> type:
+    """The dataclass of the neuron or loss that a section names."""
+    kinds: dict[str, Any]
+    if kind is LayerConfig:
+        field, kinds = "neuron", NEURONS
+    elif kind is LossConfig:
+        field, kinds = "name", LOSSES
+    else:
+        return kind
+    name = content.get(field, next(iter(kinds)))
+    if not isinstance(name, str) or name not in kinds:
+        raise _Refused(f"{key}.{field}", f" is {shown(name)}; choose one of {', '.join(kinds)}")
+    chosen: type = kinds[name]
+    return chosen
 
 
-def _near(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(known)}"
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).splitlines()
-    where = next((line.split(":", 1)[1].strip() for line in lines if "full_key:" in line), "")
-    return f"{where}: {lines[0]}" if where else lines[0]
+def _first_line(error: Exception) -> str:
+    return cut(str(error).partition("\n")[0], 300)

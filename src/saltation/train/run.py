@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from saltation import data
+from saltation.check import cut, shown
 from saltation.data.events import TRAIN, VALIDATION
 from saltation.data.samples import Samples
 from saltation.files import append_line, make_folder, whole_lines, write_bytes, write_text
@@ -77,7 +78,7 @@ class Origin:
             here, there = self.config.get(key), config.get(key)
             if matters and here != there:
                 raise ValueError(
-                    f"{path.with_name('config.yaml')} was edited: {key} is {here!r} there, but {there!r} in "
+                    f"{path.with_name('config.yaml')} was edited: {cut(key)} is {shown(here)} there, but {shown(there)} in "
                     f"{path.name}; set it back, or start a new run with the new value"
                 )
         for name in ("num_channels", "num_classes"):
@@ -154,7 +155,7 @@ class RunFolder:
             try:
                 history.append(json.loads(lines[epoch - 1]))
                 if history[-1]["epoch"] != epoch:
-                    raise ValueError(f"it is of epoch {history[-1]['epoch']!r}")
+                    raise ValueError(f"it is of epoch {shown(history[-1]['epoch'])}")
             except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
                 raise ValueError(
                     f"{self.metrics}, line {epoch}: the metrics of an epoch that {self.checkpoint('last').name} "
@@ -190,11 +191,16 @@ def new_run(config: Config, out: str | os.PathLike[str] | None) -> RunFolder:
 
 
 def open_run(path: str | os.PathLike[str]) -> tuple[RunFolder, Config]:
-    """An existing run folder and its configuration. Raises FileNotFoundError."""
+    """An existing run folder and its configuration. Raises FileNotFoundError, or ValueError if that is not legal."""
     run = RunFolder(Path(path))
     if not run.config.is_file():
         raise FileNotFoundError(f"no run at {run.path}: it has no config.yaml; give a folder that training has written")
-    return run, load_config(run.config)
+    try:
+        return run, load_config(run.config)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; was it edited, or written by another version of saltation? Then train again with this one"
+        ) from error
 
 
 def load_data(config: DataConfig) -> Samples:
@@ -229,7 +235,7 @@ def load_run(path: str | os.PathLike[str], which: str = "best") -> tuple[Sequent
     """
     run, config = open_run(path)
     if which not in ("best", "last", "initial"):
-        raise ValueError(f"which is {which!r}; choose one of best, last, initial")
+        raise ValueError(f"which is {shown(which)}; choose one of best, last, initial")
     dataset = load_data(config.data)
     checkpoint = run.checkpoint(which)
     tensors, _ = Origin.of(config, dataset).read(checkpoint, exact=False)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from saltation.check import shown
 from saltation.data.samples import Samples
 from saltation.layer import Sequential
 from saltation.train.checkpoint import (
@@ -99,6 +100,6 @@ def restore_state(run: RunFolder, config: Config, train_data: Samples, origin: O
         value = record.get(name)
         number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
         if not number or (kind is int and (not isinstance(value, int) or value < 0)):
-            raise ValueError(f"{path} says {name} is {value!r}, which is no legal number; start a new run")
+            raise ValueError(f"{path} says {name} is {shown(value)}, which is no legal number; start a new run")
         setattr(state, name, value)
     return state

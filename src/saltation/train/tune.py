@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from saltation.check import shown
 from saltation.files import make_folder, write_text
 from saltation.train.config import Config
 from saltation.train.loop import Interrupted, train
@@ -69,7 +70,7 @@ def tune(
             pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP_TRIALS),
         )
     except (KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
-        raise ValueError(f"{journal.path} is damaged ({error!r}); choose another --out") from error
+        raise ValueError(f"{journal.path} is damaged ({shown(error)}); choose another --out") from error
     done = settle(study, {**origin.fixed(), "--search": ranges, "data": origin.fingerprint})
     searching = _Search(recipe, overrides or {}, ranges, out, quiet)
     try:

@@ -1,0 +1,140 @@
+"""The losses that a recipe can name, one dataclass each, named in LOSSES."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from saltation import losses
+from saltation.check import shown
+from saltation.readout import Readout
+from saltation.spikes import Spikes
+from saltation.train.ranges import ANY, NOT_NEGATIVE, POSITIVE, number
+
+
+@dataclass
+class LossConfig:
+    """What is minimised; its parameters are those of a subclass. The first output to spike is the answer."""
+
+    name: str = ""  # one of LOSSES; others have other fields
+    of_readout: ClassVar[bool] = False  # of leaky integrators instead of spikes
+
+    def __call__(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean over the samples (scalar), and the class of every sample (B,) int64, -1 where no output spiked."""
+        return self.value(output, labels), losses.first_spike_prediction(output)
+
+    def value(self, output: Spikes, labels: Tensor) -> Tensor:
+        """The mean over the samples of a batch, scalar."""
+        raise NotImplementedError
+
+
+@dataclass
+class ShiftInvariant(LossConfig):
+    """See `losses.shift_invariant`."""
+
+    name: Literal["shift_invariant"] = "shift_invariant"
+    margin: float = number(0.2, ANY)  # wanted lead of the right neuron, in time units
+
+    def value(self, output: Spikes, labels: Tensor) -> Tensor:
+        """The mean over the samples."""
+        return losses.shift_invariant(output, labels, self.margin)
+
+
+@dataclass
+class FirstSpikeCrossEntropy(LossConfig):
+    """See `losses.first_spike_cross_entropy`."""
+
+    name: Literal["first_spike_cross_entropy"] = "first_spike_cross_entropy"
+    tau: float = number(0.5, POSITIVE)  # time scale of the softmax
+    early: float = number(0.0, NOT_NEGATIVE)  # weight of the early-spike term
+
+    def value(self, output: Spikes, labels: Tensor) -> Tensor:
+        """The mean over the samples."""
+        return losses.first_spike_cross_entropy(output, labels, self.tau, self.early)
+
+
+@dataclass
+class TargetLoss(LossConfig):
+    """Distance to target spike trains, which say at what times the output of the right class and all others spike."""
+
+    right: list[float] = number([1.0], NOT_NEGATIVE)  # in the unit of time
+    wrong: list[float] = number([], NOT_NEGATIVE)  # later than the first of the right; []: silent
+
+    def targets(self, output: Spikes, labels: Tensor) -> Spikes:
+        """The wanted trains. Raises ValueError if one goes on after the samples have ended."""
+        last = max([*self.right, *self.wrong])
+        if last > output.duration:
+            raise ValueError(
+                f"loss.right is {shown(self.right)} and loss.wrong {shown(self.wrong)}, but samples are only {output.duration:g} "
+                "long; choose earlier times or a longer data.duration"
+            )
+        classes = range(output.num_units)
+        wanted = [
+            Spikes.from_lists(
+                [[(t, unit) for unit in classes for t in (self.right if unit == label else self.wrong)]],
+                output.num_units, output.duration,
+            ) for label in classes
+        ]  # fmt: skip
+        return Spikes.cat([wanted[label] for label in labels.tolist()])
+
+
+@dataclass
+class SpikeTimeMSE(TargetLoss):
+    """See `losses.spike_time_mse`."""
+
+    name: Literal["spike_time_mse"] = "spike_time_mse"
+
+    def value(self, output: Spikes, labels: Tensor) -> Tensor:
+        """The mean over the samples."""
+        return losses.spike_time_mse(output, self.targets(output, labels))
+
+
+@dataclass
+class VanRossum(TargetLoss):
+    """Sum over the outputs of `losses.van_rossum`."""
+
+    name: Literal["van_rossum"] = "van_rossum"
+    tau: float = number(0.5, POSITIVE)  # the precision that counts, in time units
+
+    def value(self, output: Spikes, labels: Tensor) -> Tensor:
+        """The mean over the samples."""
+        return losses.van_rossum(output, self.targets(output, labels), self.tau).sum(1).mean()
+
+
+@dataclass
+class VictorPurpura(TargetLoss):
+    """Sum over the outputs of `losses.victor_purpura`."""
+
+    name: Literal["victor_purpura"] = "victor_purpura"
+    q: float = number(1.0, NOT_NEGATIVE)  # cost of moving a spike by one time unit
+
+    def value(self, output: Spikes, labels: Tensor) -> Tensor:
+        """The mean over the samples."""
+        return losses.victor_purpura(output, self.targets(output, labels), self.q).sum(1).mean()
+
+
+@dataclass
+class ReadoutCrossEntropy(LossConfig):
+    """See `losses.readout_cross_entropy`; the largest value is the answer."""
+
+    name: Literal["readout"] = "readout"
+    readout: Literal["integral", "weighted", "maximum"] = "weighted"  # of the membrane potential of the LI layer
+    window: float = number(1.0, POSITIVE)  # weighted: decay time of the weight exp(-t / window)
+    scale: float = number(1.0, POSITIVE)  # makes logits of values; an integral adds weight * tau_syn a spike
+    of_readout: ClassVar[bool] = True
+
+    def __call__(self, output: Readout, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean over the samples (scalar), and the class of every sample (B,) int64."""
+        arguments = [self.window] if self.readout == "weighted" else []
+        values = self.scale * getattr(output, self.readout)(*arguments)
+        return losses.readout_cross_entropy(values, labels), values.detach().argmax(dim=1)
+
+
+LOSSES: dict[str, type[LossConfig]] = {
+    "shift_invariant": ShiftInvariant,
+    "first_spike_cross_entropy": FirstSpikeCrossEntropy,
+    "readout": ReadoutCrossEntropy,
+    "spike_time_mse": SpikeTimeMSE,
+    "van_rossum": VanRossum,
+    "victor_purpura": VictorPurpura,
+}
