@@ -343,7 +343,7 @@ class Sequential(nn.Module):
         return results
 
     def walk(self, spikes: Spikes, step: Callable[[Any, Spikes], Any]) -> Any:
-        """`step(layer, its input)` for one layer after the other; what it returns goes on. Returns what the last did."""
+        """`step(layer, its input)` for one layer after the other; what it returns goes on. Returns the last."""
         sent: list[Any] = [spikes]
         for k, layer in enumerate(self.layers):
             first, *others = (sent[i] for i in (k, *self.beside.get(k, ())))

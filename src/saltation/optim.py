@@ -37,8 +37,8 @@ def parameter_groups(
 
     Args:
         network: a `Sequential`, a `Layer`, or any module that holds some.
-        lr: > 0, learning rate of weights; for Adam, 0.001 to 0.01. Or the learning rates of all kinds as they stand, not
-            relative to anything; kinds that are not given or 0 are not trained and have no group.
+        lr: > 0, learning rate of weights; for Adam, 0.001 to 0.01. Or the learning rates of all kinds as they stand;
+            kinds that are not given or 0 are not trained and have no group.
         ratios: learning rates of the kinds weight, readout (weights of the last layer of a `Sequential`), delay,
             threshold (with jump and v_reset) and tau, relative to `lr`; what is not given is 1, 1, 0.5, 0.5, 0.5.
 

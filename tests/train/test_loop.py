@@ -139,7 +139,7 @@ def test_resuming_a_finished_run_repeats_its_result(tiny, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"loss__name": "first_spike_cross_entropy", "loss__early": 0.01},
+        {"loss": {"name": "first_spike_cross_entropy", "early": 0.01}},
         {"train__optimizer": "adamw", "train__weight_decay": 0.01, "train__schedule": "constant"},
         {"train__peak_hinge": 0.1, "train__peak_margin": 0.1},
         {"train__counts__weight": 0.1, "train__counts__tau": 0.5},

@@ -48,8 +48,8 @@ def check_config(config: Config) -> None:
         right, wrong = config.loss.right, config.loss.wrong
         if not right or (wrong and min(right) >= min(wrong)):
             raise ValueError(
-                f"loss.right is {shown(right)} and loss.wrong {shown(wrong)}; right needs a spike before all of wrong, since the "
-                "output that spikes first is the answer"
+                f"loss.right is {shown(right)} and loss.wrong {shown(wrong)}; right needs a spike before all of wrong, "
+                "since the output that spikes first is the answer"
             )
 
 

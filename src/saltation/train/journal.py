@@ -61,8 +61,8 @@ def settle(study: Study, settings: Mapping[str, Any]) -> int:
     for key in sorted(begun.keys() | now.keys()):
         if begun.get(key) != now.get(key):
             raise ValueError(
-                f"the search in that folder was begun with {key} {shown(begun.get(key))}, not {shown(now.get(key))}; set it back "
-                "or choose another --out"
+                f"the search in that folder was begun with {key} {shown(begun.get(key))}, not "
+                f"{shown(now.get(key))}; set it back or choose another --out"
             )
     if SETTINGS not in study.user_attrs:
         study.set_user_attr(SETTINGS, now)

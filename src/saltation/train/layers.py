@@ -3,10 +3,9 @@
 To add a neuron: a dataclass with its parameters, their ranges and the class of `saltation.neurons` that takes them.
 """
 
-import inspect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -24,6 +23,7 @@ from saltation.train.ranges import (
     POSITIVE,
     SEED,
     Range,
+    arguments_of,
     number,
 )
 from saltation.wired import Beside, Parallel, Sparse
@@ -130,11 +130,9 @@ class LayerConfig(ConnectionConfig):
         """Its connection from `in_size` inputs, or an image, and from `others`, the sizes of what `beside` names."""
         if self.conv is not None:
             assert image is not None
-            geometry = vars(self.conv) | {"out_channels": self.conv.channels}
-            del geometry["channels"]
-            parts: list[Connection] = [
-                Conv2d(image, **geometry, **self.delays(), generator=_unused()) for _ in range(self.terminals)
-            ]
+            geometry = arguments_of(Conv2d, self.conv) | {"out_channels": self.conv.channels}
+            made = (Conv2d(image, **geometry, **self.delays(), generator=_unused()) for _ in range(self.terminals))
+            parts: list[Connection] = list(made)
         else:
             parts = self.build(in_size, size, self.terminals)
         if self.beside:
@@ -145,9 +143,7 @@ class LayerConfig(ConnectionConfig):
     def layer(self, connection: Connection) -> Layer:
         """With default parameters; those of a convolution's neurons are shared by all places."""
         size = connection.out_size if self.conv is None else self.conv.channels
-        taken = inspect.signature(self.model).parameters
-        own = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name in taken}
-        neuron: Any = self.model(**own | {"size": size})
+        neuron: Any = self.model(**arguments_of(self.model, self) | {"size": size})
         recurrent = getattr(self, "recurrent", None)  # which some neurons cannot have
         feedback = None if recurrent is None else recurrent.build(size, size)[0]
         return Layer(connection, neuron, feedback, getattr(self, "max_spikes", None))

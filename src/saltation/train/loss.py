@@ -1,5 +1,6 @@
-"""The losses that a recipe can name, one dataclass each, named in LOSSES."""
+"""The losses that a recipe can name: one dataclass each, whose fields are the arguments of a function of `losses`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -7,25 +8,27 @@ from torch import Tensor
 
 from saltation import losses
 from saltation.check import shown
-from saltation.readout import Readout
 from saltation.spikes import Spikes
-from saltation.train.ranges import ANY, NOT_NEGATIVE, POSITIVE, number
+from saltation.train.ranges import ANY, NOT_NEGATIVE, POSITIVE, arguments_of, number
 
 
 @dataclass
 class LossConfig:
-    """What is minimised; its parameters are those of a subclass. The first output to spike is the answer."""
+    """What is minimised; its parameters are those of a subclass."""
 
     name: str = ""  # one of LOSSES; others have other fields
+    function: ClassVar[Callable[..., Tensor]]
     of_readout: ClassVar[bool] = False  # of leaky integrators instead of spikes
 
     def __call__(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean over the samples (scalar), and the class of every sample (B,) int64, -1 where no output spiked."""
-        return self.value(output, labels), losses.first_spike_prediction(output)
+        value = self.function(output, self.wanted(output, labels), **arguments_of(self.function, self))
+        # distances are given for every sample and output
+        return value if value.ndim == 0 else value.sum(1).mean(), losses.first_spike_prediction(output)
 
-    def value(self, output: Spikes, labels: Tensor) -> Tensor:
-        """The mean over the samples of a batch, scalar."""
-        raise NotImplementedError
+    def wanted(self, output: Any, labels: Tensor) -> Any:
+        """What the output is compared with."""
+        return labels
 
 
 @dataclass
@@ -34,10 +37,7 @@ class ShiftInvariant(LossConfig):
 
     name: Literal["shift_invariant"] = "shift_invariant"
     margin: float = number(0.2, ANY)  # wanted lead of the right neuron, in time units
-
-    def value(self, output: Spikes, labels: Tensor) -> Tensor:
-        """The mean over the samples."""
-        return losses.shift_invariant(output, labels, self.margin)
+    function = staticmethod(losses.shift_invariant)
 
 
 @dataclass
@@ -47,10 +47,7 @@ class FirstSpikeCrossEntropy(LossConfig):
     name: Literal["first_spike_cross_entropy"] = "first_spike_cross_entropy"
     tau: float = number(0.5, POSITIVE)  # time scale of the softmax
     early: float = number(0.0, NOT_NEGATIVE)  # weight of the early-spike term
-
-    def value(self, output: Spikes, labels: Tensor) -> Tensor:
-        """The mean over the samples."""
-        return losses.first_spike_cross_entropy(output, labels, self.tau, self.early)
+    function = staticmethod(losses.first_spike_cross_entropy)
 
 
 @dataclass
@@ -60,22 +57,19 @@ class TargetLoss(LossConfig):
     right: list[float] = number([1.0], NOT_NEGATIVE)  # in the unit of time
     wrong: list[float] = number([], NOT_NEGATIVE)  # later than the first of the right; []: silent
 
-    def targets(self, output: Spikes, labels: Tensor) -> Spikes:
-        """The wanted trains. Raises ValueError if one goes on after the samples have ended."""
-        last = max([*self.right, *self.wrong])
-        if last > output.duration:
+    def wanted(self, output: Spikes, labels: Tensor) -> Spikes:
+        """The target trains. Raises ValueError if one goes on after the samples have ended."""
+        if max([*self.right, *self.wrong]) > output.duration:
             raise ValueError(
-                f"loss.right is {shown(self.right)} and loss.wrong {shown(self.wrong)}, but samples are only {output.duration:g} "
-                "long; choose earlier times or a longer data.duration"
+                f"loss.right is {shown(self.right)} and loss.wrong {shown(self.wrong)}, but samples are only "
+                f"{output.duration:g} long; choose earlier times or a longer data.duration"
             )
-        classes = range(output.num_units)
-        wanted = [
-            Spikes.from_lists(
-                [[(t, unit) for unit in classes for t in (self.right if unit == label else self.wrong)]],
-                output.num_units, output.duration,
-            ) for label in classes
-        ]  # fmt: skip
-        return Spikes.cat([wanted[label] for label in labels.tolist()])
+        units = range(output.num_units)
+        trains = [
+            [(time, unit) for unit in units for time in (self.right if unit == label else self.wrong)]
+            for label in units
+        ]
+        return Spikes.from_lists([trains[label] for label in labels.tolist()], output.num_units, output.duration)
 
 
 @dataclass
@@ -83,10 +77,7 @@ class SpikeTimeMSE(TargetLoss):
     """See `losses.spike_time_mse`."""
 
     name: Literal["spike_time_mse"] = "spike_time_mse"
-
-    def value(self, output: Spikes, labels: Tensor) -> Tensor:
-        """The mean over the samples."""
-        return losses.spike_time_mse(output, self.targets(output, labels))
+    function = staticmethod(losses.spike_time_mse)
 
 
 @dataclass
@@ -95,10 +86,7 @@ class VanRossum(TargetLoss):
 
     name: Literal["van_rossum"] = "van_rossum"
     tau: float = number(0.5, POSITIVE)  # the precision that counts, in time units
-
-    def value(self, output: Spikes, labels: Tensor) -> Tensor:
-        """The mean over the samples."""
-        return losses.van_rossum(output, self.targets(output, labels), self.tau).sum(1).mean()
+    function = staticmethod(losses.van_rossum)
 
 
 @dataclass
@@ -107,10 +95,7 @@ class VictorPurpura(TargetLoss):
 
     name: Literal["victor_purpura"] = "victor_purpura"
     q: float = number(1.0, NOT_NEGATIVE)  # cost of moving a spike by one time unit
-
-    def value(self, output: Spikes, labels: Tensor) -> Tensor:
-        """The mean over the samples."""
-        return losses.victor_purpura(output, self.targets(output, labels), self.q).sum(1).mean()
+    function = staticmethod(losses.victor_purpura)
 
 
 @dataclass
@@ -123,7 +108,7 @@ class ReadoutCrossEntropy(LossConfig):
     scale: float = number(1.0, POSITIVE)  # makes logits of values; an integral adds weight * tau_syn a spike
     of_readout: ClassVar[bool] = True
 
-    def __call__(self, output: Readout, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean over the samples (scalar), and the class of every sample (B,) int64."""
         arguments = [self.window] if self.readout == "weighted" else []
         values = self.scale * getattr(output, self.readout)(*arguments)

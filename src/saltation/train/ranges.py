@@ -1,7 +1,9 @@
 """Ranges of the numbers in a recipe; they stand beside the fields."""
 
+import inspect
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -44,3 +46,9 @@ def number(default: Any, legal: Range) -> Any:
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def arguments_of(function: Callable[..., Any], section: Any) -> dict[str, Any]:
+    """The fields of a section that are arguments of `function`."""
+    taken = inspect.signature(function).parameters
+    return {entry.name: getattr(section, entry.name) for entry in fields(section) if entry.name in taken}

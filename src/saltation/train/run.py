@@ -78,8 +78,8 @@ class Origin:
             here, there = self.config.get(key), config.get(key)
             if matters and here != there:
                 raise ValueError(
-                    f"{path.with_name('config.yaml')} was edited: {cut(key)} is {shown(here)} there, but {shown(there)} in "
-                    f"{path.name}; set it back, or start a new run with the new value"
+                    f"{path.with_name('config.yaml')} was edited: {cut(key)} is {shown(here)} there, but "
+                    f"{shown(there)} in {path.name}; set it back, or start a new run with the new value"
                 )
         for name in ("num_channels", "num_classes"):
             if getattr(saved, name) != getattr(self, name):
