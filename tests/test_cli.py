@@ -49,7 +49,7 @@ def test_info(capsys, tmp_path):
     [
         (["train"], "give a RECIPE to train"),
         (["train", "yin_yan"], "did you mean yin_yang?"),
-        (["train", "yin_yang", "--train.epoch", "3"], "did you mean epochs"),
+        (["train", "yin_yang", "--train.epoch", "3"], "Did you mean one of: 'epochs'"),
         (["train", "yin_yang", "--train.epochs"], "--train.epochs needs a value"),
         (["train", "yin_yang", "--resume", "run"], "leave out RECIPE"),
         (["train", "--resume", "nowhere"], "no run at nowhere"),
@@ -94,6 +94,24 @@ def test_ctrl_c_leaves_a_checkpoint_to_continue_from(tmp_path):
     assert process.returncode == 130
     assert f"continue with: saltation train --resume {run}" in errors and "Traceback" not in errors
     assert main(["eval", str(run)]) == 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_the_package_is_imported():
+    """As the command `saltation` begins; the import takes a second or more."""
+    process = subprocess.Popen(
+        [sys.executable, "-v", "-c", "import sys, saltation_start; sys.exit(saltation_start.main())"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    for line in process.stderr:
+        if "import 'torch._utils'" in line:  # far from the end
+            process.send_signal(signal.SIGINT)
+            break
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "stopped before anything was done" in errors and "Traceback" not in errors
 
 
 def file_in_place(tmp_path):

@@ -6,13 +6,13 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from saltation import SpikeBudgetError, __version__
-from saltation.cli_data import add_data_parser, run_data
+from saltation.cli_data import add_data
 
 _EXAMPLES = """examples:
   saltation train yin_yang                                   a recipe that comes with the package
@@ -34,14 +34,15 @@ INTERRUPTED, USER_ERROR, BROKEN_PIPE = 130, 2, 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for an error of the user, 130 after Ctrl-C, 141 for a closed pipe."""
-    options, rest = _parser().parse_known_args(arguments)
-    if rest and options.command not in ("train", "tune"):
-        print(f"saltation: error: unknown argument {rest[0]}; see saltation {options.command} --help", file=sys.stderr)
-        return USER_ERROR
+    options, rest = _parser().parse_known_args(arguments, argparse.Namespace(settings=False))
+    options.rest = rest
     try:
+        if options.rest and not options.settings:
+            raise ValueError(f"unknown argument {options.rest[0]}; see saltation {options.command} --help")
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
-            return _run(options, rest)
+            options.run(options)
+        return 0
     except KeyboardInterrupt as interrupt:
         print(f"\n{str(interrupt) or 'stopped before the first checkpoint'}", file=sys.stderr)
         return INTERRUPTED
@@ -53,23 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"saltation: error: {_one_line(str(error)) or type(error).__name__}", file=sys.stderr)
         return USER_ERROR
-
-
-def _run(options: argparse.Namespace, rest: Sequence[str]) -> int:
-    if options.command == "train":
-        return _train(options, rest)
-    if options.command == "tune":
-        return _tune(options, rest)
-    if options.command == "eval":
-        return _eval(options)
-    if options.command == "data":
-        run_data(options)
-        return 0
-    if options.command == "warmup":
-        return _warmup()
-    if options.command == "bench":
-        return _bench(options)
-    return _info(options)
 
 
 def _of_the_user(error: Exception) -> bool:
@@ -100,132 +84,110 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train = commands.add_parser(
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], help: str, **rest: Any) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, parents=[common], help=help, allow_abbrev=False, **rest)
+        made.set_defaults(run=run)
+        return made
+
+    for add_command in (_add_train, _add_tune, _add_eval):
+        add_command(add)
+    add_data(commands, common)
+    for add_command in (_add_info, _add_warmup, _add_bench):
+        add_command(add)
+    return parser
+
+
+def _add_train(add: Any) -> None:
+    parser = add(
         "train",
-        parents=[common],
-        help="train a recipe",
+        _train,
+        "train a recipe",
         description="Train a recipe. Any of its keys can be overridden: --section.key VALUE.",
         usage="saltation train RECIPE [--section.key VALUE ...] [--out DIR]\n       saltation train --resume RUN",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    train.add_argument("recipe", nargs="?", metavar="RECIPE", help="a name (see saltation info) or a YAML file")
-    train.add_argument("--out", metavar="DIR", help="the run folder (default: runs/<name>-<time>)")
-    train.add_argument("--resume", metavar="RUN", help="continue the run in this folder; its settings stay as they are")
-    train.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    tune = commands.add_parser(
+    parser.set_defaults(settings=True)
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a name (see saltation info) or a YAML file")
+    parser.add_argument("--out", metavar="DIR", help="the run folder (default: runs/<name>-<time>)")
+    parser.add_argument(
+        "--resume", metavar="RUN", help="continue the run in this folder; its settings stay as they are"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from saltation.train import load_config, train
+    from saltation.train.recipes import parse_overrides
+
+    overrides = parse_overrides(options.rest)
+    if options.resume is not None:
+        if options.recipe or overrides or options.out:
+            raise ValueError("--resume continues a run as it was; leave out RECIPE, --out and settings")
+        train(resume=options.resume, quiet=options.quiet)
+        return
+    if options.recipe is None:
+        raise ValueError("give a RECIPE to train (saltation info lists them) or --resume RUN")
+    train(load_config(options.recipe, overrides), out=options.out, quiet=options.quiet)
+
+
+def _add_tune(add: Any) -> None:
+    parser = add(
         "tune",
-        parents=[common],
-        help="search for better settings of a recipe",
+        _tune,
+        "search for better settings of a recipe",
         description="Search for settings that validate best; the test samples are never looked at. Further options "
         "--section.key VALUE hold for all trials. The same command continues a search.",
         usage="saltation tune RECIPE [--search KEY=RANGE ...] [--trials N] [--out DIR] [--section.key VALUE ...]",
-        allow_abbrev=False,
     )
-    tune.add_argument("recipe", metavar="RECIPE", help="a name (see saltation info) or a YAML file")
-    tune.add_argument(
+    parser.set_defaults(settings=True)
+    parser.add_argument("recipe", metavar="RECIPE", help="a name (see saltation info) or a YAML file")
+    parser.add_argument(
         "--search",
         action="append",
         default=[],
         metavar="KEY=RANGE",
         help="LOW:HIGH, log:LOW:HIGH or A,B,C (default: the learning rates, from a fifth to five times the recipe's)",
     )
-    tune.add_argument("--trials", type=int, default=20, help="how many in all, earlier ones included (default: 20)")
-    tune.add_argument("--out", metavar="DIR", help="default: runs/tune-<recipe>")
-    tune.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    evaluate = commands.add_parser(
-        "eval", parents=[common], help="evaluate a run", description="Evaluate the best epoch of a run."
-    )
-    evaluate.add_argument("run", metavar="RUN", help="a run folder")
-    evaluate.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: test")
-    evaluate.add_argument("--json", action="store_true", help="print all figures as JSON")
-    add_data_parser(commands, common)
-    info = commands.add_parser(
-        "info",
-        parents=[common],
-        help="versions, threads, cache, data sets, recipes",
-        description="Show versions, threads, the cache folder, the data sets found and the recipes.",
-    )
-    info.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
-    commands.add_parser(
-        "warmup",
-        parents=[common],
-        help="compile all kernels",
-        description="Compile all kernels into the cache, so that no later run has to wait.",
-    )
-    bench = commands.add_parser(
-        "bench",
-        parents=[common],
-        help="measure speed and memory",
-        description="Measure speed and memory, side by side with the packages that are installed (see benchmarks/).",
-    )
-    bench.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="W1 to W5 (default: all)")
-    bench.add_argument("--threads", type=int, default=1, help="default: 1")
-    bench.add_argument("--repeats", type=int, default=7, help="timed runs of each package (default: 7)")
-    bench.add_argument("--limit", type=float, default=120.0, help="seconds that a point of W5 may take (default: 120)")
-    bench.add_argument("--out", default="benchmarks/results", metavar="DIR", help="default: benchmarks/results")
-    bench.add_argument("--no-peers", action="store_true", help="saltation alone")
-    bench.add_argument("--quick", action="store_true", help="tiny sizes, to see that it works")
-    return parser
+    parser.add_argument("--trials", type=int, default=20, help="how many in all, earlier ones included (default: 20)")
+    parser.add_argument("--out", metavar="DIR", help="default: runs/tune-<recipe>")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
-def _train(options: argparse.Namespace, rest: Sequence[str]) -> int:
-    from saltation.train import load_config, train
-    from saltation.train.recipes import parse_overrides
-
-    overrides = parse_overrides(rest)
-    if options.resume is not None:
-        if options.recipe or overrides or options.out:
-            raise ValueError("--resume continues a run as it was; leave out RECIPE, --out and settings")
-        train(resume=options.resume, quiet=options.quiet)
-        return 0
-    if options.recipe is None:
-        raise ValueError("give a RECIPE to train (saltation info lists them) or --resume RUN")
-    train(load_config(options.recipe, overrides), out=options.out, quiet=options.quiet)
-    return 0
-
-
-def _tune(options: argparse.Namespace, rest: Sequence[str]) -> int:
+def _tune(options: argparse.Namespace) -> None:
     from saltation.train.recipes import parse_overrides
     from saltation.train.tune import tune
 
     out = Path(options.out or f"runs/tune-{Path(options.recipe).stem}")
-    tune(options.recipe, options.search, options.trials, out, parse_overrides(rest), options.quiet)
-    return 0
+    tune(options.recipe, options.search, options.trials, out, parse_overrides(options.rest), options.quiet)
 
 
-def _eval(options: argparse.Namespace) -> int:
+def _add_eval(add: Any) -> None:
+    parser = add("eval", _eval, "evaluate a run", description="Evaluate the best epoch of a run.")
+    parser.add_argument("run_folder", metavar="RUN", help="a run folder")
+    parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: test")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON")
+
+
+def _eval(options: argparse.Namespace) -> None:
     from saltation.train import evaluate_run
 
-    result = evaluate_run(options.run, options.split)
+    result = evaluate_run(options.run_folder, options.split)
     if options.json:
         print(json.dumps(result))
-        return 0
+        return
     print(f"{options.split} accuracy {100 * result['accuracy']:.2f} %, loss {result['loss']:.4f}")
     print(f"spikes per neuron {result['spikes_per_neuron']:.3f}, silent neurons {100 * result['silent_neurons']:.1f} %")
-    return 0
 
 
-def _warmup() -> int:
-    from saltation.warmup import warmup
-
-    print(f"all kernels are compiled, {warmup():.0f} s")
-    return 0
-
-
-def _bench(options: argparse.Namespace) -> int:
-    from saltation.bench import run
-
-    for name in ("threads", "repeats", "limit"):
-        if not getattr(options, name) > 0:
-            raise ValueError(f"--{name} is {getattr(options, name)}; it must be > 0")
-    peers = not options.no_peers
-    run(options.workloads, options.threads, options.repeats, Path(options.out), peers, options.quick, options.limit)
-    return 0
+def _add_info(add: Any) -> None:
+    what = "Show versions, threads, the cache folder, the data sets found and the recipes."
+    parser = add("info", _info, "versions, threads, cache, data sets, recipes", description=what)
+    parser.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
 
 
-def _info(options: argparse.Namespace) -> int:
+def _info(options: argparse.Namespace) -> None:
     import torch
 
     from saltation.data import available, data_root
@@ -242,7 +204,39 @@ def _info(options: argparse.Namespace) -> int:
     for name, where in available(options.root).items():
         print(f"  {name:<11} {where}")
     print(f"recipes       {', '.join(recipe_names())}")
-    return 0
+
+
+def _add_warmup(add: Any) -> None:
+    what = "Compile all kernels into the cache, so that no later run has to wait."
+    add("warmup", _warmup, "compile all kernels", description=what)
+
+
+def _warmup(options: argparse.Namespace) -> None:
+    from saltation.warmup import warmup
+
+    print(f"all kernels are compiled, {warmup():.0f} s")
+
+
+def _add_bench(add: Any) -> None:
+    what = "Measure speed and memory, side by side with the packages that are installed (see benchmarks/)."
+    parser = add("bench", _bench, "measure speed and memory", description=what)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="W1 to W5 (default: all)")
+    parser.add_argument("--threads", type=int, default=1, help="default: 1")
+    parser.add_argument("--repeats", type=int, default=7, help="timed runs of each package (default: 7)")
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds that a point of W5 may take (default: 120)")
+    parser.add_argument("--out", default="benchmarks/results", metavar="DIR", help="default: benchmarks/results")
+    parser.add_argument("--no-peers", action="store_true", help="saltation alone")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it works")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from saltation.bench import run
+
+    for name in ("threads", "repeats", "limit"):
+        if not getattr(options, name) > 0:
+            raise ValueError(f"--{name} is {getattr(options, name)}; it must be > 0")
+    peers = not options.no_peers
+    run(options.workloads, options.threads, options.repeats, Path(options.out), peers, options.quick, options.limit)
 
 
 def _version(package: str) -> str:

@@ -1,11 +1,14 @@
 """saltation data list | get | info | plot | convert."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_ROOT = "data root (default: the environment variable SALTATION_DATA)"
 
-def add_data_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+
+def add_data(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add `data` and its own commands."""
     data = commands.add_parser(
         "data",
@@ -13,24 +16,29 @@ def add_data_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         description="Look at data sets and convert recordings to the generic .npz format.",
     )
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", parents=[common], help="all data sets and where they are")
-    listing.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
-    get = actions.add_parser("get", parents=[common], help="download a published set into the data root")
-    get.add_argument("name", metavar="DATA", help="for now: mnist; the others say where they are published")
-    get.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
-    info = actions.add_parser("info", parents=[common], help="samples, events, rates, duration")
-    picture = actions.add_parser("plot", parents=[common], help="draw rasters of samples of different classes")
-    for parser in (info, picture):
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], help: str, **rest: Any) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, parents=[common], help=help, **rest)
+        made.set_defaults(run=run)
+        return made
+
+    parser = add("list", _list, "all data sets and where they are")
+    parser.add_argument("--root", metavar="DIR", help=_ROOT)
+    parser = add("get", _get, "download a published set into the data root")
+    parser.add_argument("name", metavar="DATA", help="for now: mnist; the others say where they are published")
+    parser.add_argument("--root", metavar="DIR", help=_ROOT)
+    picture = add("plot", _plot, "draw rasters of samples of different classes")
+    picture.add_argument("--out", default="raster.png", metavar="FILE", help="default: raster.png")
+    for parser in (add("info", _info, "samples, events, rates, duration"), picture):
         parser.add_argument("name", metavar="DATA", help="a name (see saltation data list), an .npz file or a folder")
         parser.add_argument("--root", metavar="DIR", help="data root")
         parser.add_argument("--split-key", metavar="KEY", help="which array of an .npz holds the split")
-    picture.add_argument("--out", default="raster.png", metavar="FILE", help="default: raster.png")
-    convert = actions.add_parser(
-        "convert",
-        parents=[common],
-        help="write events as an .npz or a memory-mapped folder",
-        description="Write events in the generic format, from a dense raster, a data set of Tonic or another .npz.",
-    )
+    _add_convert(add)
+
+
+def _add_convert(add: Any) -> None:
+    what = "Write events in the generic format, from a dense raster, a data set of Tonic or another .npz."
+    convert = add("convert", _convert, "write events as an .npz or a memory-mapped folder", description=what)
     convert.add_argument("out", metavar="OUT", help="the .npz to write; without that ending a memory-mapped folder")
     source = convert.add_mutually_exclusive_group(required=True)
     source.add_argument("--dense", metavar="FILE", help="an .npz with raster (samples, steps, channels), labels, split")
@@ -43,23 +51,17 @@ def add_data_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     convert.add_argument("--root", metavar="DIR", help="with --tonic: where its files are or shall be put")
 
 
-def run_data(options: argparse.Namespace) -> None:
-    """Run one of the actions."""
+def _list(options: argparse.Namespace) -> None:
     from saltation.data import available
 
-    if options.action == "list":
-        for name, where in available(options.root).items():
-            print(f"{name:<14} {where}")
-    elif options.action == "get":
-        _get(options)
-    elif options.action == "info":
-        _info(_load(options))
-    elif options.action == "plot":
-        from saltation.plot import rasters
+    for name, where in available(options.root).items():
+        print(f"{name:<14} {where}")
 
-        print(f"wrote {rasters(_load(options), Path(options.out))}")
-    else:
-        _convert(options)
+
+def _plot(options: argparse.Namespace) -> None:
+    from saltation.plot import rasters
+
+    print(f"wrote {rasters(_load(options), Path(options.out))}")
 
 
 def _get(options: argparse.Namespace) -> None:
@@ -86,10 +88,10 @@ def _load(options: argparse.Namespace) -> Any:
     return load(options.name, root=options.root, **settings)
 
 
-def _info(dataset: Any) -> None:
+def _info(options: argparse.Namespace) -> None:
     from saltation.data.statistics import statistics
 
-    for line in statistics(dataset):
+    for line in statistics(_load(options)):
         print(line)
 
 
