@@ -40,7 +40,7 @@ def whole_number(value: Any, name: str, low: int = 1) -> int:
     except TypeError:
         number = -1
     legal = low <= number <= LARGEST_SIZE and not isinstance(value, bool)
-    require(legal, f"{name} = {value!r}: must be a whole number >= {low}, at most {LARGEST_SIZE}")
+    require(legal, f"{name} = {shown(value)}: must be a whole number >= {low}, at most {LARGEST_SIZE}")
     return number
 
 
@@ -51,11 +51,11 @@ def finite_number(
     try:
         number = float("text" if isinstance(value, (str, bytes)) else value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise ValueError(f"{name} = {value!r}: must be a number") from None
-    require(not math.isnan(number) and (inf_ok or math.isfinite(number)), f"{name} = {value!r}: must be finite")
+        raise ValueError(f"{name} = {shown(value)}: must be a number") from None
+    require(not math.isnan(number) and (inf_ok or math.isfinite(number)), f"{name} = {shown(value)}: must be finite")
     relation = ">" if strict else ">="
     legal = number > low if strict else number >= low
-    require(legal, f"{name} = {value!r}: must be {relation} {low:g}")
+    require(legal, f"{name} = {shown(value)}: must be {relation} {low:g}")
     return number
 
 
@@ -63,7 +63,7 @@ def fraction(value: Any, name: str, all_ok: bool = False) -> float:
     """A number in [0, 1), or in [0, 1] if all_ok."""
     number = finite_number(value, name, low=0.0)
     legal = number <= 1.0 if all_ok else number < 1.0
-    require(legal, f"{name} = {value!r}: must be within [0, 1{']' if all_ok else ')'}")
+    require(legal, f"{name} = {shown(value)}: must be within [0, 1{']' if all_ok else ')'}")
     return number
 
 
@@ -150,12 +150,12 @@ def neuron_parameter(name: str, value: Any, size: int) -> Tensor:
     if isinstance(value, Tensor) and value.requires_grad:
         raise ValueError(
             f"{name} is a tensor that is trained, but neurons keep a copy, which would not be: pass {name}.detach(), "
-            f"and name it in train=({name!r},) to train the neurons' own"
+            f"and name it in train=({shown(name)},) to train the neurons' own"
         )
     try:
         tensor = value.detach().clone() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise TypeError(f"{name} = {value!r}: must be a number or a tensor of shape ({size},)") from None
+        raise TypeError(f"{name} = {shown(value)}: must be a number or a tensor of shape ({size},)") from None
     if not tensor.dtype.is_floating_point:
         tensor = tensor.double()
     floating(tensor, name)
@@ -229,6 +229,7 @@ def generator(value: Any) -> None:
         return
     if not isinstance(value, torch.Generator):
         raise TypeError(
-            f"generator = {value!r}: pass one, for example torch.Generator().manual_seed(0), or None for torch's own"
+            f"generator = {shown(value)}: pass one, for example torch.Generator().manual_seed(0), or None for "
+            "torch's own"
         )
     require(value.device.type == "cpu", f"generator is on {value.device}: saltation draws on the CPU")

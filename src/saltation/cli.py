@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from saltation import SpikeBudgetError, __version__
+from saltation.check import cut
 from saltation.cli_data import add_data
 
 _EXAMPLES = """examples:
@@ -29,6 +30,7 @@ _EXAMPLES = """examples:
   saltation info                                             versions, threads, cache, data sets, recipes
 """
 _PACKAGES = ("torch", "numba", "numpy", "safetensors", "omegaconf", "matplotlib", "scikit-learn")
+LONGEST_MESSAGE = 2000  # characters
 INTERRUPTED, USER_ERROR, BROKEN_PIPE = 130, 2, 141
 
 
@@ -68,8 +70,8 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
 
 
 def _one_line(text: str) -> str:
-    """One line, without characters that could steer a terminal."""
-    words = " ".join(text.split())
+    """One line of bounded length, without characters that could steer a terminal."""
+    words = cut(" ".join(text.split()), LONGEST_MESSAGE)
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in words)
 
 

@@ -2,9 +2,13 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -17,7 +21,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         with suppress(OSError):
             os.unlink(partial)  # where the disk is full it would stay so
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,7 +43,7 @@ def append_line(path: Path, line: str) -> None:
                 os.truncate(path, size)
         raise
     if size is None:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def whole_lines(path: Path) -> list[str]:
@@ -53,17 +57,51 @@ def whole_lines(path: Path) -> list[str]:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new place beside `path` for a file or folder, which takes its name when the block ends, whole and on disk.
+
+    It has a name of its own, so that several may write at once, and is removed if the block ends with an error.
+    """
+    partial = path.with_name(f"{path.name}.{uuid4().hex[:8]}.partial")
+    try:
+        yield partial
+        for item in (*(partial.iterdir() if partial.is_dir() else ()), partial):
+            sync(item)
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+        raise
+    sync(path.parent)
+
+
+def hold(folder: Path) -> FileLock:
+    """Keep other processes out of a folder until `release` or the end of this one, however it ends.
+
+    Raises ValueError if another one is in it.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"another process is at work in {folder}; let it end, or choose another folder (--out)"
+        ) from None
+    return lock
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, where they are missing. Raises OSError."""
     if path.is_dir():
         return
     make_folder(path.parent)
     path.mkdir(exist_ok=True)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def sync_folder(path: Path) -> None:
-    """See to it that the names in a folder are on disk, too, where the file system can."""
+def sync(path: Path) -> None:
+    """See to it that a file, or the names in a folder, are on disk, where the file system can."""
     handle = os.open(path, os.O_RDONLY)
     try:
         with _named(path):

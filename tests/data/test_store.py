@@ -1,12 +1,13 @@
 """Stores: the same samples as in memory, bit for bit; damage is told; nothing half-written."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
-from saltation.data import StoreWriter, digits, load, load_store, save_store
+from saltation.data import StoreWriter, digits, load, load_store, save_npz, save_store
 from saltation.train import load_config, train
 from saltation.train.config import DataConfig
 
@@ -60,6 +61,38 @@ def test_a_writer_that_fails_leaves_nothing(dataset, tmp_path):
     save_store(tmp_path / "store", dataset)
     with pytest.raises(ValueError, match="exists already"):
         save_store(tmp_path / "store", dataset)
+
+
+def test_two_writers_at_once(dataset, tmp_path):
+    """The first to end has the name; the other is told, and leaves nothing behind."""
+    sizes = dataset.num_channels, dataset.num_classes, dataset.duration
+    with (
+        pytest.raises(ValueError, match="was made by someone else meanwhile"),
+        StoreWriter(tmp_path / "store", *sizes) as slow,
+    ):
+        slow.add(dataset.take([0]))
+        with StoreWriter(tmp_path / "store", *sizes) as quick:
+            quick.add(dataset)
+        slow.add(dataset.take([1]))
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert len(load_store(tmp_path / "store")) == len(dataset)
+
+
+def test_what_has_its_name_is_on_disk(dataset, tmp_path, monkeypatch):
+    steps = []
+    monkeypatch.setattr(
+        "os.fsync", lambda handle: steps.append(os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
+    )
+    rename = os.replace
+    monkeypatch.setattr("os.replace", lambda a, b: (steps.append("renamed"), rename(a, b)))
+    save_store(tmp_path / "store", dataset)
+    begun = steps.index("renamed")
+    arrays = {f"{name}.npy" for name in ("times", "channels", "offsets", "labels", "split")}
+    assert arrays | {"meta.json"} < set(steps[:begun]) and steps[begun + 1 :] == [tmp_path.name]
+    steps.clear()
+    save_npz(tmp_path / "a.npz", dataset)
+    assert len(steps) == 3 and steps[0].startswith("a.npz.") and steps[1:] == ["renamed", tmp_path.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "store"]
 
 
 def cut(file):

@@ -171,7 +171,7 @@ def test_a_silent_network_answers_nothing():
 
 def test_the_best_epoch(tiny, tmp_path):
     """The highest accuracy; the lower loss among equals; the first of what is equal in both."""
-    run, data = new_run(tiny(), tmp_path / "run"), load_data(tiny().data)
+    (run, _), data = new_run(tiny(), tmp_path / "run"), load_data(tiny().data)
     state = new_state(tiny(), data.subset("train"), Origin.of(tiny(), data))
     begin(run, state)
     weight = state.model[0].connection.weight

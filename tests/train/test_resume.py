@@ -3,6 +3,8 @@
 import errno
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -86,13 +88,32 @@ def test_a_run_stopped_before_its_first_checkpoint_is_begun(finished, tmp_path, 
             patch.setattr(loop, "begin", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 train(config, out, quiet=True)
-        assert [path.name for path in out.iterdir()] == ["config.yaml"]
+        assert {path.name for path in out.iterdir()} == {".lock", "config.yaml"}
         assert main(["eval", str(out)]) == 2  # there is nothing to evaluate yet
         if how == "resumed":
             train(resume=out, quiet=True)
         else:
             train(config, out, quiet=True)
         assert snapshot(out) == snapshot(finished / "run")
+
+
+def test_two_processes_do_not_share_a_run(run, tiny, tmp_path):
+    """The other one is told from its lock, which the system takes away when it is killed."""
+    hold = "import sys, pathlib, saltation.files as f\nlock = f.hold(pathlib.Path(sys.argv[1])); print(flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", hold, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        other.stdout.readline()
+        before = snapshot(run)
+        for attempt in (lambda: train(resume=run, quiet=True), lambda: train(tiny(), run, quiet=True)):
+            with pytest.raises(ValueError, match=f"another process is at work in {run}; let it end, or choose another"):
+                attempt()
+        assert main(["tune", "yin_yang", "--trials", "1", "--out", str(run)]) == 2
+        assert snapshot(run) == before and main(["eval", str(run)]) == 0
+    finally:
+        other.kill()
+        other.wait()
+    train(resume=run, quiet=True)
+    assert snapshot(run)["last.safetensors"] == before["last.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_trial_that_fails_does_not_end_the_search(tmp_path, capsys):
         ("train.lr.weight", "write KEY=LOW:HIGH"),
         ("train.lr.weight=2:1", "LOW must be below HIGH"),
         ("train.lr.weight=log:0:1", "with log above 0"),
-        ("train.lr.wait=1:2", "unknown key 'wait'"),
+        ("train.lr.wait=1:2", "Key 'wait' not in 'LearningRates'"),
         ("train.drop=0.1:1.0", "train.drop is 1.0"),
     ],
 )

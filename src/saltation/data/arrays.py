@@ -12,6 +12,8 @@ from typing import IO
 
 import numpy as np
 
+from saltation.check import cut
+
 KINDS = "biufcSU"  # plain values
 ROOM, RATIO = 1 << 28, 100
 
@@ -44,7 +46,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise
-        raise ValueError(f"{path} is damaged or cut short ({error!s:.200}); copy or download it again") from error
+        raise ValueError(f"{path} is damaged or cut short ({cut(str(error))}); copy or download it again") from error
 
 
 def check_room(what: object, announced: int, size: int) -> None:
@@ -84,7 +86,7 @@ def read_header(name: str, stream: IO[bytes], size: int) -> tuple[np.dtype, tupl
         shape = tuple(int(n) for n in shape)
         legal = len(shape) <= 32 and min(shape, default=0) >= 0 and math.prod([max(n, 1) for n in shape]) < 1 << 48
     except Exception as error:  # NumPy raises many kinds for a garbled header, TokenError and MemoryError among them
-        raise ValueError(f"{name} is damaged: its header is no array's ({error}); write it again") from error
+        raise ValueError(f"{name} is damaged: its header is no array's ({cut(str(error))}); write it again") from error
     if dtype.hasobject:
         raise ValueError(
             f"{name} holds Python objects (a pickle), which could run code and is never loaded; save plain numbers, "

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from saltation.check import cut
 from saltation.data.arrays import read_arrays
 from saltation.data.events import EventDataset
 from saltation.spikes import Spikes
@@ -50,5 +51,5 @@ def load_dense(path: Path, dt: float, offset: float = 0.0) -> EventDataset:
     arrays = read_arrays(path)
     for key in ("raster", "labels", "split"):
         if key not in arrays:
-            raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
+            raise ValueError(f"{path}: no array named '{key}'; the file has {cut(', '.join(sorted(arrays)))}")
     return from_dense(arrays["raster"], arrays["labels"], arrays["split"], dt, str(path), offset)

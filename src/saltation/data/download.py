@@ -1,11 +1,12 @@
 """Files of published sets over HTTPS, checked against their SHA-256."""
 
 import hashlib
-import os
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import URLError
+
+from saltation.files import make_folder, replacing
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0
@@ -52,26 +53,20 @@ def fetch(file: RemoteFile, root: Path) -> Path:
     if not file.url.startswith("https://"):
         raise ValueError(f"{file.url} is not an https address; nothing was downloaded")
     by_hand = f"get {file.url} elsewhere and put it at {place}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(place.name + ".partial")
+    make_folder(place.parent)
     try:
-        digest, size = hashlib.sha256(), 0
-        with urllib.request.urlopen(file.url, timeout=TIMEOUT) as answer, partial.open("wb") as out:
-            while size <= file.size and (chunk := answer.read(CHUNK)):
-                out.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-        if size != file.size:
-            raise ValueError(f"{file.url} is not of {file.size} bytes, as it should be; nothing was kept; {by_hand}")
-        if digest.hexdigest() != file.sha256:
-            raise ValueError(
-                f"{file.url} has the SHA-256 {digest.hexdigest()} instead of {file.sha256}; nothing was kept; {by_hand}"
-            )
-        os.replace(partial, place)
+        with replacing(place) as partial:
+            with urllib.request.urlopen(file.url, timeout=TIMEOUT) as answer, partial.open("wb") as out:
+                while out.tell() <= file.size and (chunk := answer.read(CHUNK)):  # never more than a chunk too much
+                    out.write(chunk)
+            found = partial.stat().st_size, _digest(partial)
+            if found != (file.size, file.sha256):
+                raise ValueError(
+                    f"{file.url} has {found[0]} bytes (or more) and the SHA-256 {found[1]} instead of {file.size} and "
+                    f"{file.sha256}; nothing was kept; {by_hand}"
+                )
     except (URLError, TimeoutError, ConnectionError) as error:
         raise OSError(f"could not download {file.url} ({error}); {by_hand}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return place
 
 

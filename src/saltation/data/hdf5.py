@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saltation.check import cut
 from saltation.data.arrays import check_room
 
 REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])  # of a ragged row
@@ -178,7 +179,9 @@ def _undo(path: Path, code: int, content: bytes, size: int) -> bytes:
         try:
             return zlib.decompressobj().decompress(content, size + 1)
         except zlib.error as error:
-            raise ValueError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
+            raise ValueError(
+                f"{path} is damaged or cut short ({cut(str(error))}); copy or download it again"
+            ) from error
     if code == h5py.h5z.FILTER_SHUFFLE:
         if len(content) % REFERENCE.itemsize:
             raise ValueError(f"{path} is damaged or cut short; copy or download it again")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.check import cut
 from saltation.data import hdf5
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 
@@ -73,7 +74,9 @@ def _read(path: Path, duration: float) -> tuple[np.ndarray, np.ndarray, np.ndarr
             speakers = hdf5.flat(file, "extra/speaker", "iu") if known else np.zeros(len(labels), np.int64)
             names = hdf5.texts(file, "extra/keys") if hdf5.holds(file, "extra/keys") else ()
     except (OSError, KeyError, RuntimeError, TypeError) as error:  # what h5py raises for damage
-        raise ValueError(f"{path} is damaged, cut short or of another layout ({error}); download it again") from error
+        raise ValueError(
+            f"{path} is damaged, cut short or of another layout ({cut(str(error))}); download it again"
+        ) from error
     if not 0 < len(times) == len(units) == len(labels) == len(speakers):
         raise ValueError(
             f"{path}: {len(times)} times, {len(units)} units, {len(labels)} labels, {len(speakers)} speakers; there "

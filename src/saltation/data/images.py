@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.check import cut
 from saltation.data.arrays import RATIO, ROOM, check_room, read_arrays
 from saltation.data.events import TEST, TRAIN, EventDataset
 from saltation.data.latency import check_window, encode_latency
@@ -63,7 +64,7 @@ def read_idx(path: Path) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(most + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
+        raise ValueError(f"{path} is damaged or cut short ({cut(str(error))}); copy or download it again") from error
     check_room(path, len(content), path.stat().st_size)
     if len(content) < 4 or content[:3] != b"\0\0\x08" or content[3] > 3 or len(content) < 4 + 4 * content[3]:
         raise ValueError(f"{path} is not an idx file of bytes: it begins with {content[:4].hex(' ')}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.check import cut
 from saltation.data.arrays import read_arrays
 from saltation.data.events import TEST, TRAIN, EventDataset
 from saltation.data.validate import EXACT, integers
@@ -83,7 +84,7 @@ def _npz(path: Path) -> tuple[np.ndarray, ...]:
     arrays = read_arrays(path)
     for key in ("address", "dt_us", "offsets", "labels", "split"):
         if key not in arrays:
-            raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
+            raise ValueError(f"{path}: no array named '{key}'; the file has {cut(', '.join(sorted(arrays)))}")
     offsets, gaps, channels = (integers(str(path), key, arrays[key]) for key in ("offsets", "dt_us", "address"))
     last = int(offsets[-1]) if len(offsets) else -1
     if last != len(gaps) or offsets[0] != 0 or (np.diff(offsets) < 0).any():

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.check import cut, shown
 from saltation.data.arrays import read_arrays
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
+from saltation.files import make_folder, replacing
 
 _REQUIRED = ("times", "channels", "offsets", "labels")
 
@@ -50,7 +52,7 @@ def load_npz(
     for key in (*_REQUIRED, split_key):
         if key not in arrays:
             remedy = "choose another with split_key (--data.split_key)" if key == split_key else "add that array"
-            raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}; {remedy}")
+            raise ValueError(f"{path}: no array named '{key}'; the file has {cut(', '.join(sorted(arrays)))}; {remedy}")
     if duration == 0 and "duration" in arrays:
         duration = float(_scalar(path, "duration", arrays, "fiu"))
     sizes = {key: int(_scalar(path, key, arrays, "iu")) for key in ("num_channels", "num_classes") if key in arrays}
@@ -74,16 +76,15 @@ def load_npz(
 
 
 def save_npz(path: str | os.PathLike[str], dataset: EventDataset) -> None:
-    """Write `dataset` in the generic format, compressed; the file appears only when it is complete.
+    """Write `dataset` in the generic format, compressed; the file appears only when it is complete and on disk.
 
     `load_npz` gives back the same data set; only its `source` is the file then. Raises TypeError for a store.
     """
     if not isinstance(dataset, EventDataset):
         raise TypeError(f"dataset is {type(dataset).__name__}; only an EventDataset, in memory, is written as .npz")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    make_folder(path.parent)
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
             times=dataset.times,
@@ -96,7 +97,6 @@ def save_npz(path: str | os.PathLike[str], dataset: EventDataset) -> None:
             num_channels=dataset.num_channels,
             num_classes=dataset.num_classes,
         )
-    os.replace(partial, path)
 
 
 def _split_by_group(
@@ -107,7 +107,7 @@ def _split_by_group(
     validation: int | str | Sequence[int | str] | None,
 ) -> np.ndarray:
     if key not in arrays:
-        raise ValueError(f"{path}: no array named '{key}'; the file has {', '.join(sorted(arrays))}")
+        raise ValueError(f"{path}: no array named '{key}'; the file has {cut(', '.join(sorted(arrays)))}")
     values = arrays[key]
     if values.ndim != 1:
         raise ValueError(f"{path}: '{key}' has shape {values.shape}; it must be flat, one entry per sample")
@@ -120,7 +120,7 @@ def _split_by_group(
         for group in groups.tolist():
             members = values == group
             if not np.any(members):
-                raise ValueError(f"{path}: no sample has {key} {group}; there are {np.unique(values).tolist()[:50]}")
+                raise ValueError(f"{path}: no sample has {key} {group}; there are {shown(np.unique(values).tolist())}")
             split[members] = code
     both = [group for group in chosen[VALIDATION].tolist() if group in chosen[TEST].tolist()]
     if both:

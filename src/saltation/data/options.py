@@ -6,6 +6,8 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from saltation.check import shown
+
 
 def check_options(name: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
     """Raise ValueError, naming the option, for one that `function` does not have or of another type than it says."""
@@ -13,9 +15,9 @@ def check_options(name: str, function: Callable[..., Any], options: dict[str, An
     hints = typing.get_type_hints(function)
     for key, value in options.items():
         if key not in known:
-            raise ValueError(f"data set {name!r} has no option {key!r}; it has {', '.join(known)}")
+            raise ValueError(f"data set {shown(name)} has no option {shown(key)}; it has {', '.join(known)}")
         if not _fits(value, hints[key]):
-            raise ValueError(f"data set {name!r}: option {key} is {value!r}; it must be {_words(hints[key])}")
+            raise ValueError(f"data set {shown(name)}: option {key} is {shown(value)}; it must be {_words(hints[key])}")
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saltation.check import shown
 from saltation.data.digits import digits
 from saltation.data.heidelberg import load_heidelberg
 from saltation.data.images import load_images
@@ -106,7 +107,7 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
     """
     if name not in NAMES:
         remedy = f"; to read the file or folder of that name: events, with path {name}" if Path(name).exists() else ""
-        raise ValueError(f"no data set named {name!r}; there are {', '.join(NAMES)}{remedy}")
+        raise ValueError(f"no data set named {shown(name)}; there are {', '.join(NAMES)}{remedy}")
     if name == "events" and path is not None and Path(path).expanduser().is_dir():
         function: Callable[..., Samples] = load_store
     else:
@@ -114,7 +115,9 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
     check_options(name, function, options)
     if name in GENERATORS:
         if path is not None:
-            raise ValueError(f"data set {name!r} takes no path (got {path}); use --data.name events for your own file")
+            raise ValueError(
+                f"data set {shown(name)} takes no path (got {path}); use --data.name events for your own file"
+            )
         return yin_yang(data_root(root), **options) if name == "yin_yang" else digits(**options)
     place = Path(path).expanduser() if path is not None else None
     if name == "events" and place is None:

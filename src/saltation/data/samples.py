@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data._utils.collate import default_collate_fn_map
 
+from saltation.check import shown
 from saltation.data.validate import SPLIT_NAMES, TEST, TRAIN, VALIDATION, checked_split, number, positions
 from saltation.spikes import Spikes
 
@@ -52,7 +53,9 @@ class Samples:
         try:
             number = operator.index(index)
         except TypeError:
-            raise TypeError(f"dataset[{index!r}] is not one sample; dataset.take(indices) chooses several") from None
+            raise TypeError(
+                f"dataset[{shown(index)}] is not one sample; dataset.take(indices) chooses several"
+            ) from None
         if not -len(self) <= number < len(self):
             raise IndexError(f"{self.source} has {len(self)} samples, none of number {number}")
         spikes, labels = self.batch([number])
@@ -131,7 +134,7 @@ class Samples:
         if split in SPLIT_NAMES:
             split = SPLIT_NAMES.index(str(split))
         if split not in (TRAIN, VALIDATION, TEST):
-            raise ValueError(f"split is {split!r}; it must be 'train', 'validation' or 'test' (or 0, 1, 2)")
+            raise ValueError(f"split is {shown(split)}; it must be 'train', 'validation' or 'test' (or 0, 1, 2)")
         return self.take(np.flatnonzero(self.split == split))
 
     def without_test(self) -> Self:
@@ -147,7 +150,7 @@ class Samples:
         Raises ValueError, at the first batch, if batch_size is no whole number of at least 1.
         """
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1")
+            raise ValueError(f"batch_size is {shown(batch_size)}; it must be a whole number of at least 1")
         order = np.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator).numpy()
         for start in range(0, len(order), batch_size):
             yield self.batch(order[start : start + batch_size])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saltation.check import cut, shown
 from saltation.data.encode import level_crossing
 from saltation.data.events import TEST, TRAIN, EventDataset
 from saltation.spikes import MOST_EVENTS
@@ -32,7 +33,9 @@ def load_series(path: Path, *, delta: float = 0.5, dt: float = 1.0, rest: int = 
     for code, (_, names) in parts.items():
         unknown = sorted(set(names) - set(classes))
         if unknown:
-            raise ValueError(f"{path}: class {unknown[0]!r} of split {code} does not occur in the training samples")
+            raise ValueError(
+                f"{path}: class {shown(unknown[0])} of split {code} does not occur in the training samples"
+            )
     steps = max(sample.shape[1] for samples, _ in parts.values() for sample in samples)
     cells = sum(len(samples) for samples, _ in parts.values()) * max(widths) * (steps + rest)
     if cells > MOST_EVENTS:
@@ -74,7 +77,7 @@ def read_ts(path: Path) -> tuple[list[np.ndarray], list[str]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text ({error}); it is damaged or not a .ts file") from error
+        raise ValueError(f"{path} is not a text ({cut(str(error))}); it is damaged or not a .ts file") from error
     samples: list[np.ndarray] = []
     names: list[str] = []
     data = False
@@ -83,7 +86,7 @@ def read_ts(path: Path) -> tuple[list[np.ndarray], list[str]]:
         if not data or not line or line.startswith("#"):
             if " ".join(line.lower().split()) in ("@timestamps true", "@classlabel false"):
                 raise ValueError(
-                    f"{path}, line {number}: {line!r}: only values at equal distances with a class are read"
+                    f"{path}, line {number}: {shown(line)}: only values at equal distances with a class are read"
                 )
             data = data or line.lower() == "@data"
             continue

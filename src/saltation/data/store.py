@@ -6,7 +6,7 @@ meta.json: num_channels, num_classes, duration, class_names.
 
 import json
 import os
-import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +15,12 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from saltation.check import cut, shown
 from saltation.data import validate
 from saltation.data.arrays import map_array
 from saltation.data.events import EventDataset
 from saltation.data.samples import Samples, gather
+from saltation.files import make_folder, replacing
 from saltation.spikes import Spikes
 
 ARRAYS = ("times", "channels", "offsets", "labels", "split")
@@ -73,7 +75,7 @@ class StoreWriter:
         with StoreWriter("folder", num_channels=700, num_classes=20, duration=1.0) as writer:
             writer.add(piece)  # an EventDataset; again and again
 
-    The folder appears when the block ends without an error; until then it is called folder.partial.
+    The folder appears when the block ends without an error, whole and on disk; until then it has another name.
 
     Args:
         num_channels, num_classes: whole numbers >= 1; no piece may have more.
@@ -96,7 +98,7 @@ class StoreWriter:
         if self.path.exists():
             raise ValueError(f"{self.path} exists already; choose another name or remove it")
         if times not in ("float32", "float64"):
-            raise ValueError(f"times is {times!r}; it must be 'float32' or 'float64'")
+            raise ValueError(f"times is {shown(times)}; it must be 'float32' or 'float64'")
         none = np.empty(0, np.int64)
         fields = validate.checked_fields(
             times=np.empty(0), channels=none, offsets=np.zeros(1, np.int64), labels=none, split=none,
@@ -112,12 +114,14 @@ class StoreWriter:
         self.split: list[np.ndarray] = []
 
     def __enter__(self) -> Self:
-        self.partial = self.path.with_name(self.path.name + ".partial")
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir(parents=True)
-        self.files = {name: (self.partial / f"{name}.npy").open("wb") for name in self.dtypes}
-        for file in self.files.values():
-            file.write(b"\0" * HEADER)
+        make_folder(self.path.parent)
+        with ExitStack() as stack:
+            self.partial = stack.enter_context(replacing(self.path))
+            self.partial.mkdir()
+            self.files = {name: stack.enter_context((self.partial / f"{name}.npy").open("wb")) for name in self.dtypes}
+            for file in self.files.values():
+                file.write(b"\0" * HEADER)
+            self._open = stack.pop_all()
         return self
 
     def add(self, piece: EventDataset) -> None:
@@ -139,6 +143,14 @@ class StoreWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            self._open.__exit__(kind, error, trace)
+            return
+        with self._open:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Write the headers and the small files."""
         empty = np.empty(0, np.int64)
         lengths = np.concatenate([empty, *self.lengths])
         for name, file in self.files.items():
@@ -146,16 +158,13 @@ class StoreWriter:
             header = {"descr": self.dtypes[name].str, "fortran_order": False, "shape": (int(lengths.sum()),)}
             np.lib.format.write_array_header_1_0(file, header)  # padded to HEADER bytes
             assert file.tell() == HEADER
-            file.close()
-        if kind is not None:
-            shutil.rmtree(self.partial, ignore_errors=True)
-            return
         np.save(self.partial / "offsets.npy", np.concatenate(([0], np.cumsum(lengths))))
         np.save(self.partial / "labels.npy", np.concatenate([empty, *self.labels]))
         np.save(self.partial / "split.npy", np.concatenate([empty, *self.split]).astype(np.uint8))
         text = json.dumps({**self.meta, "class_names": self.class_names}, indent=2)
         (self.partial / "meta.json").write_text(text, encoding="utf-8")
-        os.replace(self.partial, self.path)
+        if self.path.exists():
+            raise ValueError(f"{self.path} was made by someone else meanwhile; nothing was kept, choose another name")
 
 
 def save_store(path: str | os.PathLike[str], dataset: EventDataset, times: str = "float64") -> None:
@@ -210,7 +219,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
     except KeyError as error:
         raise ValueError(f"{file} is damaged: it has no {error}; write the store again") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is damaged ({error}); write the store again") from error
+        raise ValueError(f"{file} is damaged ({cut(str(error))}); write the store again") from error
 
 
 def _open(file: Path) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saltation.check import shown
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 from saltation.data.validate import checked_names
 
@@ -66,7 +67,7 @@ def _sensor(name: str, dataset: Any) -> tuple[int, int, int]:
     except (TypeError, ValueError):
         width = height = polarities = 0
     if min(width, height, polarities) < 1:
-        raise ValueError(f"{name}: sensor_size is {size!r}; it must be (width, height, polarities)")
+        raise ValueError(f"{name}: sensor_size is {shown(size)}; it must be (width, height, polarities)")
     return width, height, polarities
 
 
@@ -116,7 +117,7 @@ def _tonic_label(where: str, label: Any, names: tuple[str, ...]) -> int:
     except TypeError:
         known = f", or one of the classes {', '.join(names[:20])}" if names else ""
         raise ValueError(
-            f"{where} has the label {label!r}; it must be a whole number{known}: use target_transform"
+            f"{where} has the label {shown(label)}; it must be a whole number{known}: use target_transform"
         ) from None
 
 
@@ -130,7 +131,7 @@ def load_tonic(name: str, root: str) -> EventDataset:
     except ImportError as error:
         raise ValueError("--tonic needs the package tonic: pip install tonic") from error
     if not inspect.isclass(getattr(tonic.datasets, name, None)):
-        raise ValueError(f"tonic.datasets has no {name!r}; see tonic.readthedocs.io for the names")
+        raise ValueError(f"tonic.datasets has no {shown(name)}; see tonic.readthedocs.io for the names")
     maker: Any = getattr(tonic.datasets, name)
     known = inspect.signature(maker).parameters
     if "train" in known:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from saltation.check import cut, shown
+
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "validation", "test")
 # More than these are raw addresses of a sensor, or codes: every layer and every table would be as wide.
@@ -63,8 +65,8 @@ def positions(source: str, indices: Any, count: int) -> np.ndarray:
         return np.flatnonzero(chosen)
     if chosen.dtype.kind not in "iu" and chosen.size:
         raise ValueError(
-            f"{source}: indices is {_kind(chosen)}, for example {chosen[0]!r}; choose samples by whole numbers or by a "
-            "mask of bools"
+            f"{source}: indices is {_kind(chosen)}, for example {shown(chosen[0])}; choose samples by whole numbers or "
+            "by a mask of bools"
         )
     bad = np.flatnonzero((chosen >= count) | (chosen < -count))
     if len(bad):
@@ -99,7 +101,7 @@ def whole(source: str, name: str, value: Any) -> int:
     except TypeError:
         number = -1
     if number < 0:
-        raise ValueError(f"{source}: {name} is {value!r}; it must be a whole number >= 0 (0: as the data have)")
+        raise ValueError(f"{source}: {name} is {shown(value)}; it must be a whole number >= 0 (0: as the data have)")
     return number
 
 
@@ -110,23 +112,23 @@ def number(source: str, name: str, value: Any) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{source}: {name} is {value!r}; it must be a number") from None
+        raise ValueError(f"{source}: {name} is {shown(value)}; it must be a number") from None
 
 
 def checked_names(source: str, names: Iterable[Any]) -> tuple[str, ...]:
     """Names of classes; bytes are taken as UTF-8."""
     if isinstance(names, str | bytes) or not isinstance(names, Iterable):
-        raise ValueError(f"{source}: class_names is {names!r}; it must hold one name a class, or nothing")
+        raise ValueError(f"{source}: class_names is {shown(names)}; it must hold one name a class, or nothing")
     try:
         result = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{source}: class_names holds {error.object!r}, which is not UTF-8; write it as text"
+            f"{source}: class_names holds {shown(error.object)}, which is not UTF-8; write it as text"
         ) from None
     for name in result:
         if "\0" in name:
             raise ValueError(
-                f"{source}: the class name {name!r} has a zero in it, which files would lose; leave it out"
+                f"{source}: the class name {shown(name)} has a zero in it, which files would lose; leave it out"
             )
     return result
 
@@ -170,8 +172,8 @@ def integers(source: str, name: str, values: Any) -> np.ndarray:
         if values.dtype.kind not in "fb":
             remedy = f"number them: names, {name} = np.unique({name}, return_inverse=True)"
         raise ValueError(
-            f"{source}: '{name}' is {_kind(values)}, for example {name}[0] = {values.flat[0]!r}; it must be a flat "
-            f"array of integers: {remedy}"
+            f"{source}: '{name}' is {_kind(values)}, for example {name}[0] = {shown(values.flat[0])}; it must be a "
+            f"flat array of integers: {remedy}"
         )
     if not values.size:
         return frozen(np.empty(0, np.int64))
@@ -212,7 +214,7 @@ def _array(source: str, name: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{source}: '{name}' cannot be taken as an array of numbers: {error}") from error
+        raise ValueError(f"{source}: '{name}' cannot be taken as an array of numbers: {cut(str(error))}") from error
 
 
 def _kind(values: np.ndarray) -> str:
@@ -289,7 +291,7 @@ def _warn_of_labels(source: str, labels: np.ndarray, split: np.ndarray, num_clas
     unknown = np.setdiff1d(used, trained)
     if len(trained) and len(unknown):
         warnings.warn(
-            f"{source}: of the classes {unknown.tolist()[:20]}{' ...' if len(unknown) > 20 else ''} there are "
+            f"{source}: of the classes {shown(unknown.tolist())} there are "
             "validation or test samples but no training samples, so they cannot be learned; check labels and split, or "
             "leave those samples out",
             stacklevel=2,

@@ -13,7 +13,7 @@ import torch
 from saltation import plot
 from saltation.data import augment
 from saltation.data.samples import Samples
-from saltation.files import make_folder, write_text
+from saltation.files import hold, make_folder, write_text
 from saltation.spikes import Spikes
 from saltation.train.checkpoint import load_parameters, unprefixed
 from saltation.train.checks import check_config
@@ -58,28 +58,30 @@ def train(
 
     Returns test_accuracy, validation_accuracy, best_epoch, parameters, seconds, run and more. The test accuracy is that
     of the epoch with the best validation accuracy (the lower validation loss among equals).
-    Raises ValueError for configurations and data that are out of range, for a run that is not what it was and for
-    non-finite losses and gradients, OSError where files cannot be written, Interrupted (a KeyboardInterrupt) after
-    Ctrl-C. Whatever ends a run, even the power: it can be resumed.
+    Raises ValueError for configurations and data that are out of range, for a run that is not what it was, for one that
+    another process trains, and for non-finite losses and gradients; OSError where files cannot be written; Interrupted
+    (a KeyboardInterrupt) after Ctrl-C. Whatever ends a run, even the power: it can be resumed.
     """
+    lock = None
     if resume is not None:
         run, config = open_run(resume)
+        lock = hold(run.path)
     elif config is None:
         raise ValueError("give a configuration (load_config('yin_yang')) or a run to resume")
     else:
         check_config(config)
-    dataset = load_data(config.data)
     threads = torch.get_num_threads()
-    if config.threads:
-        torch.set_num_threads(config.threads)
     try:
+        dataset = load_data(config.data)
+        torch.set_num_threads(config.threads or threads)
         train_data = dataset.subset("train")
         origin = Origin.of(config, dataset)
         if resume is not None and run.begun():
             state = restore_state(run, config, train_data, origin)
         else:
             state = new_state(config, train_data, origin)
-            run = run if resume is not None else new_run(config, out)
+            if lock is None:
+                run, lock = new_run(config, out)
             begin(run, state)
         try:
             if state.epoch == 0 and config.train.starts > 1:
@@ -94,6 +96,8 @@ def train(
             raise OSError(f"{error}; mend that, then continue with: saltation train --resume {run.path}") from error
     finally:
         torch.set_num_threads(threads)
+        if lock is not None:
+            lock.release()
 
 
 def choose_start(config: Config, dataset: Samples, run: RunFolder, origin: Origin, quiet: bool) -> float:

@@ -6,6 +6,7 @@ initial.safetensors    parameters before training
 last.safetensors       everything needed to continue: parameters, optimizer, random generator, epoch, best so far
 best.safetensors       parameters of the epoch with the best validation accuracy
 result.json, *.png     written at the end
+.lock                  keeps a second process out while one trains
 starts/                with train.starts > 1: what each start left behind, in the same files
 
 Every checkpoint says what it comes from: the configuration and the fingerprint of the data (`Origin`).
@@ -20,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from saltation import data
 from saltation.check import cut, shown
 from saltation.data.events import TRAIN, VALIDATION
 from saltation.data.samples import Samples
-from saltation.files import append_line, make_folder, whole_lines, write_bytes, write_text
+from saltation.files import append_line, hold, make_folder, whole_lines, write_bytes, write_text
 from saltation.layer import Sequential
 from saltation.train.checkpoint import load_parameters, read_checkpoint
 from saltation.train.config import Config, DataConfig
@@ -170,8 +172,8 @@ class RunFolder:
         return history
 
 
-def new_run(config: Config, out: str | os.PathLike[str] | None) -> RunFolder:
-    """A new run folder: `out`, or runs/<name>-<time>. Raises ValueError if `out` holds a run that has trained.
+def new_run(config: Config, out: str | os.PathLike[str] | None) -> tuple[RunFolder, FileLock]:
+    """A new run folder, held (see `hold`): `out`, or runs/<name>-<time>. Raises ValueError if `out` is taken.
 
     A run that was killed before its first checkpoint has lost nothing, and is begun again.
     """
@@ -183,11 +185,13 @@ def new_run(config: Config, out: str | os.PathLike[str] | None) -> RunFolder:
     else:
         path = Path(out)
     run = RunFolder(path)
-    if run.config.exists() and (run.metrics.exists() or run.checkpoint("last").exists()):
-        raise ValueError(f"{path} holds a run already; continue it with --resume {path} or choose another --out")
     make_folder(path)
+    lock = hold(path)
+    if run.config.exists() and (run.metrics.exists() or run.checkpoint("last").exists()):
+        lock.release()
+        raise ValueError(f"{path} holds a run already; continue it with --resume {path} or choose another --out")
     write_text(run.config, to_yaml(config))
-    return run
+    return run, lock
 
 
 def open_run(path: str | os.PathLike[str]) -> tuple[RunFolder, Config]:

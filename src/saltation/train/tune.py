@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from saltation.check import shown
-from saltation.files import make_folder, write_text
+from saltation.files import hold, make_folder, write_text
 from saltation.train.config import Config
 from saltation.train.loop import Interrupted, train
 from saltation.train.recipes import load_config, to_yaml
@@ -40,15 +40,13 @@ def tune(
     first trial is the recipe itself, where its values lie in the ranges. A trial that fails (a loss that is not finite,
     activity that runs away) counts as pruned.
     Raises ValueError for illegal keys and ranges, if Optuna is not installed, and if the search in `out` was begun with
-    other settings or data.
+    other settings or data, or is run by another process.
     """
     try:
         import optuna
     except ImportError as error:
         raise ValueError("saltation tune needs the package optuna: pip install 'saltation[tune]'") from error
-    from optuna.storages import JournalStorage
-
-    from saltation.train.journal import Journal, own_values, parse_range, settle
+    from saltation.train.journal import parse_range
 
     if trials < 1:
         raise ValueError(f"--trials is {trials}; it must be at least 1")
@@ -59,10 +57,36 @@ def tune(
             load_config(recipe, {**(overrides or {}), key: value})
     origin = Origin.of(base, load_data(base.data))
     make_folder(out)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    journal = Journal(out / "journal.log")
+    lock = hold(out)
     try:
-        study = optuna.create_study(
+        study = _study(out / "journal.log")
+        searching = _Search(recipe, overrides or {}, ranges, out, quiet)
+        searching.run_all(study, trials, base, {**origin.fixed(), "--search": ranges, "data": origin.fingerprint})
+    except Interrupted as error:
+        raise KeyboardInterrupt(f"stopped; the same command continues the search in {out}") from error
+    except OSError as error:
+        raise OSError(f"{error}; mend that, and the same command continues the search in {out}") from error
+    finally:
+        lock.release()
+    if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
+        raise ValueError(f"no trial of {out} ran to its end; see its journal.log, and choose other ranges")
+    searching.keep_best(study)
+    if not quiet:
+        print(f"best: validation {100 * study.best_value:.2f} %; {out / 'best.yaml'}")
+    return dict(study.best_params)
+
+
+def _study(path: Path) -> Any:
+    """Optuna's study in the journal at `path`. Raises ValueError if that is damaged."""
+    import optuna
+    from optuna.storages import JournalStorage
+
+    from saltation.train.journal import Journal
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    journal = Journal(path)
+    try:
+        return optuna.create_study(
             storage=JournalStorage(journal),
             study_name="saltation",
             direction="maximize",
@@ -70,31 +94,7 @@ def tune(
             pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP_TRIALS),
         )
     except (KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
-        raise ValueError(f"{journal.path} is damaged ({shown(error)}); choose another --out") from error
-    done = settle(study, {**origin.fixed(), "--search": ranges, "data": origin.fingerprint})
-    searching = _Search(recipe, overrides or {}, ranges, out, quiet)
-    try:
-        for number in range(done, trials):
-            study.sampler = optuna.samplers.TPESampler(seed=base.seed + number)
-            start = own_values(base, ranges) if number == 0 else None
-            if start is not None and not study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
-                study.enqueue_trial(start)
-            trial = study.ask()
-            try:
-                study.tell(trial, searching.run(trial, number))
-            except optuna.TrialPruned:
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            searching.tell(study, number)
-    except Interrupted as error:
-        raise KeyboardInterrupt(f"stopped; the same command continues the search in {out}") from error
-    except OSError as error:
-        raise OSError(f"{error}; mend that, and the same command continues the search in {out}") from error
-    if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
-        raise ValueError(f"no trial of {out} ran to its end; see its journal.log, and choose other ranges")
-    searching.keep_best(study)
-    if not quiet:
-        print(f"best: validation {100 * study.best_value:.2f} %; {out / 'best.yaml'}")
-    return dict(study.best_params)
+        raise ValueError(f"{path} is damaged ({shown(error)}); choose another --out") from error
 
 
 class _Search:
@@ -117,6 +117,24 @@ class _Search:
     def config(self, values: Mapping[str, Any]) -> Config:
         """The recipe with the values of a trial."""
         return load_config(self.recipe, {**self.overrides, **values})
+
+    def run_all(self, study: Any, trials: int, base: Config, settings: Mapping[str, Any]) -> None:
+        """Run what is missing of so many trials; the first one is `base` where its values lie in the ranges."""
+        import optuna
+
+        from saltation.train.journal import own_values, settle
+
+        for number in range(settle(study, settings), trials):
+            study.sampler = optuna.samplers.TPESampler(seed=base.seed + number)
+            start = own_values(base, self.ranges) if number == 0 else None
+            if start is not None and not study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
+                study.enqueue_trial(start)
+            trial = study.ask()
+            try:
+                study.tell(trial, self.run(trial, number))
+            except optuna.TrialPruned:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            self.tell(study, number)
 
     def run(self, trial: Any, number: int) -> float:
         """Train with what the trial tries; the validation accuracy."""
