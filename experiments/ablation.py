@@ -1,21 +1,18 @@
 """What each ingredient of a recipe brings: it is trained once without each, all else equal.
 
-    python experiments/ablation.py spoken_digits --epochs 15 --seeds 1
+    python experiments/ablation.py spoken_digits --epochs 15 --seeds 1 --jobs 2
 
 Accuracy on the validation samples, at the best epoch; the test samples are left alone. Results go to
 experiments/results/ablation_RECIPE.json. Data root: SALTATION_DATA.
 """
 
 import argparse
-import json
-import tempfile
-from pathlib import Path
+from itertools import islice
 
-import numpy as np
+from runner import Run, per_cent, train_all, write
 
-from saltation.train import load_config, train
+from saltation.train import load_config
 
-RESULTS = Path(__file__).parent / "results"
 LAYER = "model.layers.0"
 PLAIN = {"jitter": 0, "drop": 0, "stretch": 0, "shift": 0, "blend": 0}
 CHANGES = {
@@ -32,35 +29,32 @@ CHANGES = {
 }
 
 
-def validation_accuracy(recipe: str, epochs: int, seed: int, changes: dict) -> float:
-    """In per cent, at the best epoch of one run."""
-    rates = {"train.lr.tau": 1e-4} if "tau_mem" in changes.get(f"{LAYER}.train", []) else {}
-    common = {"train.epochs": epochs, "seed": seed, "threads": 1}
-    with tempfile.TemporaryDirectory() as folder:
-        config = load_config(recipe, {**common, **changes, **rates})
-        result = train(config, out=Path(folder) / "run", quiet=True, test=False)
-    return 100 * result["validation_accuracy"]
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     layer = load_config(arguments.recipe).model.layers[0]
-    table: dict[str, list[float]] = {}
+    seeds = range(arguments.seeds)
+    runs: dict[str, list[Run]] = {}
     for name, changes in CHANGES.items():
-        if layer.recurrent is None and name == "no recurrence":
+        if name == "no recurrence" and getattr(layer, "recurrent", None) is None:
             continue
-        accuracies = [
-            validation_accuracy(arguments.recipe, arguments.epochs, seed, changes) for seed in range(arguments.seeds)
-        ]
-        table[name] = [round(accuracy, 2) for accuracy in accuracies]
-        print(f"| {name} | {np.mean(accuracies):.1f} |", flush=True)
+        rates = {"train.lr.tau": 1e-4} if "tau_mem" in changes.get(f"{LAYER}.train", []) else {}
+        settings = {"train.epochs": arguments.epochs, **changes, **rates}
+        place = f"ablation/{arguments.recipe}-{name.replace(' ', '_')}"
+        runs[name] = [Run(arguments.recipe, seed, settings, f"{place}-{seed}", test=False) for seed in seeds]
+    done = train_all([run for name in runs for run in runs[name]], arguments.jobs)
+    table: dict[str, list[float]] = {}
+    for name in runs:
+        results = list(islice(done, arguments.seeds))
+        table[name] = [round(100 * result["validation_accuracy"], 2) for result in results]
+        print(f"| {name} | {per_cent(results, 'validation_accuracy')['mean']:.1f} |", flush=True)
         summary = {"recipe": arguments.recipe, "epochs": arguments.epochs, "validation_accuracy": table}
-        (RESULTS / f"ablation_{arguments.recipe}.json").write_text(json.dumps(summary, indent=2) + "\n")
+        write(f"ablation_{arguments.recipe}", summary)
 
 
 if __name__ == "__main__":

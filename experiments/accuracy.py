@@ -10,34 +10,14 @@ Data root: SALTATION_DATA.
 """
 
 import argparse
-import json
 import os
-import platform
-import shutil
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from runner import Run, per_cent, train_all, write
 
 from saltation.train.recipes import parse_overrides
-
-RESULTS = Path(__file__).parent / "results"
-
-
-def run(recipe: str, seed: int, overrides: dict[str, Any]) -> dict:
-    """One training run."""
-    from saltation.train import load_config, train
-
-    options = overrides.get("data.options", {})
-    group = {"test_group": options["test_group"]} if "group_key" in options else {}
-    name = "-".join(str(part) for part in (recipe, *group.values(), seed))
-    out = Path("runs/accuracy") / name
-    shutil.rmtree(out, ignore_errors=True)
-    result = train(load_config(recipe, {**overrides, "seed": seed, "threads": 1}), out=out, quiet=True) | group
-    print(f"{name}: {100 * result['test_accuracy']:.2f} % in {result['seconds']:.0f} s", flush=True)
-    return result
 
 
 def folds(leave_out: str | None) -> tuple[str, list[dict[str, Any]]]:
@@ -52,27 +32,35 @@ def folds(leave_out: str | None) -> tuple[str, list[dict[str, Any]]]:
     ]
 
 
+def group(changes: dict[str, Any]) -> dict[str, int]:
+    """The group that is tested, if there is one."""
+    options = changes.get("data.options", {})
+    return {"test_group": options["test_group"]} if "test_group" in options else {}
+
+
+def names(changes: dict[str, Any]) -> list[str]:
+    """Of the group, as part of a path."""
+    return [str(value) for value in group(changes).values()]
+
+
 def summarise(recipe: str, results: list[dict], overrides: dict[str, Any], key: str) -> None:
     """Write and print one recipe's summary."""
-    test = np.array([100 * result["test_accuracy"] for result in results])
-    seconds = [result["seconds"] for result in results]
+    test = per_cent(results, "test_accuracy")
     kept = ("seed", *(["test_group"] if key else []), "test_accuracy", "validation_accuracy", "best_epoch", "seconds")
     summary = {
         "recipe": recipe,
         "overrides": overrides,
         **({"left_out": key} if key else {}),
-        "test_mean": round(float(test.mean()), 2),
-        "test_std": round(float(test.std(ddof=1)), 2) if len(test) > 1 else None,
+        "test_mean": test["mean"],
+        "test_std": test["std"],
         "parameters": results[0]["parameters"],
         "data": results[0]["data"].replace(os.environ.get("SALTATION_DATA", "\0"), "$SALTATION_DATA"),
-        "median_seconds": round(float(np.median(seconds)), 1),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread a run, runs side by side",
+        "median_seconds": round(float(np.median([result["seconds"] for result in results])), 1),
         "runs": [{key: result[key] for key in kept} for result in results],
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{'_'.join([recipe, key] if key else [recipe])}.json").write_text(json.dumps(summary, indent=2) + "\n")
-    spread = "" if summary["test_std"] is None else f" +- {summary['test_std']:.2f}"
-    print(f"{recipe}: {summary['test_mean']:.2f}{spread} % over {len(test)} runs", flush=True)
+    write("_".join([recipe, key] if key else [recipe]), summary)
+    spread = "" if test["std"] is None else f" +- {test['std']:.2f}"
+    print(f"{recipe}: {test['mean']:.2f}{spread} % over {len(results)} runs", flush=True)
 
 
 def main() -> None:
@@ -86,17 +74,16 @@ def main() -> None:
     arguments = parser.parse_args()
     overrides = parse_overrides([f"--{item}" for item in arguments.set])
     key, changes = folds(arguments.leave_out)
-    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        futures = {
-            recipe: [
-                pool.submit(run, recipe, seed, {**overrides, **change})
-                for change in changes
-                for seed in range(arguments.seeds)
-            ]
-            for recipe in arguments.recipes
-        }
-        for recipe, runs in futures.items():
-            summarise(recipe, [future.result() for future in runs], overrides, key)
+    runs = [
+        Run(recipe, seed, {**overrides, **change}, "-".join([f"accuracy/{recipe}", *names(change), str(seed)]))
+        for recipe in arguments.recipes
+        for change in changes
+        for seed in range(arguments.seeds)
+    ]
+    done = zip(runs, train_all(runs, arguments.jobs), strict=True)
+    for recipe in arguments.recipes:
+        own = islice(done, len(changes) * arguments.seeds)
+        summarise(recipe, [result | group(run.changes) for run, result in own], overrides, key)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def test_a_run_stopped_before_its_first_checkpoint_is_begun(finished, tmp_path, 
 
 def test_two_processes_do_not_share_a_run(run, tiny, tmp_path):
     """The other one is told from its lock, which the system takes away when it is killed."""
-    hold = "import sys, pathlib, saltation.files as f\nlock = f.hold(pathlib.Path(sys.argv[1])); print(flush=True); input()"
+    hold = "import sys, pathlib, saltation.files as f\nlock = f.hold(pathlib.Path(sys.argv[1])); print(flush=True)\n"
+    hold += "input()"
     other = subprocess.Popen([sys.executable, "-c", hold, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         other.stdout.readline()
