@@ -401,3 +401,26 @@ def test_constrain_leaves_bounded_jumps_alone():
     before = neuron.jump.item()
     neuron.constrain_()
     assert neuron.jump.item() == before < 0.0
+
+
+def test_a_connection_that_skips_a_layer():
+    """`Sequential` puts the inputs side by side as one would by hand; only those of layers before can be."""
+    generator = torch.Generator().manual_seed(0)
+    neurons = {"tau_mem": 2.0, "tau_syn": 1.0}
+    hidden = sal.Layer(sal.Linear(2, 4, generator=generator), sal.LIF(4, **neurons))
+    parts = sal.Linear(4, 3, generator=generator), sal.Linear(2, 3, generator=generator)
+    last = sal.Layer(sal.Beside(*parts), sal.LIF(3, **neurons))
+    spikes = sal.Spikes.from_lists([[(0.1 * k, k % 2) for k in range(20)]], 2, 5.0)
+    for layer in (hidden, last):
+        sal.init.normal_(layer, 3.0, 1.0, generator)
+    network = sal.Sequential(hidden, last, beside={1: (0,)})
+    expected = last(hidden(spikes).beside(spikes))
+    assert len(expected) and torch.equal(network(spikes).times, expected.times)
+    assert torch.equal(network.run(spikes)[-1].spikes.units, expected.units)
+    for others, message in (
+        ((1,), "must be layers before it"),
+        ((-1,), "must be layers before it"),
+        ((), "expected 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sal.Sequential(hidden, last, beside={1: others})

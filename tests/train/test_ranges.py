@@ -235,6 +235,7 @@ MERGED = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]
         ("a: !!int {}", "."),
         ("a: !!timestamp x", "."),
         ("---\na: 1\n---\nb: 2", "is not valid YAML"),
+        ("seed: 1\nname: x\nseed: 2", "the key 'seed' is there twice in one section; leave one out"),
     ],
 )
 def test_hostile_recipes(tmp_path, text, message):

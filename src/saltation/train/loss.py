@@ -115,11 +115,5 @@ class ReadoutCrossEntropy(LossConfig):
         return losses.readout_cross_entropy(values, labels), values.detach().argmax(dim=1)
 
 
-LOSSES: dict[str, type[LossConfig]] = {
-    "shift_invariant": ShiftInvariant,
-    "first_spike_cross_entropy": FirstSpikeCrossEntropy,
-    "readout": ReadoutCrossEntropy,
-    "spike_time_mse": SpikeTimeMSE,
-    "van_rossum": VanRossum,
-    "victor_purpura": VictorPurpura,
-}
+_ALL = (ShiftInvariant, FirstSpikeCrossEntropy, ReadoutCrossEntropy, SpikeTimeMSE, VanRossum, VictorPurpura)
+LOSSES: dict[str, type[LossConfig]] = {kind.name: kind for kind in _ALL}

@@ -63,6 +63,10 @@ def _measure(node: yaml.Node, source: str, sizes: dict[int, int], depth: int) ->
         children: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
             children = [child for pair in node.value for child in pair]
+            names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+            twice = next((name for name in names if names.count(name) > 1 and name != "<<"), None)
+            if twice is not None:
+                raise ValueError(f"{source}: the key {shown(twice)} is there twice in one section; leave one out")
         elif isinstance(node, yaml.SequenceNode):
             children = node.value
         sizes[id(node)] = 1 + sum(_measure(child, source, sizes, depth + 1) for child in children)
