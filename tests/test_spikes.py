@@ -1,17 +1,22 @@
 """Spikes: conversions, views and their gradients."""
 
+import copy
+import dataclasses
 import math
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils import _pytree
 
 import saltation as sal
 from saltation import Spikes
 
 N, DURATION = 3, 2.0
+FIELDS = ("times", "units", "offsets", "num_units", "duration")
 EVENTS = st.lists(st.tuples(st.floats(0.0, DURATION), st.integers(0, N - 1)), max_size=12)
 BATCHES = st.lists(EVENTS, max_size=4)
 
@@ -37,6 +42,40 @@ def test_fields_of_a_batch():
     assert spikes.offsets.tolist() == [0, 2, 2, 3]
     assert (spikes.num_samples, len(spikes), spikes.num_units, spikes.duration) == (3, 3, 3, 2.0)
     assert spikes.sample_index().tolist() == [0, 0, 2]
+    assert spikes.train_index().tolist() == [0, 2, 7]
+
+
+def test_a_dataclass_that_is_checked_when_made_and_equal_to_itself_alone():
+    spikes = example()
+    assert [field.name for field in dataclasses.fields(Spikes)] == list(FIELDS)
+    longer = dataclasses.replace(spikes, duration=3)
+    assert longer.duration == 3.0 and longer.times is spikes.times
+    with pytest.raises(ValueError, match="must be finite and within"):
+        dataclasses.replace(spikes, duration=0.5)
+    twin = dataclasses.replace(spikes)
+    assert spikes == spikes and spikes != twin and len({spikes, twin}) == 2
+    with pytest.raises(AttributeError):
+        spikes.time = spikes.times  # a field that there is not
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])
+def test_copies(copied):
+    spikes = make([[(0.3, 2), (0.1, 0)], []])
+    twin = copied(spikes)
+    assert twin is not spikes and repr(twin) == repr(spikes) and twin.to_lists() == spikes.to_lists()
+    assert torch.equal(twin.offsets, spikes.offsets)
+
+
+def test_a_node_of_the_trees_of_torch():
+    spikes = example()
+    leaves, shape = _pytree.tree_flatten({"out": [spikes, None]})
+    assert [leaf for leaf in leaves if leaf is not None] == [spikes.times, spikes.units, spikes.offsets]
+    again = _pytree.tree_unflatten([leaf if leaf is None else leaf.clone() for leaf in leaves], shape)["out"][0]
+    assert type(again) is Spikes and again is not spikes and repr(again) == repr(spikes)
+    (grad,) = torch.autograd.grad(again.times.sum(), spikes.times)
+    assert grad.tolist() == [1.0] * 6
+    # nothing is checked: torch may put anything in the place of tensors
+    assert _pytree.tree_map(lambda leaf: leaf.shape, spikes).times == (6,)
 
 
 @given(BATCHES)
@@ -56,6 +95,8 @@ def test_counts_first_and_last_by_hand(samples):
             assert counts[b, j] == len(own)
             assert first[b, j] == min(own, default=math.inf)
             assert last[b, j] == max(own, default=-math.inf)
+            assert spikes.first(silent=7.0)[b, j] == min(own, default=7.0)
+            assert spikes.last(silent=7.0)[b, j] == max(own, default=7.0)
 
 
 def test_first_and_last_carry_the_gradient_of_their_own_spike_only():

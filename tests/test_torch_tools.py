@@ -171,6 +171,56 @@ def test_half_precision_is_refused():
         layer().half()(SPIKES)
 
 
+# -- other devices
+
+
+def moved(part, kind="Linear", neuron="LIF", **options):
+    """A layer of which one part is on another device."""
+    neurons = {"LIF": sal.LIF, "LI": sal.LI, "QIF": sal.QIF}[neuron]
+    made = sal.Layer(connection(kind, **options), neurons(2, 2.0, **({} if neuron == "QIF" else {"tau_syn": 1.0})))
+    (made if part == "layer" else getattr(made, part)).to("meta")
+    return made
+
+
+@pytest.mark.parametrize("part", ["layer", "connection", "neuron"])
+@pytest.mark.parametrize("neuron", ["LIF", "LI", "QIF"])
+@pytest.mark.parametrize("kind", ["Linear", "Sparse", "Conv2d", "Parallel"])
+def test_a_layer_on_another_device_is_refused(kind, neuron, part):
+    name = "tau_mem" if part == "neuron" else "weight"
+    with pytest.raises(ValueError, match=rf"^{name} is on meta: saltation computes on the CPU; move it there.*\.cpu"):
+        moved(part, kind, neuron)(SPIKES)
+
+
+NEURONS = sal.LIF(2, tau_mem=2.0, tau_syn=1.0)
+ELSEWHERE = torch.zeros(2, device="meta")
+TRAINED = sal.LIF(2, tau_mem=2.0, tau_syn=1.0, train=("tau_mem",)).to("meta")
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("layer 0: weight", lambda: sal.Sequential(moved("layer"))(SPIKES)),
+        ("recurrent weight", lambda: sal.Layer(connection(), NEURONS, recurrent=sal.Linear(2, 2).to("meta"))(SPIKES)),
+        ("times", lambda: SPIKES.with_times(SPIKES.times.to("meta"))),
+        ("times", lambda: sal.Layer(connection(), sal.LI(2, 2.0, 1.0))(SPIKES).at(ELSEWHERE)),
+        ("raster", lambda: sal.Spikes.from_dense(torch.zeros(2, 3, 4, device="meta"), 0.1, time_first=True)),
+        ("labels", lambda: sal.losses.shift_invariant(layer()(SPIKES), ELSEWHERE[:1].long())),
+        ("values", lambda: sal.losses.readout_cross_entropy(ELSEWHERE[None], torch.zeros(1, dtype=torch.int64))),
+        ("peak", lambda: sal.regularizers.peak_hinge(ELSEWHERE[None], torch.zeros(1, 2))),
+        ("counts", lambda: sal.regularizers.peak_hinge(torch.zeros(1, 2), ELSEWHERE[None])),
+        ("target", lambda: sal.regularizers.count_target(layer()(SPIKES), ELSEWHERE, 0.1)),
+        ("the tensor of delays", lambda: connection(delay="dendritic", max_delay=1.0).set_delays(ELSEWHERE[:, None])),
+        ("tau_mem", lambda: sal.LIF(2, tau_mem=ELSEWHERE, tau_syn=1.0)),
+        ("tau_mem", lambda: sal.bound_(TRAINED, tau_mem=(1.0, 3.0))),
+        ("mask", lambda: sal.Sparse.from_mask(ELSEWHERE[None])),
+        ("target", lambda: sal.Sparse(3, 2, torch.zeros(2, dtype=torch.int64), ELSEWHERE.long())),
+    ],
+)  # fmt: skip
+def test_tensors_on_another_device_are_refused(name, call):
+    with pytest.raises(ValueError, match=rf"^{name} is on meta: saltation computes on the CPU"):
+        call()
+
+
 # -- parameters that are given
 
 

@@ -78,8 +78,15 @@ def plain_tensor(tensor: Tensor, name: str) -> None:
     """Dense, on the CPU."""
     if tensor.layout != torch.strided:
         raise TypeError(f"{name} is a tensor of layout {tensor.layout}: must be dense; use {name}.to_dense()")
+    on_cpu(tensor, name)
+
+
+def on_cpu(tensor: Tensor, name: str) -> None:
+    """Where there are kernels."""
     require(
-        tensor.device.type == "cpu", f"{name} is on {tensor.device}: saltation computes on the CPU; use {name}.cpu()"
+        tensor.device.type == "cpu",
+        f"{name} is on {tensor.device}: saltation computes on the CPU; move it there, or the module that holds it, by "
+        "its .cpu()",
     )
 
 
@@ -119,24 +126,21 @@ def spikes(times: Tensor, units: Tensor, offsets: Tensor, num_units: int, durati
     if E == 0:
         return
     t = times.detach()
-    bad = ~(t.isfinite() & (t >= 0.0) & (t <= duration))
-    if bool(bad.any()):
-        (k,) = first_bad(bad)
+    if not (float(t.min()) >= 0.0 and float(t.max()) <= duration):  # nor are these true if a time is nan
+        (k,) = first_bad(~((t >= 0.0) & (t <= duration)))
         raise ValueError(
             f"times[{k}] = {t[k].item()} (sample {sample_of(k, offsets)}): must be finite and within "
             f"[0, duration] = [0, {duration:g}]; shift the times or make the duration longer"
         )
-    bad = (units < 0) | (units >= num_units)
-    if bool(bad.any()):
-        (k,) = first_bad(bad)
+    if int(units.min()) < 0 or int(units.max()) >= num_units:
+        (k,) = first_bad((units < 0) | (units >= num_units))
         raise ValueError(
             f"units[{k}] = {units[k].item()} (sample {sample_of(k, offsets)}): must be within 0 ... {num_units - 1}, "
             f"since num_units = {num_units}"
         )
-    falls = t.diff() < 0
+    falls = t[1:] < t[:-1]
     inner = offsets[1:-1]
-    inner = inner[(inner > 0) & (inner < E)]
-    falls[inner - 1] = False  # a new sample may start earlier
+    falls[inner[(inner > 0) & (inner < E)] - 1] = False  # a new sample may start earlier
     if bool(falls.any()):
         (k,) = first_bad(falls)
         raise ValueError(
@@ -168,6 +172,7 @@ def neuron_parameter(name: str, value: Any, size: int) -> Tensor:
 
 def legal_values(name: str, value: Tensor, legal: Tensor, rule: str) -> None:
     """Raise unless `legal` is True everywhere."""
+    on_cpu(value, name)
     if not bool(legal.all()):
         where = first_bad(~legal)
         bad = value.detach().expand(legal.shape)[where].item()

@@ -89,7 +89,9 @@ class Connection(WithSettings):
 
     def bump_(self, silent: Tensor, amount: float) -> None:
         """Add `amount` to all weights that lead to the neurons `silent` (out_size,) bool."""
-        self.own("weight")[silent] += amount
+        weight = self.own("weight")
+        if bool(silent.any()):  # much faster than to add nothing
+            weight[silent] += amount
 
     def delays(self) -> Tensor:
         """The delays, float64, within [min_delay, max_delay], in the shape of raw_delay. Zeros (1, 1) without delay."""
@@ -112,6 +114,7 @@ class Connection(WithSettings):
             self.delay is not None, "this connection has no delay: create it with delay='synaptic' or another"
         )
         values = torch.as_tensor(values, dtype=torch.float64).detach()
+        check.on_cpu(values, "the tensor of delays")
         shape = tuple(self.raw_delay.shape)
         try:
             values = values.expand(shape)

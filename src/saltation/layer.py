@@ -17,6 +17,7 @@ from .kernels.qif import flow
 from .neurons import LI, LIF, QIF
 from .readout import Readout
 from .spikes import Spikes
+from .tree import walked
 from .wired import Parallel
 
 # A spike counts as grazing if tau_mem d(V - theta)/dt < GRAZING threshold: its gradient is 1/GRAZING or larger.
@@ -24,6 +25,7 @@ GRAZING = 1e-2
 LARGEST_WEIGHT = 1e100
 
 
+@walked
 @dataclass(frozen=True)
 class Result:
     """What `Layer.run` returns.

@@ -26,8 +26,7 @@ def _of_spikes(value: object) -> None:
 
 def first_times(spikes: Spikes) -> Tensor:
     """(B, N): first spike times, with the duration in place of a missing spike."""
-    first = spikes.first()
-    return torch.where(first.isfinite(), first, torch.full_like(first, spikes.duration))
+    return spikes.first(silent=spikes.duration)
 
 
 def first_spike_cross_entropy(spikes: Spikes, labels: Tensor, tau: float, early: float = 0.0) -> Tensor:
@@ -67,11 +66,12 @@ def shift_invariant(spikes: Spikes, labels: Tensor, margin: float = 0.2) -> Tens
     t = first_times(spikes)
     if not len(labels):
         return t.sum()
-    target = margin * (1.0 - functional.one_hot(labels, spikes.num_units).to(t.dtype))
+    label = labels[:, None]
+    target = torch.full_like(t, margin).scatter_(1, label, 0.0)
     silent = t.detach() >= spikes.duration
-    missing = silent | silent.gather(1, labels[:, None])
-    t, t_label = (torch.where(missing, times.detach(), times) for times in (t, t.gather(1, labels[:, None])))
-    return 0.5 * (t - t_label - target).square().sum(1).mean()
+    error = t - t.gather(1, label) - target
+    error = torch.where(silent | silent.gather(1, label), error.detach(), error)
+    return 0.5 * error.square().sum() / len(labels)
 
 
 def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:
@@ -106,7 +106,7 @@ def soft_counts(spikes: Spikes, tau: float) -> Tensor:
     tau = check.finite_number(tau, "tau", low=0.0, strict=True)
     worth = -torch.expm1((spikes.times - spikes.duration) / tau)
     counts = torch.zeros(spikes.num_samples * spikes.num_units, dtype=worth.dtype)
-    counts = counts.index_add(0, spikes.sample_index() * spikes.num_units + spikes.units, worth)
+    counts = counts.index_add(0, spikes.train_index(), worth)
     return counts.reshape(spikes.num_samples, spikes.num_units)
 
 
@@ -163,10 +163,9 @@ def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
 
 def _trains(spikes: Spikes) -> tuple[Tensor, Tensor]:
     """Times (E,) train by train, and where each train begins (B N + 1,)."""
-    flat = spikes.sample_index() * spikes.num_units + spikes.units
-    counts = torch.bincount(flat, minlength=spikes.num_samples * spikes.num_units)
-    start = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-    return spikes.times[torch.argsort(flat, stable=True)], start  # stable: keeps the order of time within a train
+    start = torch.cat([torch.zeros(1, dtype=torch.int64), spikes.counts().flatten().cumsum(0)])
+    order = torch.argsort(spikes.train_index(), stable=True)  # stable: keeps the order of time within a train
+    return spikes.times[order], start
 
 
 def _ranked(times: Tensor, start: Tensor, train: Tensor, rank: Tensor, duration: float) -> Tensor:
@@ -191,6 +190,5 @@ def readout_cross_entropy(values: Tensor, labels: Tensor) -> Tensor:
 def first_spike_prediction(spikes: Spikes) -> Tensor:
     """(B,) int64: the unit that spikes first, -1 where all are silent."""
     _of_spikes(spikes)
-    first = spikes.first().detach()
-    earliest, unit = first.min(1)
+    earliest, unit = spikes.detach().first().min(1)
     return torch.where(earliest.isfinite(), unit, torch.full_like(unit, -1))

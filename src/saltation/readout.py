@@ -1,13 +1,17 @@
 """`Readout`: what a layer of leaky integrators returns; its outputs are computed when asked for, in closed form."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from . import check, ops
+from .tree import walked
 
 
+@walked
+@dataclass(eq=False, repr=False)
 class Readout:
     """The membrane potentials V of B samples x N leaky integrators over [0, duration], known through functionals.
 
@@ -15,10 +19,9 @@ class Readout:
     respect to their times, weights, delays and time constants.
     """
 
-    def __init__(self, arguments: ops.Arguments, num_units: int, duration: float):
-        self._arguments = arguments
-        self.num_units = num_units
-        self.duration = duration
+    _arguments: ops.Arguments
+    num_units: int
+    duration: float
 
     def integral(self) -> Tensor:
         """(B, N): int_0^duration V dt."""
@@ -36,6 +39,7 @@ class Readout:
     def at(self, times: Tensor | list[float]) -> Tensor:
         """(B, N, Q): V at the given times (Q,), each in [0, duration]; no gradient for them."""
         times = times.detach().double() if isinstance(times, Tensor) else torch.tensor(times, dtype=torch.float64)
+        check.on_cpu(times, "times")
         points = times.contiguous().numpy()
         check.require(points.ndim == 1, f"times has shape {points.shape}: must have one dimension")
         bad = ~((points >= 0) & (points <= self.duration))

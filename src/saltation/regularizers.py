@@ -23,6 +23,8 @@ def peak_hinge(peak: Tensor | None, counts: Tensor, margin: float = 0.0) -> Tens
     if peak is None:
         raise TypeError("peak is None: ask for it with layer.run(spikes, peak=True)")
     margin = check.finite_number(margin, "margin")
+    check.on_cpu(peak, "peak")
+    check.on_cpu(counts, "counts")
     check.require(peak.shape == counts.shape, f"peak {tuple(peak.shape)} and counts {tuple(counts.shape)} must agree")
     if not peak.numel():
         return peak.sum()

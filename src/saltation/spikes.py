@@ -1,6 +1,8 @@
 """`Spikes`: a ragged batch of events, the only thing that travels between layers."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,12 +10,16 @@ import torch
 from torch import Tensor
 
 from . import check
+from .tree import walked
 
 FEW_ROUNDINGS = 4 * 2.0**-52  # relative
 LARGEST_RASTER = 2**34  # cells, 64 GiB
 MOST_EVENTS = 2**28  # made of numbers at once; sorting them takes about 16 GB
 
 
+# walked, and a dataclass: DistributedDataParallel finds the tensors in both ways; equal: only if the same object
+@walked
+@dataclass(eq=False, repr=False, slots=True)
 class Spikes:
     """Spike events of B samples of N units, on [0, duration].
 
@@ -36,21 +42,22 @@ class Spikes:
         [[1, 0, 1], [0, 0, 0]]
     """
 
-    __slots__ = ("duration", "num_units", "offsets", "times", "units")
+    times: Tensor
+    units: Tensor
+    offsets: Tensor
+    num_units: int
+    duration: float
 
-    def __init__(self, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float):
-        check.spikes(times, units, offsets, num_units, duration)
-        self._set(times, units, offsets, int(num_units), float(duration))
-
-    def _set(self, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float) -> None:
-        self.times, self.units, self.offsets = times, units, offsets
-        self.num_units, self.duration = num_units, duration
+    def __post_init__(self) -> None:
+        check.spikes(self.times, self.units, self.offsets, self.num_units, self.duration)
+        self.num_units, self.duration = int(self.num_units), float(self.duration)
 
     @classmethod
     def unchecked(cls, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float) -> "Spikes":
         """The same without validation, for fields that are right by construction."""
         spikes = cls.__new__(cls)
-        spikes._set(times, units, offsets, num_units, duration)
+        spikes.times, spikes.units, spikes.offsets = times, units, offsets
+        spikes.num_units, spikes.duration = num_units, duration
         return spikes
 
     # -- conversions ---------------------------------------------------------------------------------------------
@@ -185,28 +192,31 @@ class Spikes:
         counts = np.diff(self.offsets.numpy())
         return torch.from_numpy(np.repeat(np.arange(self.num_samples), counts))  # much faster than repeat_interleave
 
+    def train_index(self) -> Tensor:
+        """(E,) int64: b num_units + n for an event of unit n in sample b, the number of its spike train."""
+        counts = np.diff(self.offsets.numpy())
+        return torch.from_numpy(np.repeat(np.arange(self.num_samples) * self.num_units, counts) + self.units.numpy())
+
     def counts(self) -> Tensor:
         """(B, N) int64: spikes of each unit in each sample."""
-        flat = self.sample_index() * self.num_units + self.units
-        return torch.bincount(flat, minlength=self.num_samples * self.num_units).view(self.num_samples, self.num_units)
+        counts = np.bincount(self.train_index().numpy(), minlength=self.num_samples * self.num_units)
+        return torch.from_numpy(counts.reshape(self.num_samples, self.num_units))
 
-    def first(self) -> Tensor:
-        """(B, N): time of each unit's first spike, inf where it is silent; carries the gradient of the times."""
-        return self._pick(first=True)
+    def first(self, silent: float = math.inf) -> Tensor:
+        """(B, N): time of each unit's first spike, `silent` where there is none; carries the gradient of the times."""
+        return self._pick(slice(None, None, -1), silent)
 
-    def last(self) -> Tensor:
-        """(B, N): time of each unit's last spike, -inf where it is silent; carries the gradient of the times."""
-        return self._pick(first=False)
+    def last(self, silent: float = -math.inf) -> Tensor:
+        """(B, N): time of each unit's last spike, `silent` where there is none; carries the gradient of the times."""
+        return self._pick(slice(None), silent)
 
-    def _pick(self, first: bool) -> Tensor:
-        flat = self.sample_index() * self.num_units + self.units
-        E, cells = self.times.numel(), self.num_samples * self.num_units
-        start, reduce = (E, "amin") if first else (-1, "amax")
-        event = torch.full((cells,), start).scatter_reduce(0, flat, torch.arange(E), reduce)
-        fired = event != start
-        found = torch.full((cells,), torch.inf if first else -torch.inf, dtype=self.times.dtype)
-        found = found.masked_scatter(fired, self.times[event[fired]])
-        return found.view(self.num_samples, self.num_units)
+    def _pick(self, order: slice, silent: float) -> Tensor:
+        """The time of the event of each train that comes last in that order of all events."""
+        E = self.times.numel()
+        event = np.full(self.num_samples * self.num_units, E)
+        event[self.train_index().numpy()[order]] = np.arange(E)[order]  # of those of one train the last one stays
+        times = torch.cat([self.times, self.times.new_full((1,), silent)])
+        return times.index_select(0, torch.from_numpy(event)).view(self.num_samples, self.num_units)
 
     def sample(self, b: int) -> "Spikes":
         """Sample b alone, as a batch of one; negative b counts from the end."""

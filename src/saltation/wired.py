@@ -110,6 +110,7 @@ class Sparse(Wired):
         """The synapses where mask (out_size, in_size) is not 0: dense, or sparse such as torch's CSR. options: as for
         the class, from `delay` on.
         """
+        check.on_cpu(mask, "mask")
         if mask.layout == torch.sparse_csr:  # every stored entry counts
             target = torch.repeat_interleave(torch.arange(mask.shape[0]), mask.crow_indices().diff())
             source = mask.col_indices()
@@ -276,6 +277,7 @@ class Parallel(Beside):
 def _indices(values: Tensor, name: str) -> Tensor:
     """One-dimensional, int64."""
     values = torch.as_tensor(values)
+    check.on_cpu(values, name)
     if values.ndim != 1 or values.is_floating_point() or values.dtype == torch.bool:
         raise TypeError(f"{name} has shape {tuple(values.shape)} and {values.dtype}: must be (S,) and of integers")
     return values.detach().long()

@@ -109,6 +109,26 @@ def test_the_gradient_is_clipped():
         assert model.connection.weight.grad[0].tolist() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_steps_do_not_depend_on_the_number_of_threads(name):
+    """Of a layer so large that torch shares the work, in odd parts."""
+    settings = TrainConfig(optimizer=name, weight_decay=0.01)
+    threads, found = torch.get_num_threads(), []
+    for count in (1, 2, 3):
+        model = sal.Sequential(passing(333, 457, np.random.default_rng(0).normal(size=(457, 333))))
+        optimizer = make_optimizer(model, settings)
+        torch.set_num_threads(count)
+        try:
+            for step in range(3):
+                model[0].connection.weight.grad = torch.linspace(-1.0, 1.0 + step, 457 * 333).view(457, 333)
+                clip_gradient(model, 1.0, "here")
+                optimizer.step()
+        finally:
+            torch.set_num_threads(threads)
+        found.append(model[0].connection.weight.detach().clone())
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
 def test_silent_neurons_are_bumped_by_layer():
     """Neurons silent in 60 % of a batch: hidden ones may be, by their fraction, and outputs may not, or the reverse."""
     model = sal.Sequential(passing(1, 2, [[1.0], [1.0]]), passing(2, 3, np.ones((3, 2))))
