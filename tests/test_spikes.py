@@ -284,7 +284,7 @@ def test_events_of_numpy():
             "num_units = 10+: must be a whole number >= 1, at most 2",
         ),
         (lambda f: f | {"num_units": 2**31}, ValueError, "num_units = 2147483648: must be"),
-        (lambda f: f | {"duration": 10**400}, ValueError, "duration = 10+: must be a number"),
+        (lambda f: f | {"duration": 10**400}, ValueError, "duration = 10+ ... 0+: must be a number"),
     ],
 )
 def test_fields_of_another_kind(change, error, message):

@@ -13,13 +13,14 @@ from saltation.train.model import make_model
 from saltation.train.recipes import to_yaml
 
 LAYER = {"size": 6, "tau_mem": 2.0, "tau_syn": 1.0, "weights": {"drive": 2.0}}
+TRAIN = {"epochs": 1, "batch_size": 20, "bump": {"amount": 0.01}, "peak_hinge": 0.1, "hidden_drop": 0.1}
 LAST = {"tau_mem": 2.0, "tau_syn": 1.0, "weights": {"drive": 2.0}}
 
 
 def recipe(folder, layers, **more):
-    """A recipe for the points of Yin-Yang: 4 inputs, 3 classes; one epoch of two batches."""
+    """A recipe for the points of Yin-Yang: 4 inputs, 3 classes; one epoch of two batches, with all that revives."""
     options = {"publication": False, "sizes": [40, 20, 20]}
-    content = {"data": {"options": options}, "model": {"layers": layers}, "train": {"epochs": 1, "batch_size": 20}}
+    content = {"data": {"options": options}, "model": {"layers": layers}, "train": TRAIN}
     file = folder / "recipe.yaml"
     file.write_text(json.dumps({**content, **more}))
     return file

@@ -117,6 +117,14 @@ def test_two_processes_do_not_share_a_run(run, tiny, tmp_path):
     assert snapshot(run)["last.safetensors"] == before["last.safetensors"]
 
 
+def test_runs_of_earlier_versions_are_refused_in_words(run):
+    """They wrote the fields of all neurons and losses, whichever was chosen."""
+    edit(run, "loss", {"name": "first_spike_cross_entropy", "tau": 0.3, "early": 0.0, "margin": 0.2, "scale": 1.0})
+    for attempt in (lambda: train(resume=run, quiet=True), lambda: evaluate_run(run)):
+        with pytest.raises(ValueError, match="config.yaml: loss.margin: .* written by another version of saltation"):
+            attempt()
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
