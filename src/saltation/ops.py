@@ -19,6 +19,7 @@ from .kernels.backward import lif_backward
 from .kernels.binned import binned_forward
 from .kernels.binned_backward import binned_backward
 from .kernels.bins import Delays, Grid, make_grid, split_delays
+from .kernels.course import share_taus
 from .kernels.forward import lif_forward
 from .kernels.jit import announce_compilation
 from .kernels.lanes import LANES
@@ -31,9 +32,8 @@ from .kernels.recurrent_sweep import recurrent_sweep_forward
 from .kernels.recurrent_sweep_backward import recurrent_sweep_backward
 from .kernels.reset import spike_slopes
 from .kernels.sparse import sparse_backward, sparse_forward
-from .kernels.sweep import by_input, by_neuron, share_taus, sweep_forward
+from .kernels.sweep import by_input, by_neuron, sweep_forward
 from .kernels.sweep_backward import sweep_backward
-from .kernels.tile import TILE
 
 MAX_BLOCKS = 8
 SYNAPTIC_EVENTS_PER_BLOCK = 50_000  # less work than this is not worth another block
@@ -156,7 +156,7 @@ def _plan(arrays: Arrays, setting: Setting) -> Plan:
     if recurrent is not None:
         if max(synapses.delay.shape[0], recurrent.delay.shape[0]) > 1:
             return Plan(recurrent=recurrent)
-        return Plan(recurrent=recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight]), TILE))
+        return Plan(recurrent=recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight]), LANES))
     if min(synapses.delay.shape) == 1:
         return Plan(tiles=by_input(synapses.weight, LANES))
     if setting.want_peak or not share_taus(neurons.parameters):

@@ -49,6 +49,15 @@ crowded = sal.Spikes.from_lists([[(0.01 * k, k % 3) for k in range(300)]], 3, 3.
 layer = sal.Layer(sal.Linear(3, 3), sal.LIF(3, 1.0, 0.5))
 torch.nn.init.constant_(layer.connection.weight, 0.1)
 assert layer(crowded).times.numel() > 3
+for tau in (1.0, torch.linspace(0.8, 1.2, 20)):
+    neurons = sal.LIF(20, tau, 0.5, 1.0, 0.1, 2.0, refractory=0.3, train=("threshold", "tau_mem"))
+    layer = sal.Layer(sal.Linear(3, 20), neurons, recurrent=sal.Linear(20, 20))
+    with torch.no_grad():
+        layer.connection.weight.copy_(0.1 + 0.1 * torch.rand(20, 3, generator=generator))
+        layer.recurrent.weight.fill_(0.3).fill_diagonal_(0.0)
+    times = layer(crowded).times
+    assert times.numel() > 60
+    times.sum().backward()
 missed = sorted(name for name, value in seen.items() if value is None)
 wrong = sorted(name for name, value in seen.items() if value)
 print("not called:", missed)

@@ -44,6 +44,21 @@ def test_sweep_chunk(own, number):
 
 
 @pytest.mark.parametrize("own", [False, True])
+def test_receive_late(own):
+    rng, _, late = arrays(3, lanes.NUM_LATE, own)
+    call = compiled(
+        f"def call(x, s, w, r, t): return receive_late(x, s, w, r, t, {own})", receive_late=lanes.receive_late
+    )
+    ours = rng.normal(size=2 * lanes.STATE_SIZE)
+    twin = ours.copy()
+    rest = lanes.STATE_SIZE, rng.normal(size=ROWS * LANES), 2 * LANES, abs(late)
+    mask = call(ours, *rest)
+    assert mask == lanes._receive_late(twin, *rest, own)
+    assert 0 < mask < (1 << LANES) - 1
+    np.testing.assert_array_equal(ours, twin)
+
+
+@pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("detail", ["WEIGHTS", "TIMES", "TAUS"])
 def test_carry_chunk(own, detail):
     rng, row_of, table = arrays(7, lanes.NUM_ADJOINT, own)

@@ -12,6 +12,8 @@ from saltation.kernels import (
     bins,
     forward,
     lanes,
+    recurrent_sweep,
+    recurrent_sweep_backward,
     reference,
     sweep,
     sweep_backward,
@@ -239,6 +241,46 @@ def test_event_major_resumes_at_a_sample():
     assert sweep.sweep_forward(events, synapses, weights, neurons, cursor, 3, rest, filled, none, BUDGET) == whole
     np.testing.assert_array_equal(rest.rows[: whole[2]], large.rows[: whole[2]])
     np.testing.assert_array_equal(rest.counts, large.counts)
+
+
+RECURRENT_CASES = list(itertools.product([False, True], [0.0, 0.37, np.inf], [0.0, 0.4]))
+RECURRENT_CASES.append((True, 0.37, -1.5))
+
+
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("want_peak", [False, True])
+@pytest.mark.parametrize("case", range(len(RECURRENT_CASES)))
+def test_spikes_that_never_arrive(case, want_peak, alike):
+    """The feed-forward sweep, bit for bit; the gradients are summed in another order."""
+    N = 37
+    events, synapses, neurons = shared(case, "axonal", *RECURRENT_CASES[case], N=N, alike=alike)
+    recurrent = L.Synapses(np.random.default_rng(case).normal(size=(N, N)), np.full((1, 1), 100.0))
+    weights = sweep.by_input(synapses.weight, lanes.LANES)
+    both = sweep.by_input(np.hstack([synapses.weight, recurrent.weight]), lanes.LANES)
+    room = {"capacity": 20_000, "want_peak": want_peak}
+    status, rows, peaks = simulate(sweep.sweep_forward, events, synapses, neurons, (weights,), **room)
+    forward = recurrent_sweep.recurrent_sweep_forward
+    found, rows_found, peaks_found = simulate(forward, events, synapses, neurons, (recurrent, both), **room)
+    assert status == found and status[2] > 40
+    np.testing.assert_array_equal(rows.counts, rows_found.counts)
+    np.testing.assert_array_equal(rows.rows[: status[2]], rows_found.rows[: status[2]])
+    for left, right in zip(peaks, peaks_found, strict=True):
+        np.testing.assert_array_equal(left, right)
+    rng = np.random.default_rng(case)
+    rest = 0, rng.normal(size=status[2]), peaks, rng.normal(size=peaks.value.shape), 0.0
+    first = [np.zeros_like(array) for array in (events.times, weights, synapses.delay, neurons.parameters)]
+    second = [np.zeros_like(array) for array in (events.times, both, synapses.delay, neurons.parameters)]
+    of_recurrent = L.Synapses(*map(np.zeros_like, recurrent))
+    sweep_backward.sweep_backward(
+        events, synapses, weights, neurons, 0, 3, rows, *rest, True, True, L.Gradients(*first)
+    )
+    recurrent_sweep_backward.recurrent_sweep_backward(
+        events, synapses, recurrent, both, neurons, 0, 3, rows, *rest, True, L.Gradients(*second), of_recurrent
+    )
+    assert not second[1][:, 4:].any() and not of_recurrent.delay.any()
+    first[1], second[1] = first[1][:, :4], second[1][:, :4]
+    for left, right in zip(first, second, strict=True):
+        np.testing.assert_allclose(left, right, rtol=0, atol=1e-12 * (1e-3 + np.abs(left).max()))
 
 
 def crowded(seed, subtract, refractory, jump, ratio):

@@ -84,6 +84,11 @@ def sum_kernel(function):
     return kernel(function, fastmath={"reassoc"})
 
 
+def inlined(function):
+    """As `kernel`, for a few lines that are to stand in each of their callers: a call takes longer than they do."""
+    return kernel(function, inline="always")
+
+
 def borrowing(function):
     """As `kernel`, for a function that only borrows arrays: it makes none and returns none.
 

@@ -7,25 +7,33 @@ stands here a second time in plain Python: what runs without the JIT, and what t
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core import config as numba_config
 from numba.extending import intrinsic
 
+from .jit import kernel
+
 # So many neurons go through a sample together, padded where there are fewer.
 LANES = 16
+CHUNK = 8  # up to so many events at a time
 AHEAD = 16  # so many events before it is needed a row of weights is asked for
 CACHE_LINE = 8  # float64
 
-# Rows of a tile's state x: V and I after the chunk, and before it; a, before it; what V must not exceed unnoticed,
-# level without a and bar with it.
-V_ROW, I_ROW, V_BEFORE, I_BEFORE, A_ROW, LEVEL, BAR = (LANES * row for row in range(7))
-STATE_SIZE = 7 * LANES
+# Rows of a tile's state x: V and I after the chunk, and before it; a, before and after it; a bound for V on the way;
+# what V must not exceed unnoticed, level without a and bar with it.
+V_ROW, I_ROW, V_BEFORE, I_BEFORE, A_ROW, A_AFTER, HIGHEST, LEVEL, BAR = (LANES * row for row in range(9))
+STATE_SIZE = 9 * LANES
 # Columns of the coefficients of an interval, of length s: e^{-s/tau_mem}, phi, e^{-s/tau_syn}, and with
 # c = (s/tau_mem) e^{s/tau_mem}: 1 + c and e^{-s/tau_syn} c
 E_MEM, PHI, E_SYN, RISE, FALL = range(5)
 NUM_COEFFICIENTS = 5
+# Columns of what an arrival does until the end of the chunk, a time s later: phi, e^{-s/tau_syn}, and a bound for phi
+# until then.
+LATE_PHI, LATE_SYN, LATE_CAP = range(3)
+NUM_LATE = 3
 
 # Rows of a tile's adjoint p at the end of a chunk: p_V, p_I, their derivatives with respect to tau_mem and tau_syn as
 # far as they are not 0, and the sums dL/dtau_mem and dL/dtau_syn.
@@ -40,6 +48,14 @@ WEIGHTS, TIMES, TAUS = range(3)
 
 _double, _int = ir.DoubleType(), ir.IntType(64)
 _row = ir.VectorType(_double, LANES)
+
+
+@kernel
+def aligned(size):
+    """An array of `size` float64 that starts at a cache line."""
+    buffer = np.empty(size + CACHE_LINE)
+    skip = -(buffer.ctypes.data // 8) % CACHE_LINE
+    return buffer[skip : skip + size]
 
 
 def _sweep_chunk(x, state, weights, rows, row_of, table, first, number, own):
@@ -66,8 +82,26 @@ def _sweep_chunk(x, state, weights, rows, row_of, table, first, number, own):
             best = v if v > best else best
             best = bound if bound > best else best
             V, I = v, I * c[E_SYN] + weights[rows + row_of[k] + n]
-        x[state + V_ROW + n], x[state + I_ROW + n] = V, I
+        x[state + V_ROW + n], x[state + I_ROW + n], x[state + HIGHEST + n] = V, I, best
         if best > x[state + BAR + n]:
+            mask |= 1 << n
+    return mask
+
+
+def _receive_late(x, state, weights, row, late, own):
+    """The arrival of weights[row:] within the chunk that a tile has just gone through: adds its share of V and I at the
+    end, as the flow is linear, and raises the bound. Returns the mask as `sweep_chunk` does.
+
+    late: the columns LATE_PHI ... LATE_CAP, flat: of all neurons, or if `own`, of each.
+    """
+    mask = 0
+    for n in range(LANES):
+        c = [late[j * LANES + n if own else j] for j in range(NUM_LATE)]
+        w = weights[row + n]
+        x[state + V_ROW + n] += w * c[LATE_PHI]
+        x[state + I_ROW + n] += w * c[LATE_SYN]
+        x[state + HIGHEST + n] += (w if w > 0.0 else 0.0) * c[LATE_CAP]
+        if x[state + HIGHEST + n] > x[state + BAR + n]:
             mask |= 1 << n
     return mask
 
@@ -103,7 +137,7 @@ def _carry_chunk(p, grad, weights, rows, row_of, table, first, number, grad_time
 
 def _lowest_bit(mask):
     """The number of the lowest bit of `mask` that is set."""
-    return (mask & -mask).bit_length() - 1
+    return int(mask & -mask).bit_length() - 1
 
 
 class _Builder:
@@ -139,6 +173,9 @@ class _Builder:
 
     def larger(self, x, y):
         return self.b.select(self.b.fcmp_ordered(">", x, y), x, y)
+
+    def mask_of_larger(self, x, y):
+        return self.b.zext(self.b.bitcast(self.b.fcmp_ordered(">", x, y), ir.IntType(LANES)), _int)
 
     def dot(self, *pairs):
         total = self.b.fmul(*pairs[0])
@@ -214,10 +251,33 @@ def _sweep_chunk_vectors(typing, x, state, weights, rows, row_of, table, first, 
         builder.position_at_end(done)
         b.store_row(v, x, b.add(state, V_ROW))
         b.store_row(i, x, b.add(state, I_ROW))
-        reached = builder.fcmp_ordered(">", highest, b.load_row(x, b.add(state, BAR)))
-        return builder.zext(builder.bitcast(reached, ir.IntType(LANES)), _int)
+        b.store_row(highest, x, b.add(state, HIGHEST))
+        return b.mask_of_larger(highest, b.load_row(x, b.add(state, BAR)))
 
     return signature, generate
+
+
+@intrinsic
+def _receive_late_vectors(typing, x, state, weights, row, late, own):
+    """As _receive_late."""
+    if not isinstance(own, types.BooleanLiteral):
+        return None
+    own_table = own.literal_value
+
+    def generate(context, builder, signature, values):
+        x, state, weights, row, late, _ = _pointers(context, builder, signature, values)
+        b = _Builder(builder)
+        w = b.load_row(weights, row)
+        excitation = b.larger(w, b.spread(ir.Constant(_double, 0.0)))
+        changes = (V_ROW, w, LATE_PHI), (I_ROW, w, LATE_SYN), (HIGHEST, excitation, LATE_CAP)
+        for offset, factor, j in changes:
+            place = b.add(state, offset)
+            late_j = b.load_row(late, b.number(j * LANES)) if own_table else b.spread(b.load(late, b.number(j)))
+            highest = builder.fadd(b.load_row(x, place), builder.fmul(factor, late_j))  # the last one
+            b.store_row(highest, x, place)
+        return b.mask_of_larger(highest, b.load_row(x, b.add(state, BAR)))
+
+    return types.int64(x, types.int64, weights, types.int64, late, own), generate
 
 
 @intrinsic
@@ -290,5 +350,6 @@ def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, first, n
 _config: Any = numba_config  # its settings are made at run time
 _plain = bool(_config.DISABLE_JIT)
 sweep_chunk = _sweep_chunk if _plain else _sweep_chunk_vectors
+receive_late = _receive_late if _plain else _receive_late_vectors
 carry_chunk = _carry_chunk if _plain else _carry_chunk_vectors
 lowest_bit = _lowest_bit if _plain else _lowest_bit_fast

@@ -1,42 +1,47 @@
 """The backward pass with recurrent connections, event by event: the counterpart of recurrent_sweep.py.
 
-One vectorised pass back over the arrivals of input spikes and of own spikes carries the adjoint of all neurons. What
-arrives later than a spike has been seen when the pass comes to it, so that its dL/dT is complete.
+As sweep_backward.py, but all tiles go back through a chunk before any goes on; its arrivals are those of input spikes
+and of own spikes. What arrives later than a spike has been seen when the pass comes to it, so that its dL/dT is
+complete: within a chunk, neurons for which a segment begins there go alone, all together from arrival to arrival.
 """
 
-from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
 from .arrivals import longest_sample, ordered_arrivals, sort_arrivals
-from .backward import END, P_I, P_I_RELEASE, P_V
-from .jit import kernel
-from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
-from .passes import (
-    ADJOINT_I,
+from .backward import END, P_I_RELEASE
+from .backward import P_I as SEGMENT_P_I
+from .backward import P_V as SEGMENT_P_V
+from .course import CHUNK_REACH, share_taus, shortest_tau
+from .jit import borrowing, kernel
+from .lanes import (
+    ACC_MEM,
+    ACC_SYN,
     ADJOINT_SIZE,
-    E_MEM,
-    E_SYN,
-    NUM_SHARED,
-    PHI,
-    add_taus,
+    CHUNK,
+    LANES,
+    NUM_ADJOINT,
+    TAUS,
+    TIMES,
+    aligned,
+)
+from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
+from .own_flow import FACTORS_SIZE, FLOWS, set_own_rates
+from .recurrent_backward import C_END, C_KINK, begin_chain, follow_chain, new_chain, rows_of
+from .returns import (
+    Way,
     carry,
-    carry_own,
+    credit,
+    credit_here,
+    new_returns,
+    new_way,
+    put_at_end,
     set_adjoint,
-    set_interval,
-    time_gradient,
+    set_own_adjoint_table,
+    set_returns,
+    step_lane,
 )
-from .recurrent_backward import (
-    C_END,
-    C_KINK,
-    begin_chain,
-    follow_chain,
-    new_chain,
-    rows_of,
-    segments_of,
-)
-from .sweep import share_taus
-from .tile import FACTORS_SIZE, LENGTH, TILE, aligned, own_flow, own_flow_gradient, set_rates
 
 # Where the adjoint of a neuron is set anew, going back: at a release of V, a spike, the peak. In this order, so that of
 # equal times the later one in a neuron's life comes first on the way back.
@@ -44,27 +49,80 @@ AT_RELEASE, AT_SPIKE, AT_PEAK = range(3)
 KINDS = 3
 
 
-@kernel
-def merge_arrivals(events, b, synapses, recurrent_delay, neurons, buffer, chain, arrival, source, scratch):
-    """Fill arrival and source with all arrivals of sample b, in order: of input spikes, source >= 0 their number, and
-    of own spikes, source = -1 - the position of their row in the sample. Returns how many.
+class Bounds(NamedTuple):
+    """All boundaries of a sample, in order: time, and label = neuron KINDS + kind."""
+
+    time: np.ndarray
+    label: np.ndarray
+
+
+class Moves(NamedTuple):
+    """dL/dt of arrivals, added up: by_source: of each spike, those of the inputs first; by_row: of each delay, those of
+    the inputs first.
     """
-    begin, stride = chain.begin[0], 1 if recurrent_delay.size > 1 else 0
+
+    by_source: np.ndarray
+    by_row: np.ndarray
+
+
+class Adjoint(NamedTuple):
+    """p (tiles, ADJOINT_SIZE); table, factors: of each tile, if the neurons differ; of the neurons that go alone:
+    which, alone[:number[0]]; is_alone (N,); kept, their p at the end of the chunk.
+    """
+
+    p: np.ndarray
+    table: np.ndarray
+    factors: np.ndarray
+    alone: np.ndarray
+    number: np.ndarray
+    is_alone: np.ndarray
+    kept: np.ndarray
+
+
+@kernel
+def new_adjoint(neurons, tiles, alike):
+    """Room for all neurons."""
+    N, rates = neurons.parameters.shape[0], 1.0 / neurons.parameters[:, :3]
+    factors = aligned(tiles * FACTORS_SIZE).reshape((tiles, FACTORS_SIZE))
+    for tile in range(tiles):
+        set_own_rates(tile * LANES, min((tile + 1) * LANES, N), rates, factors[tile])
+    p = aligned(tiles * ADJOINT_SIZE).reshape((tiles, ADJOINT_SIZE))
+    p[:] = 0.0
+    return Adjoint(
+        p, np.empty((0 if alike else tiles, FLOWS * NUM_ADJOINT)), factors, np.empty(N, np.int64),
+        np.zeros(1, np.int64), np.zeros(N, np.bool_), np.empty_like(p),
+    )  # fmt: skip
+
+
+@kernel
+def merge_arrivals(events, b, synapses, recurrent_delay, neurons, buffer, chain, returns, scratch):
+    """Fill arrival, source and unit (the row of the weights) with all arrivals of sample b, in order. Returns how many.
+
+    source: the number of the input spike in the sample, or behind all of them that of the own spike.
+    """
+    begin, stride, first = chain.begin[0], 1 if recurrent_delay.size > 1 else 0, events.offsets[b]
+    arrival, source, inputs = returns.arrival, returns.source, events.offsets[b + 1] - first
     count = ordered_arrivals(events, b, synapses.delay[0], neurons.duration, arrival, source, *scratch)
+    source[:count] -= first
     for n in range(neurons.parameters.shape[0]):
         for row in range(chain.start[n], chain.start[n + 1]):
             t = buffer.rows[row, TIME] + recurrent_delay[n * stride]
             if t < neurons.duration:
-                arrival[count], source[count] = t, -1 - (row - begin)
+                arrival[count], source[count] = t, inputs + row - begin
                 count += 1
     sort_arrivals(count, arrival, source, *scratch)
+    for k in range(count):
+        if source[k] < inputs:
+            returns.unit[k] = events.units[first + source[k]]
+        else:
+            returns.unit[k] = synapses.weight.shape[1] + chain.owner[source[k] - inputs]
     return count
 
 
 @kernel
-def list_boundaries(neurons, buffer, chain, time, label, scratch):
-    """Fill time and label = neuron KINDS + kind with all boundaries, in order; returns how many."""
-    number = 0
+def list_boundaries(neurons, buffer, chain, bounds, scratch):
+    """Fill `bounds`; returns how many there are."""
+    number, time, label = 0, bounds.time, bounds.label
     for kind in range(KINDS):
         for n in range(neurons.parameters.shape[0]):
             rows, refractory = rows_of(n, chain, buffer), neurons.parameters[n, REFRACTORY]
@@ -80,33 +138,147 @@ def list_boundaries(neurons, buffer, chain, time, label, scratch):
     return number
 
 
-@kernel
-def deliver(grad_t, source, events, synapses, recurrent, chain, gradients, recurrent_gradients, grad_spikes):
-    """Add dL/dt of an arrival to the spike and the delay that it comes from."""
-    if source >= 0:
-        stride = 1 if synapses.delay.shape[1] > 1 else 0
-        gradients.times[source] += grad_t
-        gradients.delay[0, events.units[source] * stride] += grad_t
-    else:
-        stride = 1 if recurrent.delay.shape[1] > 1 else 0
-        grad_spikes[-1 - source] += grad_t
-        recurrent_gradients.delay[0, chain.owner[-1 - source] * stride] += grad_t
+@borrowing
+def set_aside(low, high, bounds, adjoint):
+    """The neurons with boundaries low + 1 ... high go alone: the others must not see their p."""
+    adjoint.number[0] = 0
+    for j in range(low + 1, high + 1):
+        n = bounds.label[j] // KINDS
+        if not adjoint.is_alone[n]:
+            adjoint.is_alone[n], adjoint.alone[adjoint.number[0]] = True, n
+            adjoint.number[0] += 1
+            p, kept, m = adjoint.p[n // LANES], adjoint.kept[n // LANES], n % LANES
+            for row in range(0, ACC_MEM, LANES):
+                kept[row + m], p[row + m] = p[row + m], 0.0
 
 
-@kernel
-def step_back(s, column, p, factors, interval, neurons, own, weights, grad_weight):
-    """The adjoint of all tiles back over an interval of length s, to an arrival: the row `column` of the weights."""
-    if not own:
-        set_interval(s, neurons.parameters[0], False, 0.0, interval)
-    for tile in range(p.shape[0]):
-        offset = (tile * weights.shape[1] + column) * TILE
+@borrowing
+def put_back(adjoint):
+    """The p of the neurons that go alone, at the end of the chunk."""
+    for j in range(adjoint.number[0]):
+        n = adjoint.alone[j]
+        p, kept, m = adjoint.p[n // LANES], adjoint.kept[n // LANES], n % LANES
+        adjoint.is_alone[n] = False
+        for row in range(0, ACC_MEM, LANES):
+            p[row + m] = kept[row + m]
+
+
+@borrowing
+def carry_all(k0, k1, end, weights, size, detail, own, adjoint, arrival, way, total, grad):
+    """All tiles back through the arrivals k0 ... k1 - 1 of a chunk; total (CHUNK,) = dL/dt of each."""
+    for j in range(CHUNK):
+        total[j] = 0.0
+    for tile in range(adjoint.p.shape[0]):
+        p, table = adjoint.p[tile], adjoint.table[tile] if own else way.table
         if own:
-            factors[tile][LENGTH : LENGTH + TILE] = s
-            own_flow(factors[tile], factors[tile].view(np.int64), False)
-            own_flow_gradient(factors[tile])
-            carry_own(s, p[tile], factors[tile], grad_weight, offset)
+            set_own_adjoint_table(k0, k1, end, arrival, table, adjoint.factors[tile])
+        part = Way(table, way.row_of, way.times)
+        carry(k0, k1 - k0, tile * size, weights, detail, own, p, part, grad)
+        for n in range(LANES):
+            step_lane(n, n if own else k0 * NUM_ADJOINT, LANES if own else 1, detail, table, p)
+        for j in range(k1 - k0):
+            total[j] += way.times[j]
+
+
+@borrowing
+def set_lane(n, T, p_V, p_I, t, end, lone, neurons, detail, adjoint):
+    """The adjoint of neuron n is (p_V, p_I) at T: put it at the end of the chunk, if `lone` at its only arrival t."""
+    m, neuron, p = n % LANES, neurons.parameters[n], adjoint.p[n // LANES]
+    if lone:
+        set_adjoint(m, T - t, p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], detail == TAUS, p)
+    else:
+        put_at_end(m, end - T, p_V, p_I, neuron, detail == TAUS, p)
+
+
+@borrowing
+def credit_alone(k, k0, lone, weights, size, neurons, detail, own, adjoint, way, grad):
+    """Add the gradients of arrival k of a chunk at the neurons that go alone."""
+    for j in range(adjoint.number[0]):
+        n = adjoint.alone[j]
+        m, tile = n % LANES, n // LANES
+        if lone:
+            credit_here(m, k0, k, tile * size, weights, neurons.parameters[n], detail, adjoint.p[tile], way, grad)
         else:
-            carry(p[tile], interval[E_MEM], interval[E_SYN], interval[PHI], grad_weight, offset)
+            part = Way(adjoint.table[tile] if own else way.table, way.row_of, way.times)
+            credit(m, k0, k, k + 1, tile * size, weights, detail, own, adjoint.p[tile], part, grad)
+
+
+@borrowing
+def step_alone(k0, detail, own, way, adjoint):
+    """The neurons that go alone, at the first arrival of the chunk."""
+    for j in range(adjoint.number[0]):
+        n = adjoint.alone[j]
+        m, tile = n % LANES, n // LANES
+        at, stride = (m, LANES) if own else (k0 * NUM_ADJOINT, 1)
+        step_lane(m, at, stride, detail, adjoint.table[tile] if own else way.table, adjoint.p[tile])
+
+
+@borrowing
+def move(k, grad_t, returns, moves):
+    """dL/dt of arrival k is dL/dt of the spike and dL/ddelay of the row that it comes from."""
+    moves.by_source[returns.source[k]] += grad_t
+    moves.by_row[returns.unit[k]] += grad_t
+
+
+@kernel
+def add_moves(by_row, delay):
+    """Add to `delay`, dL/ddelay (1, rows) or (1, 1)."""
+    for i in range(by_row.size):
+        delay[0, i if delay.shape[1] > 1 else 0] += by_row[i]
+
+
+@borrowing
+def cross_boundary(
+    time, label, after, count, inputs, grad_rows, neurons, buffer, min_slope, with_taus, grad, chain, returns, moves,
+):  # fmt: skip
+    """Back over one boundary. Returns whether what arrives before it has an effect, and the adjoint there (p_V, p_I).
+
+    after: the arrival that follows it, of `count`; inputs: the number of input spikes in the sample.
+    """
+    n, kind, begin = label // KINDS, label % KINDS, chain.begin[0]
+    if kind == AT_PEAK and after < count and returns.arrival[after] == time:
+        move(after, chain.carried[n, C_KINK], returns, moves)
+    if kind == AT_SPIKE:
+        spike = chain.start[n] + chain.left[n] - 1
+        G = grad_rows[spike] + moves.by_source[inputs + spike - begin]
+        follow_chain(n, G, neurons, buffer, min_slope, with_taus, grad, chain)
+    last = chain.start[n] + chain.left[n] - 1  # the row of the spike before
+    segment = chain.segments[last + 1 - begin + n]
+    if kind == AT_RELEASE:
+        return segment[END] >= time, 0.0, segment[P_I_RELEASE]
+    if chain.left[n] > 0 and segment[END] < buffer.rows[last, TIME] + neurons.parameters[n, REFRACTORY]:
+        return False, 0.0, 0.0
+    return True, segment[SEGMENT_P_V], segment[SEGMENT_P_I]
+
+
+@borrowing
+def return_chunk(
+    k0, k1, end, lone, count, inputs, low, high, weights, size, neurons, buffer, grad_rows, min_slope, detail, own,
+    grad, chain, bounds, adjoint, returns, way, total, moves, grad_weight,
+):  # fmt: skip
+    """All neurons back through the arrivals k0 ... k1 - 1, and over the boundaries low + 1 ... high.
+
+    lone: there is one arrival, perhaps long before the end.
+    """
+    set_aside(low, high, bounds, adjoint)
+    carry_all(k0, k1, end, weights, size, detail, own, adjoint, returns.arrival, way, total, grad_weight)
+    put_back(adjoint)
+    for k in range(k1 - 1, k0 - 1, -1):
+        t = returns.arrival[k]
+        while high > low and bounds.time[high] > t:
+            T, label = bounds.time[high], bounds.label[high]
+            counts, p_V, p_I = cross_boundary(
+                T, label, k + 1, count, inputs, grad_rows, neurons, buffer, min_slope, detail == TAUS, grad, chain,
+                returns, moves,
+            )  # fmt: skip
+            if counts:
+                set_lane(label // KINDS, T, p_V, p_I, t, end, lone, neurons, detail, adjoint)
+            high -= 1
+        way.times[k - k0] = total[k - k0]
+        credit_alone(k, k0, lone, weights, size, neurons, detail, own, adjoint, way, grad_weight)
+        move(k, way.times[k - k0], returns, moves)
+    if not lone:
+        step_alone(k0, detail, own, way, adjoint)
 
 
 @kernel
@@ -118,86 +290,56 @@ def recurrent_sweep_backward(
 
     weights as there; gradients.weight has the same shape here, and holds those of the recurrent weights too.
     """
-    N, M, tiles = neurons.parameters.shape[0], synapses.weight.shape[1], weights.shape[0]
-    alike, grad = share_taus(neurons.parameters), gradients.parameters
-    own = with_taus or not alike
+    N, M, tiles, size = (
+        neurons.parameters.shape[0],
+        synapses.weight.shape[1],
+        weights.shape[0],
+        weights.shape[1] * LANES,
+    )
+    own, detail, grad = not share_taus(neurons.parameters), TAUS if with_taus else TIMES, gradients.parameters
+    shortest, size = shortest_tau(neurons.parameters), weights.shape[1] * LANES
+    reach = CHUNK_REACH * shortest
     chain = new_chain(N, buffer, first, last)
-    spikes = chain.owner.size
-    longest = longest_sample(events, first, last) + spikes
-    arrival, source = np.empty(longest), np.empty(longest, np.int64)
-    room = max(longest, 2 * spikes + N)
+    longest, spikes = longest_sample(events, first, last), chain.owner.size
+    room = max(longest + spikes, 2 * spikes + N)
     scratch = np.empty(room), np.empty(room, np.int64), np.empty(room + 1, np.int64)
-    time, label = np.empty(2 * spikes + N), np.empty(2 * spikes + N, np.int64)
-    values, target = np.empty((2 * spikes + N, 3)), np.empty(2 * spikes + N, np.int64)
-    kept, grad_spikes = np.empty(2 * spikes + N), np.empty(spikes)
-    p = aligned(tiles * ADJOINT_SIZE).reshape((tiles, ADJOINT_SIZE))
-    factors = aligned(tiles * FACTORS_SIZE).reshape((tiles, FACTORS_SIZE))
-    grad_taus, interval = aligned(2 * tiles * TILE).reshape((tiles, 2 * TILE)), np.empty(NUM_SHARED)
-    for tile in range(tiles):
-        set_rates(neurons.parameters[tile * TILE : min((tile + 1) * TILE, N)], alike, factors[tile])
-    flat_weights, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
-    grad_taus[:] = 0.0
+    bounds = Bounds(np.empty(2 * spikes + N), np.empty(2 * spikes + N, np.int64))
+    returns, total = new_returns(longest + spikes), np.empty(CHUNK)
+    way = new_way(longest + spikes, not own)
+    adjoint = new_adjoint(neurons, tiles, not own)
+    moves = Moves(np.empty(longest + spikes), np.zeros(M + N))
+    flat, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
     row = row_offset
     for b in range(first, last):
+        inputs = events.offsets[b + 1] - events.offsets[b]
         begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chain)
-        row, begin = chain.start[N], chain.begin[0]
-        count = merge_arrivals(
-            events, b, synapses, recurrent.delay[0], neurons, buffer, chain, arrival, source, scratch
-        )
-        position = list_boundaries(neurons, buffer, chain, time, label, scratch) - 1
-        grad_spikes[:], p[:] = 0.0, 0.0
-        active = False
-        for k in range(count - 1, -2, -1):
-            t = arrival[k] if k >= 0 else -inf
-            column = 0
-            if k >= 0:
-                column = events.units[source[k]] if source[k] >= 0 else M + chain.owner[-1 - source[k]]
-            number = 0
-            while position >= 0 and time[position] > t:
-                n, kind = label[position] // KINDS, label[position] % KINDS
-                if kind == AT_SPIKE:
-                    spike = chain.start[n] + chain.left[n] - 1
-                    G = grad_rows[spike] + grad_spikes[spike - begin]
-                    follow_chain(n, G, neurons, buffer, min_slope, with_taus, grad, chain)
-                elif kind == AT_PEAK and k + 1 < count and time[position] == arrival[k + 1]:
-                    deliver(
-                        chain.carried[n, C_KINK], source[k + 1], events, synapses, recurrent, chain, gradients,
-                        recurrent_gradients, grad_spikes,
-                    )  # fmt: skip
-                segment = segments_of(n, chain)[chain.left[n]]
-                p_V, p_I = segment[P_V], segment[P_I]
-                held = False
-                if kind == AT_RELEASE:
-                    held = segment[END] < time[position]
-                    p_V, p_I = 0.0, segment[P_I_RELEASE]
-                elif chain.left[n] > 0:
-                    release = buffer.rows[chain.start[n] + chain.left[n] - 1, TIME] + neurons.parameters[n, REFRACTORY]
-                    held = segment[END] < release
-                if k >= 0 and not held:  # else nothing depends on what arrives here
-                    target[number] = n
-                    values[number, 0], values[number, 1], values[number, 2] = time[position], p_V, p_I
-                    kept[number] = grad_weight[((n // TILE) * weights.shape[1] + column) * TILE + n % TILE]
-                    number += 1
-                position -= 1
-            active |= number > 0
-            if k < 0 or not active:
+        row = chain.start[N]
+        count = merge_arrivals(events, b, synapses, recurrent.delay[0], neurons, buffer, chain, returns, scratch)
+        chunks = set_returns(count, neurons.duration, neurons, detail, not own, reach, way, returns)
+        high = list_boundaries(neurons, buffer, chain, bounds, scratch) - 1
+        moves.by_source[:], adjoint.p[:, :ACC_MEM], active = 0.0, 0.0, False
+        for c in range(chunks):
+            k0, k1, low = returns.begin[c + 1], returns.begin[c], high
+            end = returns.arrival[k1] if c > 0 else neurons.duration
+            while low >= 0 and bounds.time[low] > returns.arrival[k0]:
+                low -= 1
+            active |= low < high
+            if not active:
                 continue
-            s = (arrival[k + 1] if k + 1 < count else neurons.duration) - t
-            step_back(s, column, p, factors, interval, neurons, own, weights, grad_weight)
-            for m in range(number):
-                n = target[m]
-                T, p_V, p_I = values[m]
-                tile, lane, neuron = n // TILE, n % TILE, neurons.parameters[n]
-                set_adjoint(lane, T - t, p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], own, p[tile])
-                offset = (tile * weights.shape[1] + column) * TILE + lane
-                grad_weight[offset] = kept[m] + p[tile, ADJOINT_I + lane]
-            grad_t = 0.0
-            for tile in range(tiles):
-                offset = (tile * weights.shape[1] + column) * TILE
-                grad_t += time_gradient(p[tile], flat_weights, offset, factors[tile])
-                if with_taus:
-                    add_taus(p[tile], flat_weights, offset, grad_taus[tile])
-            deliver(grad_t, source[k], events, synapses, recurrent, chain, gradients, recurrent_gradients, grad_spikes)
+            lone = end - returns.arrival[k0] > shortest
+            return_chunk(
+                k0, k1, end, lone, count, inputs, low, high, flat, size, neurons, buffer, grad_rows, min_slope, detail,
+                own, grad, chain, bounds, adjoint, returns, way, total, moves, grad_weight,
+            )  # fmt: skip
+            high = low
+        for j in range(high, -1, -1):
+            cross_boundary(
+                bounds.time[j], bounds.label[j], 0, count, inputs, grad_rows, neurons, buffer, min_slope, with_taus,
+                grad, chain, returns, moves,
+            )  # fmt: skip
+        gradients.times[events.offsets[b] : events.offsets[b + 1]] += moves.by_source[:inputs]
+    add_moves(moves.by_row[:M], gradients.delay)
+    add_moves(moves.by_row[M:], recurrent_gradients.delay)
     for n in range(N if with_taus else 0):
-        grad[n, TAU_MEM] += grad_taus[n // TILE, n % TILE]
-        grad[n, TAU_SYN] += grad_taus[n // TILE, TILE + n % TILE]
+        grad[n, TAU_MEM] += adjoint.p[n // LANES, ACC_MEM + n % LANES]
+        grad[n, TAU_SYN] += adjoint.p[n // LANES, ACC_SYN + n % LANES]

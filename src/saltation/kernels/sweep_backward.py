@@ -14,71 +14,40 @@ from .arrivals import group_by, index_arrivals, locate, longest_sample
 from .backward import END, MISSED, P_I_RELEASE, adjoint, new_segments, peak_of
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
-from .flow import flow, phi_gradient
+from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, kernel
 from .lanes import (
-    A_SYN,
     ACC_MEM,
     ACC_SYN,
     ADJOINT_SIZE,
-    AHEAD,
-    B_MEM,
-    B_SYN,
-    I_BY_MEM,
-    I_BY_SYN,
     LANES,
-    M_MEM,
     NUM_ADJOINT,
-    P_I,
-    P_V,
-    T_I,
-    T_V,
     TAUS,
     TIMES,
-    V_BY_MEM,
     WEIGHTS,
-    A,
-    B,
-    M,
-    carry_chunk,
+    aligned,
 )
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
-from .sweep import CHUNK, CHUNK_REACH, local_arrivals, sample_ends, set_own_rates, share_taus
-from .tile import (
+from .own_flow import (
     FACTORS_SIZE,
-    LENGTH,
-    OWN_MEM,
-    OWN_PHI,
-    OWN_PHI_MEM,
-    OWN_PHI_SYN,
-    OWN_SYN,
-    RATE_MEM,
-    RATE_SYN,
-    aligned,
-    own_flow,
-    own_flow_gradient,
+    set_own_rates,
 )
+from .returns import (
+    carry,
+    credit,
+    credit_here,
+    new_returns,
+    new_way,
+    put_at_end,
+    set_adjoint,
+    set_own_adjoint_table,
+    set_returns,
+    step_lane,
+)
+from .sweep import local_arrivals, sample_ends
 
 # Of a boundary: its time, and the adjoint there.
 WHEN, AT_V, AT_I = range(3)
-
-
-class Returns(NamedTuple):
-    """The arrivals of a sample on the way back, in chunks: chunk c holds the arrivals begin[c + 1] ... begin[c] - 1 and
-    ends with the next one after them.
-
-    arrival, source, unit (count,): as `local_arrivals` fills them; chunk_of (count,); row_of: as for
-    `lanes.carry_chunk`; table: its table; times (CHUNK,): its grad_times.
-    """
-
-    arrival: np.ndarray
-    source: np.ndarray
-    unit: np.ndarray
-    begin: np.ndarray
-    chunk_of: np.ndarray
-    row_of: np.ndarray
-    table: np.ndarray
-    times: np.ndarray
 
 
 class Boundaries(NamedTuple):
@@ -97,75 +66,12 @@ class Boundaries(NamedTuple):
 
 
 @kernel
-def new_returns(longest):
-    """Room for samples of up to `longest` arrivals."""
-    rows = max(longest, CHUNK * LANES)
-    return Returns(
-        np.empty(longest), np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest + 2, np.int64),
-        np.empty(longest, np.int64), np.zeros(longest + AHEAD, np.int64), np.empty(rows * NUM_ADJOINT), np.empty(CHUNK),
-    )  # fmt: skip
-
-
-@kernel
 def new_boundaries(room, longest):
     """Room for so many boundaries."""
     return Boundaries(
         np.empty(room, np.int64), np.empty(room, np.int64), np.empty((room, 3)), np.empty(room, np.int64),
         np.empty(room, np.int64), np.empty(longest + 2, np.int64),
     )  # fmt: skip
-
-
-@borrowing
-def set_adjoint_row(s, e_mem, e_syn, phi_s, phi_mem, phi_syn, rate_mem, rate_syn, table, at, stride):
-    """The columns of lanes.py for an arrival a time s before the end of its chunk, at table[at + column stride]."""
-    table[at + A * stride], table[at + B * stride], table[at + M * stride] = e_syn, phi_s, e_mem
-    table[at + T_I * stride], table[at + T_V * stride] = e_syn * rate_syn, phi_s * rate_syn - e_mem * rate_mem
-    table[at + A_SYN * stride], table[at + B_MEM * stride] = e_syn * s * rate_syn * rate_syn, phi_mem
-    table[at + B_SYN * stride], table[at + M_MEM * stride] = phi_syn, e_mem * s * rate_mem * rate_mem
-
-
-@kernel
-def set_returns(count, inputs, duration, neurons, detail, alike, reach, returns):
-    """Chunks and table of a sample of `count` arrivals; returns the number of chunks."""
-    chunks, k, arrival = 0, count, returns.arrival
-    tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
-    returns.begin[0] = count
-    while k > 0:
-        stop, end = k, arrival[k] if k < count else duration
-        while k > 0 and stop - k < CHUNK and (k == stop or end - arrival[k - 1] <= reach):
-            k -= 1
-            returns.chunk_of[k], returns.row_of[AHEAD + k] = chunks, returns.unit[k] * LANES
-            if alike:
-                s, phi_mem, phi_syn = end - arrival[k], 0.0, 0.0
-                e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-                if detail == TAUS:
-                    _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
-                set_adjoint_row(
-                    s, e_mem, e_syn, phi_s, phi_mem, phi_syn, 1.0 / tau_mem, 1.0 / tau_syn, returns.table,
-                    k * NUM_ADJOINT, 1,
-                )  # fmt: skip
-        chunks += 1
-        returns.begin[chunks] = k
-    return chunks
-
-
-@borrowing
-def set_own_adjoint_table(k0, k1, end, detail, returns, factors):
-    """The table of the arrivals k0 ... k1 - 1 for each neuron of a tile."""
-    for e in range(CHUNK):
-        s = end - returns.arrival[k0 + e] if k0 + e < k1 else 0.0
-        for n in range(LANES):
-            factors[LENGTH + e * LANES + n] = s
-    own_flow(factors, factors.view(np.int64), False)
-    own_flow_gradient(factors)
-    for e in range(k1 - k0):
-        for n in range(LANES):
-            m = e * LANES + n
-            set_adjoint_row(
-                factors[LENGTH + m], factors[OWN_MEM + m], factors[OWN_SYN + m], factors[OWN_PHI + m],
-                factors[OWN_PHI_MEM + m], factors[OWN_PHI_SYN + m], factors[RATE_MEM + m], factors[RATE_SYN + m],
-                returns.table, e * NUM_ADJOINT * LANES + n, LANES,
-            )  # fmt: skip
 
 
 @borrowing
@@ -193,65 +99,13 @@ def boundaries(n, rows, segments, last_counts, refractory, count, arrival, durat
 
 
 @borrowing
-def set_adjoint(n, s, p_V, p_I, tau_mem, tau_syn, with_taus, p):
-    """The adjoint of lane n where it is (p_V, p_I) a time s later."""
-    e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-    p[P_V + n], p[P_I + n] = p_V * e_mem, p_I * e_syn + p_V * phi_s
-    if with_taus:
-        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
-        p[V_BY_MEM + n], p[I_BY_MEM + n] = p_V * e_mem * s / (tau_mem * tau_mem), p_V * phi_mem
-        p[I_BY_SYN + n] = p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn)
-
-
-@borrowing
-def step_lane(n, at, stride, detail, table, p):
-    """The adjoint of lane n at the first arrival of a chunk from that at its end; table[at + column stride]."""
-    a, b, m = table[at + A * stride], table[at + B * stride], table[at + M * stride]
-    p_V, p_I, V_mem = p[P_V + n], p[P_I + n], p[V_BY_MEM + n]
-    if detail == TAUS:
-        p[I_BY_MEM + n] = p[I_BY_MEM + n] * a + V_mem * b + p_V * table[at + B_MEM * stride]
-        p[I_BY_SYN + n] = p[I_BY_SYN + n] * a + p_I * table[at + A_SYN * stride] + p_V * table[at + B_SYN * stride]
-        p[V_BY_MEM + n] = V_mem * m + p_V * table[at + M_MEM * stride]
-    p[P_V + n], p[P_I + n] = p_V * m, p_I * a + p_V * b
-
-
-@borrowing
-def put_at_end(n, s, p_V, p_I, neuron, with_taus, p):
-    """The adjoint of lane n at the end of a chunk that is (p_V, p_I) a time s before, at most about a time constant."""
-    tau_mem, tau_syn = neuron[TAU_MEM], neuron[TAU_SYN]
-    e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-    p_V = p_V / e_mem
-    p_I = (p_I - p_V * phi_s) / e_syn
-    p[P_V + n], p[P_I + n] = p_V, p_I
-    if with_taus:  # so that the derivatives vanish at the time s before the end
-        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
-        p[V_BY_MEM + n] = -p_V * s / (tau_mem * tau_mem)
-        p[I_BY_MEM + n] = -(p[V_BY_MEM + n] * phi_s + p_V * phi_mem) / e_syn
-        p[I_BY_SYN + n] = -p_I * s / (tau_syn * tau_syn) - p_V * phi_syn / e_syn
-
-
-@borrowing
-def credit(n, k0, first, stop, rows, weights, detail, own, p, returns, grad):
-    """Add the gradients of the arrivals first ... stop - 1 of a chunk at lane n, whose adjoint at its end is in p."""
-    stride, table = LANES if own else 1, returns.table
-    for k in range(first, stop):
-        row, at = rows + returns.row_of[AHEAD + k] + n, NUM_ADJOINT * LANES * (k - k0) + n if own else NUM_ADJOINT * k
-        p_V, p_I, a, b = p[P_V + n], p[P_I + n], table[at + A * stride], table[at + B * stride]
-        grad[row] += p_V * b + p_I * a
-        if detail >= TIMES:
-            returns.times[k - k0] += weights[row] * (p_V * table[at + T_V * stride] + p_I * table[at + T_I * stride])
-        if detail == TAUS:
-            by_mem = p[I_BY_MEM + n] * a + p[V_BY_MEM + n] * b + p_V * table[at + B_MEM * stride]
-            by_syn = p[I_BY_SYN + n] * a + p_I * table[at + A_SYN * stride] + p_V * table[at + B_SYN * stride]
-            p[ACC_MEM + n] += weights[row] * by_mem
-            p[ACC_SYN + n] += weights[row] * by_syn
-
-
-@borrowing
-def return_alone(m0, m1, k0, k1, end, neurons, first, rows, weights, detail, own, p, kept, returns, bounds, grad):
+def return_alone(
+    m0, m1, k0, k1, start, end, neurons, first, rows, weights, detail, own, p, kept, way, bounds, grad
+):  # fmt: skip
     """The lanes with boundaries m0 ... m1 - 1, in the order of `bounds`, through the arrivals k0 ... k1 - 1.
 
-    kept: their adjoint at the end of the chunk. The boundaries of one lane follow each other, the latest first.
+    start: the time of the first of these; kept: their adjoint at the end of the chunk. The boundaries of one lane
+    follow each other, the latest first.
     """
     stride = LANES if own else 1
     for m in range(m0, m1):
@@ -261,54 +115,26 @@ def return_alone(m0, m1, k0, k1, end, neurons, first, rows, weights, detail, own
         if m == m0 or bounds.owner[bounds.order[m - 1]] != n:  # arrivals after its latest boundary
             for row in range(0, ACC_MEM, LANES):
                 p[row + n] = kept[row + n]
-            credit(n, k0, bounds.before[j], k1, rows, weights, detail, own, p, returns, grad)
+            credit(n, k0, bounds.before[j], k1, rows, weights, detail, own, p, way, grad)
         is_last = m + 1 == m1 or bounds.owner[bounds.order[m + 1]] != n
         s = end - when
         if k1 == k0 + 1 and s * max(1.0 / neuron[TAU_MEM], 1.0 / neuron[TAU_SYN]) > 1.0:
             # one arrival, perhaps long before the end
             if is_last:
-                row = rows + returns.row_of[AHEAD + k0] + n
-                set_adjoint(
-                    n, when - returns.arrival[k0], p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], detail == TAUS, p
-                )
-                grad[row] += p[P_I + n]
-                if detail >= TIMES:
-                    returns.times[0] += weights[row] * (p[P_I + n] / neuron[TAU_SYN] - p[P_V + n] / neuron[TAU_MEM])
-                if detail == TAUS:
-                    p[ACC_MEM + n] += weights[row] * p[I_BY_MEM + n]
-                    p[ACC_SYN + n] += weights[row] * p[I_BY_SYN + n]
+                set_adjoint(n, when - start, p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], detail == TAUS, p)
+                credit_here(n, k0, k0, rows, weights, neuron, detail, p, way, grad)
             continue
         put_at_end(n, s, p_V, p_I, neuron, detail == TAUS, p)
         begin = k0 if is_last else bounds.before[bounds.order[m + 1]]
-        credit(n, k0, begin, bounds.before[j], rows, weights, detail, own, p, returns, grad)
+        credit(n, k0, begin, bounds.before[j], rows, weights, detail, own, p, way, grad)
         if is_last:
-            step_lane(n, n if own else NUM_ADJOINT * k0, stride, detail, returns.table, p)
-
-
-@borrowing
-def carry(k0, number, rows, weights, detail, own, p, returns, grad):
-    """`lanes.carry_chunk`, whose last two arguments must be literals."""
-    row_of, table, times = returns.row_of, returns.table, returns.times
-    if detail == WEIGHTS:
-        if own:
-            carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, WEIGHTS, True)
-        else:
-            carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, WEIGHTS, False)
-    elif detail == TIMES:
-        if own:
-            carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, TIMES, True)
-        else:
-            carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, TIMES, False)
-    elif own:
-        carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, TAUS, True)
-    else:
-        carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, TAUS, False)
+            step_lane(n, n if own else NUM_ADJOINT * k0, stride, detail, way.table, p)
 
 
 @borrowing
 def return_tile(
-    tile, c, chunks, duration, neurons, weights, detail, own, source_stride, p, kept, factors, returns, bounds,
-    gradients, grad,
+    tile, c, chunks, duration, neurons, weights, detail, own, source_stride, p, kept, factors, way, returns,
+    bounds, gradients, grad,
 ):  # fmt: skip
     """The adjoint of a tile from chunk c on back to the first arrival; adds the gradients of all arrivals.
 
@@ -322,23 +148,39 @@ def return_tile(
         end = returns.arrival[k1] if c > 0 else duration
         m0, m1 = bounds.start[c], bounds.start[c + 1]
         if own:
-            set_own_adjoint_table(k0, k1, end, detail, returns, factors)
+            set_own_adjoint_table(k0, k1, end, returns.arrival, way.table, factors)
         for m in range(m0, m1):  # they go alone
             n = bounds.owner[bounds.order[m]]
             if m == m0 or bounds.owner[bounds.order[m - 1]] != n:
                 for row in range(0, ACC_MEM, LANES):
                     kept[row + n], p[row + n] = p[row + n], 0.0
-        carry(k0, k1 - k0, rows, weights, detail, own, p, returns, grad)
+        carry(k0, k1 - k0, rows, weights, detail, own, p, way, grad)
         for n in range(LANES):
-            step_lane(n, n if own else k0 * NUM_ADJOINT, LANES if own else 1, detail, returns.table, p)
+            step_lane(n, n if own else k0 * NUM_ADJOINT, LANES if own else 1, detail, way.table, p)
         if m0 < m1:
             return_alone(
-                m0, m1, k0, k1, end, neurons, first, rows, weights, detail, own, p, kept, returns, bounds, grad
+                m0,
+                m1,
+                k0,
+                k1,
+                returns.arrival[k0],
+                end,
+                neurons,
+                first,
+                rows,
+                weights,
+                detail,
+                own,
+                p,
+                kept,
+                way,
+                bounds,
+                grad,
             )
         for k in range(k0, k1 if detail >= TIMES else k0):
-            gradients.times[returns.source[k]] += returns.times[k - k0]
+            gradients.times[returns.source[k]] += way.times[k - k0]
             if source_stride >= 0:
-                gradients.delay[0, returns.unit[k] * source_stride] += returns.times[k - k0]
+                gradients.delay[0, returns.unit[k] * source_stride] += way.times[k - k0]
         c += 1
 
 
@@ -392,7 +234,7 @@ def sweep_backward(
     N, alike = neurons.parameters.shape[0], share_taus(neurons.parameters)
     detail = TAUS if with_taus else TIMES if want_times else WEIGHTS
     dendritic, source_stride = synapses.delay.shape[0] > 1, 1 if synapses.delay.shape[1] > 1 else 0
-    reach = CHUNK_REACH * neurons.parameters[:, : TAU_SYN + 1].min()
+    reach = CHUNK_REACH * shortest_tau(neurons.parameters)
     longest, most = longest_sample(events, first, last), 0
     for b in range(first, last):
         most = max(most, buffer.counts[b].sum())
@@ -401,6 +243,7 @@ def sweep_backward(
     bins, index, ends = np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64), np.empty(N)
     segments, rates = new_segments(buffer, first, last), 1.0 / neurons.parameters[:, :3]
     p, kept, factors = aligned(ADJOINT_SIZE), aligned(ADJOINT_SIZE), aligned(FACTORS_SIZE)
+    way = new_way(longest, alike)
     flat_weights, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
     sample_ends(synapses, neurons.duration, ends)
     row = row_offset
@@ -409,7 +252,7 @@ def sweep_backward(
             events, b, synapses, neurons.duration, returns.arrival, returns.source, returns.unit, arrival_copy,
             source_copy, bins,
         )  # fmt: skip
-        chunks = set_returns(count, weights.shape[1], neurons.duration, neurons, detail, alike, reach, returns)
+        chunks = set_returns(count, neurons.duration, neurons, detail, alike, reach, way, returns)
         index_arrivals(count, returns.arrival, neurons.duration, index)
         for tile in range(weights.shape[0]):
             row, number = open_tile(
@@ -425,10 +268,10 @@ def sweep_backward(
                 continue  # what arrives later has no effect
             group_by(number, bounds.key, bounds.start[: chunks + 2], bounds.order)
             if not alike:
-                set_own_rates(tile * LANES, N, rates, factors)
+                set_own_rates(tile * LANES, min((tile + 1) * LANES, N), rates, factors)
             return_tile(
                 tile, earliest, chunks, neurons.duration, neurons, flat_weights, detail, not alike,
-                -1 if dendritic else source_stride, p, kept, factors, returns, bounds, gradients, grad_weight,
+                -1 if dendritic else source_stride, p, kept, factors, way, returns, bounds, gradients, grad_weight,
             )  # fmt: skip
             for n in range(tile * LANES, min((tile + 1) * LANES, N) if with_taus else 0):
                 gradients.parameters[n, TAU_MEM] += p[ACC_MEM + n - tile * LANES]

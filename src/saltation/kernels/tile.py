@@ -1,123 +1,156 @@
-"""A tile: the neurons that go through a sample together, and their flow where each has its own time constants.
+"""A tile: the neurons that go through a chunk of events together, and those of them that must go through it alone."""
 
-The exponentials of shared time constants are taken once an interval. Those of neurons that differ are taken here for a
-whole tile at once, without branches or calls, so that it vectorises (README.md, section 4).
-"""
+from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
-from .crossing import largest_phi
-from .flow import SMALL, h_series
-from .jit import kernel
-from .layout import TAU_ADAPT, TAU_MEM, TAU_SYN
+from .course import CHUNK_REACH, set_own_table, share_taus, shortest_tau
+from .crossing import ROUNDING, largest_phi, watched
+from .jit import borrowing, inlined, kernel
+from .lanes import (
+    A_AFTER,
+    A_ROW,
+    BAR,
+    LANES,
+    LEVEL,
+    STATE_SIZE,
+    aligned,
+    sweep_chunk,
+)
+from .layout import (
+    JUMP,
+    NUM_COLUMNS,
+    TAU_ADAPT,
+    TAU_MEM,
+    TAU_SYN,
+    THRESHOLD,
+)
 
-# So many neurons go through a sample together, padded where there are fewer. A constant, so that the compiler knows
-# that no two rows of a flat array overlap; small enough for the weights of a tile, one row an input, to stay in the
-# cache.
-TILE = 128
-# Offsets of the rows in the flat array of a tile's factors: 1/tau and max phi, which stay; what belongs to an interval;
-# scratch.
-(
-    RATE_MEM, RATE_SYN, RATE_ADAPT, PHI_MAX,
-    OWN_MEM, OWN_SYN, OWN_PHI, OWN_ADAPT, OWN_PHI_MEM, OWN_PHI_SYN,
-    LENGTH, SLOW, GAP, ADAPT, POWER,
-) = (TILE * row for row in range(15))  # fmt: skip
-FACTORS_SIZE = POWER + 3 * TILE
-
-LOG2_E = 1.4426950408889634
-LN_2_HIGH, LN_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # their sum; k times the first is exact
-FURTHEST = 350.0  # e^{-350} e^{-350} is still a normal number; what has decayed further is as good as gone
-EXPONENT_BIAS, MANTISSA_BITS = 1023, 52
-MAGIC = 2.0**MANTISSA_BITS + EXPONENT_BIAS
-NEAR = 0.1  # below this |d| the polynomial k(d) of `own_flow` is right to the last bit
-
-
-@kernel
-def aligned(size):
-    """An array of `size` float64 that starts at a cache line."""
-    buffer = np.empty(size + 8)
-    skip = -(buffer.ctypes.data // 8) % 8
-    return buffer[skip : skip + size]
+# What only the scalar path needs, per neuron
+RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
+FIRST_ROOM = 64  # spikes of a neuron in a sample for which there is room at first, on average
 
 
-@kernel
-def set_rates(parameters, alike, factors):
-    """The constant rows of `factors` (FACTORS_SIZE,) for up to TILE neurons, parameters (n, 7).
-
-    alike: whether they share their time constants, so that the first says all.
+class Scratch(NamedTuple):
+    """Of all neurons: x (tiles STATE_SIZE,), the states of lanes.py; own (N, 4); spikes (N,) and the row of the last
+    one; ends (N,): when the sample ends on each neuron's clock; phi_max (N,) and rates (N, 3), 1/tau.
     """
-    factors[:OWN_MEM] = 1.0
-    phi_max = largest_phi(parameters[0, TAU_MEM], parameters[0, TAU_SYN])
-    for m in range(parameters.shape[0]):
-        tau_mem, tau_syn = parameters[m, TAU_MEM], parameters[m, TAU_SYN]
-        if not alike:
-            phi_max = largest_phi(tau_mem, tau_syn)
-        factors[RATE_MEM + m], factors[RATE_SYN + m] = 1.0 / tau_mem, 1.0 / tau_syn
-        factors[RATE_ADAPT + m], factors[PHI_MAX + m] = 1.0 / parameters[m, TAU_ADAPT], phi_max
+
+    x: np.ndarray
+    own: np.ndarray
+    spikes: np.ndarray
+    last_row: np.ndarray
+    ends: np.ndarray
+    phi_max: np.ndarray
+    rates: np.ndarray
 
 
-@kernel
-def exponentials(number, factors, bits):
-    """x -> e^{-x} for the `number` values 0 <= x <= FURTHEST from SLOW on; bits: the same array as int64.
-
-    -x = k ln 2 + r with |r| <= ln(2)/2: e^r by its Taylor polynomial, 2^k as the bits of a float64. To 2 roundings.
+class How(NamedTuple):
+    """What holds for a whole batch. adaptive: whether a can differ from 0; alike: whether the neurons share their time
+    constants; reach: a chunk of several intervals is shorter; budget: of spikes of a neuron in a sample.
     """
-    for n in range(number):
-        y = -factors[SLOW + n]
-        k = np.floor(y * LOG2_E + 0.5)
-        r = (y - k * LN_2_HIGH) - k * LN_2_LOW
-        r_2 = r * r
-        r_4 = r_2 * r_2
-        factors[SLOW + n] = (
-            ((1.0 + r) + r_2 * (1 / 2 + 1 / 6 * r))
-            + r_4 * ((1 / 24 + 1 / 120 * r) + r_2 * (1 / 720 + 1 / 5040 * r))
-            + r_4 * r_4 * ((1 / 40320 + 1 / 362880 * r) + r_2 * (1 / 3628800 + 1 / 39916800 * r) + 1 / 479001600 * r_4)
-        )
-        factors[POWER + n] = k + MAGIC  # its lowest bits are those of the integer k + EXPONENT_BIAS
-    for n in range(number):
-        bits[POWER + n] <<= MANTISSA_BITS
-    for n in range(number):
-        factors[SLOW + n] *= factors[POWER + n]
+
+    want_peak: bool
+    adaptive: bool
+    alike: bool
+    reach: float
+    budget: int
+
+
+class Log(NamedTuple):
+    """Spikes as they come: rows (room, columns), author (room,): whose."""
+
+    rows: np.ndarray
+    author: np.ndarray
 
 
 @kernel
-def own_flow(factors, bits, adaptive):
-    """What `flow.flow` gives for an interval of LENGTH s, for every neuron of a tile: OWN_MEM, OWN_SYN, OWN_PHI, from
-    the constant rows.
-
-    OWN_ADAPT: e^{-s/tau_adapt}, or 1 unless `adaptive`.
-    """
-    for n in range(TILE):
-        s = factors[LENGTH + n]
-        x, y = s * factors[RATE_MEM + n], s * factors[RATE_SYN + n]
-        factors[SLOW + n] = min(min(x, y), FURTHEST)
-        factors[GAP + n] = min(abs(x - y), FURTHEST)
-        factors[ADAPT + n] = min(s * factors[RATE_ADAPT + n], FURTHEST) if adaptive else 1.0
-    exponentials(3 * TILE if adaptive else 2 * TILE, factors, bits)
-    for n in range(TILE):
-        s = factors[LENGTH + n]
-        x, y = s * factors[RATE_MEM + n], s * factors[RATE_SYN + n]
-        slow, gap, d = factors[SLOW + n], factors[GAP + n], abs(x - y)
-        h = h_series(d) if d < SMALL else (1.0 - gap) / d
-        fast = slow * gap
-        factors[OWN_MEM + n] = slow if x < y else fast
-        factors[OWN_SYN + n] = fast if x < y else slow
-        factors[OWN_PHI + n] = x * slow * h
-        factors[OWN_ADAPT + n] = factors[ADAPT + n]
+def how_of(neurons, want_peak, budget):
+    """What holds for the batch."""
+    parameters = neurons.parameters
+    reach = CHUNK_REACH * shortest_tau(parameters)
+    return How(want_peak, parameters[:, JUMP].any(), share_taus(parameters), reach, budget)
 
 
 @kernel
-def own_flow_gradient(factors):
-    """After `own_flow`: OWN_PHI_MEM and OWN_PHI_SYN, the derivatives of phi that `flow.phi_gradient` gives."""
-    for n in range(TILE):
-        s, rate_mem, rate_syn = factors[LENGTH + n], factors[RATE_MEM + n], factors[RATE_SYN + n]
-        d = s * rate_mem - s * rate_syn
-        k = 1 / 2 + d * (1 / 3 + d * (1 / 8 + d * (1 / 30 + d * (1 / 144 + d * (1 / 840 + d * (1 / 5760
-            + d * (1 / 45360 + d * (1 / 403200 + d / 3991680))))))))  # fmt: skip
-        h = factors[OWN_PHI + n] / rate_mem
-        near = s * s * factors[OWN_MEM + n] * k
-        far = (s * factors[OWN_SYN + n] - h) / (rate_mem - rate_syn)
-        K_syn = near if abs(d) < NEAR else far
-        K_mem = s * h - K_syn
-        factors[OWN_PHI_MEM + n] = -rate_mem * rate_mem * (h - rate_mem * K_mem)
-        factors[OWN_PHI_SYN + n] = rate_syn * rate_syn * rate_mem * K_syn
+def new_log(room, extra):
+    """Room for so many spikes, and extra rows."""
+    return Log(np.empty((room + extra, NUM_COLUMNS)), np.empty(room, np.int64))
+
+
+@kernel
+def new_scratch(neurons, tiles):
+    """Room for all neurons, and what does not change from sample to sample."""
+    N = neurons.parameters.shape[0]
+    scratch = Scratch(
+        aligned(tiles * STATE_SIZE), np.empty((N, 4)), np.empty(N, np.int64), np.empty(N, np.int64),
+        np.full(N, neurons.duration), np.empty(N), np.empty((N, 3)),
+    )  # fmt: skip
+    for n in range(N):
+        neuron = neurons.parameters[n]
+        scratch.phi_max[n] = largest_phi(neuron[TAU_MEM], neuron[TAU_SYN])
+        scratch.rates[n] = 1.0 / neuron[TAU_MEM], 1.0 / neuron[TAU_SYN], 1.0 / neuron[TAU_ADAPT]
+    return scratch
+
+
+@kernel
+def watch_level(t, release, threshold, peak, spiking, want_peak):
+    """What V - a of a neuron must not reach unnoticed; -inf, so that it is always watched, while V is held."""
+    if release > t:
+        return -inf
+    level = watched(threshold, peak, spiking, want_peak)
+    return level - ROUNDING * abs(level)
+
+
+@borrowing
+def start_tile(tile, neurons, how, scratch):
+    """The neurons of a tile at the start of a sample."""
+    N, x, state = neurons.parameters.shape[0], scratch.x, tile * STATE_SIZE
+    for k in range(STATE_SIZE):
+        x[state + k] = 0.0 if k < LEVEL else inf  # padding never reaches it
+    for m in range(min(LANES, N - tile * LANES)):
+        n = tile * LANES + m
+        threshold = neurons.parameters[n, THRESHOLD]
+        own = scratch.own[n]
+        scratch.spikes[n], scratch.last_row[n] = 0, 0
+        own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE] = 0.0, -threshold, 0.0, 0.0
+        x[state + LEVEL + m] = x[state + BAR + m] = watch_level(0.0, 0.0, threshold, -threshold, True, how.want_peak)
+
+
+@borrowing
+def set_bars(state, x):
+    """The bars of a tile for a chunk, given a after it: theta is at least level + min(a, a after)."""
+    for n in range(LANES):
+        a = x[state + A_ROW + n]
+        x[state + BAR + n] = x[state + LEVEL + n] + min(a, x[state + A_AFTER + n]) - ROUNDING * abs(a)
+
+
+@borrowing
+def keep_adaptation(state, x):
+    """a after the chunk is the one before the next."""
+    for n in range(LANES):
+        x[state + A_ROW + n] = x[state + A_AFTER + n]
+
+
+@inlined
+def chunk_alike(k0, k1, fade, state, rows, x, weights, row_of, table, adaptive):
+    """A tile of neurons alike through the intervals k0 ... k1 - 1; returns the mask of `lanes.sweep_chunk`."""
+    if adaptive:
+        for n in range(LANES):
+            x[state + A_AFTER + n] = x[state + A_ROW + n] * fade
+        set_bars(state, x)
+    return sweep_chunk(x, state, weights, rows, row_of, table, k0, k1 - k0, False)
+
+
+@borrowing
+def chunk_own(k0, k1, state, rows, x, weights, course, adaptive, factors):
+    """As chunk_alike, for neurons with time constants of their own."""
+    set_own_table(k0, k1, adaptive, course, factors)
+    if adaptive:
+        for n in range(LANES):
+            x[state + A_AFTER + n] = x[state + A_ROW + n]
+            for e in range(k1 - k0):
+                x[state + A_AFTER + n] *= course.decay[e * LANES + n]
+        set_bars(state, x)
+    return sweep_chunk(x, state, weights, rows, course.row_of, course.table, k0, k1 - k0, True)
