@@ -1,7 +1,6 @@
 """Every connection and loss that a recipe can name: the network that is built, and two steps of training."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -163,16 +162,3 @@ def test_target_trains(tmp_path):
     assert value(name="van_rossum", tau=0.5) == pytest.approx(moved + 0.5)
     with pytest.raises(ValueError, match=r"loss.right is \[5\.0\] .* samples are only 4 long; choose earlier times"):
         value(name="van_rossum", right=[5.0], wrong=[6.0])
-
-
-def snippets():
-    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
-    return [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
-
-
-@pytest.mark.parametrize("text", snippets())
-def test_recipes_of_the_documentation(text, tmp_path):
-    file = tmp_path / "recipe.yaml"
-    file.write_text(text)
-    sizes = {"data.options": {"publication": False, "sizes": [40, 20, 20]}, "train.epochs": 1, "train.batch_size": 20}
-    assert train(load_config(file, sizes), tmp_path / "run", quiet=True)["epochs"] == 1
