@@ -71,7 +71,7 @@ def add_spike(n, T, I, a, scratch, log, length):
     scratch.spikes[n] += 1
 
 
-@borrowing
+@inlined
 def advance_lane(n, t, t_next, V, I, a, neurons, how, scratch, log, length):
     """`advance` from t to t_next, or to the end of the sample on the clock of neuron n, logging its spikes.
 
