@@ -53,9 +53,7 @@ def train(
     on_epoch  called with the metrics of every epoch, after its checkpoint; what it raises ends the training
     test    False: leave the test samples alone, as a search for settings must; test_accuracy is then None
 
-    With `train.starts` > 1 several networks are trained for `train.start_epochs`, each in a folder of its own under
-    starts/, and the one that validates best goes on.
-
+    With `train.starts` > 1 several networks begin, see `choose_start`.
     Returns test_accuracy, validation_accuracy, best_epoch, parameters, seconds, run and more. The test accuracy is that
     of the epoch with the best validation accuracy (the lower validation loss among equals).
     Raises ValueError for configurations and data that are out of range, for a run that is not what it was, for one that
@@ -101,7 +99,8 @@ def train(
 
 
 def choose_start(config: Config, dataset: Samples, run: RunFolder, origin: Origin, quiet: bool) -> float:
-    """Train every start for `start_epochs` and make the one that validates best the run (lower loss among equals).
+    """Train every start for `start_epochs`, in a folder of its own under starts/, and make the one that validates best
+    the run (lower loss among equals).
 
     Returns the seconds all of them took.
     """
