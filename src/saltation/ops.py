@@ -31,6 +31,9 @@ from .kernels.recurrent_backward import recurrent_backward
 from .kernels.recurrent_sweep import recurrent_sweep_forward
 from .kernels.recurrent_sweep_backward import recurrent_sweep_backward
 from .kernels.reset import spike_slopes
+from .kernels.rings import Rings, make_rings
+from .kernels.rings_backward import rings_backward
+from .kernels.rings_forward import rings_forward
 from .kernels.sparse import sparse_backward, sparse_forward
 from .kernels.sweep import by_input, by_neuron, sweep_forward
 from .kernels.sweep_backward import sweep_backward
@@ -136,8 +139,8 @@ class Plan(NamedTuple):
     """Which kernels simulate a layer (README.md in kernels/, section 4), and what they need besides its arguments.
 
     wiring: neuron-major along the synapses there are, of quadratic neurons or not. tiles: event-major, the weights by
-    input (and by neuron, with recurrent connections). grid and delays: neuron-major in bins. None of them:
-    neuron-major; with recurrent connections window by window.
+    input (and by neuron, with recurrent connections). grid and delays: neuron-major in bins. rings: recurrent, bin by
+    bin. None of them: neuron-major; with recurrent connections window by window.
     """
 
     wiring: layout.Wiring | None = None
@@ -146,6 +149,7 @@ class Plan(NamedTuple):
     tiles: np.ndarray | None = None
     grid: Grid | None = None
     delays: Delays | None = None
+    rings: Rings | None = None
 
 
 def _plan(arrays: Arrays, setting: Setting) -> Plan:
@@ -155,7 +159,7 @@ def _plan(arrays: Arrays, setting: Setting) -> Plan:
         return Plan(setting.wiring, setting.quadratic)
     if recurrent is not None:
         if max(synapses.delay.shape[0], recurrent.delay.shape[0]) > 1:
-            return Plan(recurrent=recurrent)
+            return Plan(recurrent=recurrent, rings=None if setting.want_peak else make_rings(*arrays))
         return Plan(recurrent=recurrent, tiles=by_input(np.hstack([synapses.weight, recurrent.weight]), LANES))
     if min(synapses.delay.shape) == 1:
         return Plan(tiles=by_input(synapses.weight, LANES))
@@ -189,6 +193,8 @@ def _simulate_block(
             status, cursor, filled = sparse_forward(events, synapses, plan.wiring, *rest)
         elif plan.recurrent is not None and plan.tiles is not None:
             status, cursor, filled = recurrent_sweep_forward(events, synapses, plan.recurrent, plan.tiles, *rest)
+        elif plan.rings is not None:
+            status, cursor, filled = rings_forward(events, synapses, plan.recurrent, plan.rings, *rest)
         elif plan.recurrent is not None:
             status, cursor, filled = recurrent_forward(events, synapses, plan.recurrent, *rest)
         elif plan.tiles is not None:
@@ -292,6 +298,9 @@ class _LIF(torch.autograd.Function):
                 qif_backward(events, synapses, plan.wiring, *span, gradients)
             elif plan.wiring is not None:
                 sparse_backward(events, synapses, plan.wiring, *span, peaks, G_peak, min_slope, with_taus, gradients)
+            elif plan.rings is not None and not with_taus:  # else only the sums over single arrivals know them
+                rest = grad_rows, peaks, G_peak, min_slope, gradients, of_recurrent
+                rings_backward(events, synapses, plan.recurrent, plan.rings, *head, order, *rest)
             elif plan.recurrent is not None:
                 rest = grad_rows, peaks, G_peak, min_slope, with_taus, gradients, of_recurrent
                 if plan.tiles is None:
