@@ -193,12 +193,15 @@ class _Builder:
         return self.b.extract_element(row, ir.Constant(small, 0))
 
     def prefetch_row(self, pointer, index):
+        for line in range(0, LANES, CACHE_LINE):
+            self.prefetch_line(pointer, self.add(index, line))
+
+    def prefetch_line(self, pointer, index):
         byte, small = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, small, small, small])
         function = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")
-        for line in range(0, LANES, CACHE_LINE):
-            place = self.b.bitcast(self.b.gep(pointer, [self.add(index, line)]), byte)
-            self.b.call(function, [place, *(ir.Constant(small, value) for value in (0, 3, 1))])
+        place = self.b.bitcast(self.b.gep(pointer, [index]), byte)
+        self.b.call(function, [place, *(ir.Constant(small, value) for value in (0, 3, 1))])
 
 
 def _pointers(context, b, signature, values):
@@ -292,6 +295,23 @@ def _lowest_bit_fast(typing, mask):
     return types.int64(types.int64), generate
 
 
+def _prefetch(array, index):
+    """Ask for the cache line of array[index], which may lie behind the end: a hint, that nothing depends on."""
+    return 0
+
+
+@intrinsic
+def _prefetch_line(typing, array, index):
+    """As _prefetch."""
+
+    def generate(context, builder, signature, values):
+        b = _Builder(builder)
+        b.prefetch_line(*_pointers(context, builder, signature, values))
+        return b.number(0)
+
+    return types.int64(array, types.int64), generate
+
+
 @intrinsic
 def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, first, number, grad_times, detail, own):
     """As _carry_chunk, if number > 0."""
@@ -353,3 +373,4 @@ sweep_chunk = _sweep_chunk if _plain else _sweep_chunk_vectors
 receive_late = _receive_late if _plain else _receive_late_vectors
 carry_chunk = _carry_chunk if _plain else _carry_chunk_vectors
 lowest_bit = _lowest_bit if _plain else _lowest_bit_fast
+prefetch = _prefetch if _plain else _prefetch_line

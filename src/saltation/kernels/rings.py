@@ -6,37 +6,42 @@ of weight w adds to V and I there
 
     S_V += w phi(r),   S_I += w e^{-r/tau_syn}
 
-and to V nowhere in the bin more than RISE += max(w, 0) phi(r), as phi rises that far. A bin is so short that these
-functions are polynomials without branches (flow.short_flow); all neurons of a tile go through them at once.
+and to V nowhere in the bin more than RISE += max(w, 0) phi(r), as phi rises that far. A bin is so short that both
+functions are polynomials in x = (r - h/2)/h, the same for all arrivals, and e^{-r/tau_mem} = e^{-r/tau_syn} - lead phi(r)
+with lead = 1 - tau_mem/tau_syn. All neurons of a tile go through them at once, without branches.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .flow import SMALL, flow, short_flow
+from .flow import flow
 from .jit import borrowing
+from .lanes import CACHE_LINE, prefetch
 from .layout import TAU_SYN
 from .sweep import share_taus
 
 ARRIVALS_PER_BIN = 4
 # Bins cost about as much as so many arrivals; with fewer of those in each, windows are faster.
 FEWEST_PER_BIN = 1 / 16
-LONGEST = 0.96 * SMALL  # a bin, in units of the shorter time constant
+LONGEST = 0.12  # a bin, in units of the shorter time constant: beyond x^8 no term is above a rounding
+DEGREE = 8
 # So many neurons go through a loop together, padded where there are fewer; a constant, so that the compiler knows that
 # no two rows of a flat array overlap.
 TILE = 32
+AHEAD = 2  # emissions: so long before they are needed a source's synapses are asked for
 SPAN = 16  # the inputs' spikes of so many bins are handed out at once, tile by tile
 
 # Rows of the synapses of a source to a tile, and their size
 WEIGHT, DELAY, SYNAPSES = 0, TILE, 2 * TILE
-# Rows of what `find_arrivals` fills: e^{-r/tau_mem}, e^{-r/tau_syn} and phi(r) of the arrival at each neuron
-E_MEM, E_SYN, PHI, FACTORS = 0, TILE, 2 * TILE, 3 * TILE
+# Rows of what `find_arrivals` fills: e^{-r/tau_syn} and phi(r) of the arrival at each neuron, and their size
+E_SYN, PHI, FACTORS = 0, TILE, 2 * TILE
 
 
 class Grid(NamedTuple):
     """`number` bins of length h = 1/rate over the whole sample; rings have room for `depth` of them, and one more that
-    takes what arrives after the end of the sample. e_mem, e_syn, phi: the flow over a bin.
+    takes what arrives after the end of the sample. e_mem, e_syn, phi: the flow over a bin; by_syn, by_phi: the
+    coefficients of 1, x, ... x^8.
     """
 
     h: float
@@ -51,6 +56,9 @@ class Grid(NamedTuple):
     e_mem: float
     e_syn: float
     phi: float
+    lead: float
+    by_syn: tuple
+    by_phi: tuple
 
 
 class Rings(NamedTuple):
@@ -80,9 +88,21 @@ def make_rings(events, synapses, recurrent, neurons):
     depth = min(int(longest / h) + 2, number) + SPAN
     grid = Grid(
         h, 1.0 / h, number, depth, neurons.duration, tau_mem, tau_syn, 1.0 / tau_mem, 1.0 / tau_syn,
-        *flow(h, tau_mem, tau_syn),
+        *flow(h, tau_mem, tau_syn), 1.0 - tau_mem / tau_syn, *_taylor(h, tau_mem, tau_syn),
     )  # fmt: skip
     return Rings(grid, _by_tile(weights, delays), delays.min(1), longest)
+
+
+def _taylor(h, tau_mem, tau_syn):
+    """Of e^{-r/tau_syn} and phi(r), r = h/2 + h x, the coefficients of x^k: from I' = -I/tau_syn, V' = (I - V)/tau_mem."""
+    _, current, potential = flow(h / 2, tau_mem, tau_syn)
+    by_syn, by_phi = [], []
+    for k in range(DEGREE + 1):
+        by_syn.append(current)
+        by_phi.append(potential)
+        step = h / (k + 1)
+        current, potential = -step * current / tau_syn, step * (current - potential) / tau_mem
+    return tuple(by_syn), tuple(by_phi)
 
 
 def _by_tile(weights, delays):
@@ -102,21 +122,37 @@ def ring_row(c, now, depth):
 
 
 @borrowing
+def ask_for(s, rows):
+    """What belongs to source s, in rows (sources SYNAPSES,), is needed soon."""
+    for m in range(0, SYNAPSES, CACHE_LINE):
+        prefetch(rows, s * SYNAPSES + m)
+
+
+@borrowing
+def polynomial(x, c):
+    """c[0] + c[1] x + ... + c[8] x^8"""
+    x_2 = x * x
+    x_4 = x_2 * x_2
+    low, high = (c[0] + c[1] * x) + (c[2] + c[3] * x) * x_2, (c[4] + c[5] * x) + (c[6] + c[7] * x) * x_2
+    return low + x_4 * (high + c[8] * x_4)
+
+
+@borrowing
 def find_arrivals(T, s, now, grid, table, factors, row):
     """Where an emission of source s at T arrives at the neurons of a tile, not before bin `now`.
 
     table (sources SYNAPSES,); fills row (TILE,), of a ring, and factors (FACTORS,).
     """
-    base, depth = np.int32(now - now % grid.depth), np.int32(grid.depth)
-    first, last = np.int32(now), np.int32(grid.number - 1)
-    begin = s * SYNAPSES + DELAY
+    base, depth = float(now - now % grid.depth), float(grid.depth)
+    first, last, begin = float(now), float(grid.number - 1), s * SYNAPSES + DELAY
     for m in range(TILE):
         t = T + table[begin + m]
-        c = np.int32(min(t, grid.duration) * grid.rate)
-        c = min(max(c, first), last)
-        r = max((c + 1) * grid.h - t, 0.0)
-        e_mem, e_syn, phi = short_flow(r * grid.rate_mem, r * grid.rate_syn)
-        factors[E_MEM + m], factors[E_SYN + m], factors[PHI + m] = e_mem, e_syn, phi
+        in_bins = min(t, grid.duration) * grid.rate
+        c = np.floor(in_bins)
+        c = first if c < first else c
+        c = last if c > last else c
+        x = (c + 0.5) - in_bins
+        factors[E_SYN + m], factors[PHI + m] = polynomial(x, grid.by_syn), polynomial(x, grid.by_phi)
         k = c - base
         k = k - depth if k >= depth else k
-        row[m] = k if t < grid.duration else depth
+        row[m] = np.int32(k if t < grid.duration else depth)

@@ -18,10 +18,10 @@ from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient
 from .flow import flow
 from .jit import borrowing, kernel, sum_kernel
 from .layout import REFRACTORY, TAU_SYN, TIME
-from .recurrent_backward import begin_chain, follow_chain, new_chain, rows_of, segments_of
+from .recurrent_backward import begin_chain, follow_chain, new_chain
 from .rings import (
+    AHEAD,
     DELAY,
-    E_MEM,
     E_SYN,
     FACTORS,
     PHI,
@@ -29,6 +29,7 @@ from .rings import (
     SYNAPSES,
     TILE,
     WEIGHT,
+    ask_for,
     find_arrivals,
     ring_row,
 )
@@ -83,9 +84,9 @@ def look_up(s, ring, table, factors, row, grid, found):
     for m in range(TILE):
         place = (row[m] * TILE + m) * NUM_ADJOINT
         p_V, p_I = ring[place], ring[place + 1]
-        p_I = p_I * factors[E_SYN + m] + p_V * factors[PHI + m]
-        found[WEIGHT + m] = p_I
-        found[DELAY + m] = table[begin + m] * (p_I * grid.rate_syn - p_V * factors[E_MEM + m] * grid.rate_mem)
+        e_syn, phi = factors[E_SYN + m], factors[PHI + m]
+        p_I, p_V = p_I * e_syn + p_V * phi, p_V * (e_syn - grid.lead * phi)
+        found[WEIGHT + m], found[DELAY + m] = p_I, table[begin + m] * (p_I * grid.rate_syn - p_V * grid.rate_mem)
 
 
 @sum_kernel
@@ -105,20 +106,22 @@ def add_found(s, found, grad):
         grad[begin + m] += found[m]
 
 
-@kernel
+@borrowing
 def on_edges(T, s, tile, rings, neurons, buffer, chain, found, gradients):
     """Fill in the arrivals in bins with an edge, each from its own segment."""
     table, begin = rings.table[tile], s * SYNAPSES
     for m in range(TILE):
         if found[WEIGHT + m] != found[WEIGHT + m]:
             n = tile * TILE + m
+            row, last = chain.start[n], chain.start[n + 1]
+            segment = row - chain.begin[0] + n
             found[WEIGHT + m], found[DELAY + m] = arrival_gradient(
-                T + table[begin + DELAY + m], table[begin + WEIGHT + m], neurons.parameters[n],
-                rows_of(n, chain, buffer), segments_of(n, chain), False, False, gradients.parameters[n],
+                T + table[begin + DELAY + m], table[begin + WEIGHT + m], neurons.parameters[n], buffer.rows[row:last],
+                chain.segments[segment : segment + last - row + 1], False, False, gradients.parameters[n],
             )  # fmt: skip
 
 
-@kernel
+@borrowing
 def emission_gradient(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
     """dL/dT of an emission of source s in bin c through the neurons of a tile; adds the gradients of the synapses."""
     find_arrivals(T, s, c, rings.grid, rings.table[tile], adjoint.factors, adjoint.row)
@@ -131,26 +134,25 @@ def emission_gradient(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gra
     return total
 
 
-@kernel
+@borrowing
 def begin_adjoint(rings, buffer, chain, adjoint):
     """Behind the end of a sample, where nothing depends on anything."""
     adjoint.x[:], adjoint.rings[:] = 0.0, 0.0
     adjoint.x[:, EDGE : EDGE + TILE] = -inf
     for n in range(chain.left.size):
-        rows = rows_of(n, chain, buffer)
-        if rows.shape[0] > 0:
-            adjoint.x[n // TILE, EDGE + n % TILE] = rows[-1, TIME]
+        if chain.left[n] > 0:
+            adjoint.x[n // TILE, EDGE + n % TILE] = buffer.rows[chain.start[n + 1] - 1, TIME]
 
 
-@kernel
+@borrowing
 def pass_edge(n, t, near, grid, neurons, buffer, chain, x):
     """The adjoint of neuron n, all of whose spikes from t on are done, at t, and its next edge."""
-    m, open_, neuron = n % TILE, chain.left[n], neurons.parameters[n]
-    rows, segment = rows_of(n, chain, buffer), segments_of(n, chain)[open_]
-    end, begin = segment[END], rows[open_ - 1, TIME] if open_ > 0 else -inf
-    release = begin + neuron[REFRACTORY]
-    if open_ == 0:
-        release = -inf
+    m, neuron, next_row = n % TILE, neurons.parameters[n], chain.start[n] + chain.left[n]
+    segment = chain.segments[next_row - chain.begin[0] + n]
+    end, begin, release = segment[END], -inf, -inf
+    if chain.left[n] > 0:
+        begin = buffer.rows[next_row - 1, TIME]
+        release = begin + neuron[REFRACTORY]
     p_V, p_I = 0.0, 0.0
     if release <= t <= end:
         e_mem, e_syn, phi = flow(end - t, grid.tau_mem, grid.tau_syn)
@@ -195,7 +197,7 @@ def rings_backward(
     hand_over(inputs, adjoint, gradients, recurrent_gradients)
 
 
-@kernel
+@borrowing
 def own_spikes(
     position, c, t, inputs, rings, neurons, buffer, order, grad_rows, min_slope, chain, adjoint, gradients
 ):  # fmt: skip
@@ -204,6 +206,9 @@ def own_spikes(
         j, T = chain.owner[order[position] - chain.begin[0]], buffer.rows[order[position], TIME]
         G = grad_rows[order[position]]
         for tile in range(adjoint.x.shape[0]):
+            after = min(tile + 1, adjoint.x.shape[0] - 1)
+            ask_for(inputs + j, rings.table[after])
+            ask_for(inputs + j, adjoint.grad[after])
             G += emission_gradient(
                 T, inputs + j, c, tile, rings, neurons, buffer, chain, adjoint, gradients
             )  # fmt: skip
@@ -212,7 +217,7 @@ def own_spikes(
     return position
 
 
-@kernel
+@borrowing
 def pass_edges(t, near, grid, neurons, buffer, chain, adjoint):
     """Whoever has an edge in the bin that begins at t goes on behind it."""
     for n in range(chain.left.size):
@@ -221,11 +226,14 @@ def pass_edges(t, near, grid, neurons, buffer, chain, adjoint):
             pass_edge(n, t, near, grid, neurons, buffer, chain, x)
 
 
-@kernel
+@borrowing
 def input_spikes(begin, end, c, events, rings, neurons, buffer, chain, adjoint, gradients):
     """The input spikes begin ... end - 1, none of which comes before bin c, tile by tile."""
     for tile in range(adjoint.x.shape[0]):
         for k in range(begin, end):
+            soon = events.units[min(k + AHEAD, end - 1)]
+            ask_for(soon, rings.table[tile])
+            ask_for(soon, adjoint.grad[tile])
             gradients.times[k] += emission_gradient(
                 events.times[k], events.units[k], c, tile, rings, neurons, buffer, chain, adjoint, gradients
             )  # fmt: skip

@@ -29,7 +29,7 @@ from .layout import (
     TIME,
 )
 from .recurrent import NO_BUDGET
-from .rings import DELAY, E_SYN, FACTORS, PHI, SPAN, SYNAPSES, TILE, WEIGHT, find_arrivals, ring_row
+from .rings import AHEAD, DELAY, E_SYN, FACTORS, PHI, SPAN, SYNAPSES, TILE, WEIGHT, ask_for, find_arrivals, ring_row
 
 # Columns of the sums of a bin; NEWEST: the number of the last emission that arrives in it, from 1 on.
 S_V, S_I, RISE, NEWEST, NUM_SUMS = range(5)
@@ -140,7 +140,7 @@ def new_log(room, N):
     return Log(np.empty((room + N, NUM_COLUMNS)), np.empty(room, np.int64))
 
 
-@kernel
+@borrowing
 def reset(neurons, h, state, walkers):
     """The start of a sample; what pads the last tile never spikes."""
     state.x[:], state.rings[:], state.counters[:], state.spikes[:], state.last_row[:] = 0.0, 0.0, 0, 0, 0
@@ -224,12 +224,22 @@ def emit_inputs(k, stop, c, events, rings, state, emissions):
     for tile in range(state.x.shape[0]):
         for e in range(k, stop):
             s, number = events.units[e], first + e - k
+            ask_for(events.units[min(e + AHEAD, stop - 1)], rings.table[tile])
             find_arrivals(events.times[e], s, c, rings.grid, rings.table[tile], state.factors, state.row)
             add_arrivals(
                 number + 1, s, rings.table[tile], state.factors, state.row, state.rings[tile], emissions.older[tile],
                 number & (emissions.time.size - 1),
             )  # fmt: skip
     return True
+
+
+@borrowing
+def any_of(flags):
+    """Whether any of a tile's flags is set."""
+    found = False
+    for m in range(TILE):
+        found |= flags[m] != 0
+    return found
 
 
 @borrowing
@@ -242,6 +252,7 @@ def emit(T, s, bin, rings, state, emissions):
         return BUFFER_FULL
     near = T + rings.least[s] < bin.t_end + rings.grid.h  # else none can be, whatever the rounding
     for tile in range(state.x.shape[0]):
+        ask_for(s, rings.table[min(tile + 1, state.x.shape[0] - 1)])
         find_arrivals(T, s, bin.c, rings.grid, rings.table[tile], state.factors, state.row)
         add_arrivals(
             state.counters[HEAD], s, rings.table[tile], state.factors, state.row, state.rings[tile],
@@ -295,7 +306,7 @@ def walk_on(n, count, bin, rings, neurons, state, walkers, rows):
     walkers.end_taken[n] = k
 
 
-@kernel
+@borrowing
 def try_walker(n, bin, rings, neurons, state, emissions, walkers, rows):
     """Walker n from where it stands to its next spike, if there is one in the bin: walkers.end[n]."""
     count = collect(n, bin, rings, state, emissions, walkers.arrival, walkers.source)
@@ -360,7 +371,7 @@ def accept(n, state, walkers, log, budget):
     return DONE
 
 
-@kernel
+@borrowing
 def look(tile, bin, rings, neurons, state, emissions, walkers, log):
     """Who of a tile may spike in the bin, and does not walk yet, does so now."""
     if not pass_bin(state.x[tile], state.rings[tile], state.hot[tile], bin, rings.grid):
@@ -372,7 +383,7 @@ def look(tile, bin, rings, neurons, state, emissions, walkers, log):
             try_walker(n, bin, rings, neurons, state, emissions, walkers, log.rows)
 
 
-@kernel
+@borrowing
 def spike_by_spike(bin, inputs, rings, neurons, state, emissions, walkers, log, budget):
     """The spikes of a bin, the earliest first. Returns (status, neuron)."""
     while True:
@@ -388,7 +399,7 @@ def spike_by_spike(bin, inputs, rings, neurons, state, emissions, walkers, log, 
         if status == FIRED:
             walking = state.counters[WALKERS]
             for tile in range(state.x.shape[0]):
-                if state.reached[tile].any():
+                if any_of(state.reached[tile]):
                     look(tile, bin, rings, neurons, state, emissions, walkers, log)
             for k in range(walking):
                 other = walkers.who[k]
@@ -397,7 +408,7 @@ def spike_by_spike(bin, inputs, rings, neurons, state, emissions, walkers, log, 
         try_walker(n, bin, rings, neurons, state, emissions, walkers, log.rows)
 
 
-@kernel
+@borrowing
 def rings_sample(k, stop, events, inputs, rings, neurons, state, emissions, walkers, log, budget):
     """All neurons through one sample, whose events are k ... stop - 1; returns (status, neuron).
 
