@@ -61,7 +61,7 @@ def arrival_times(times, units, start, stop, delay_row, duration, arrival, sourc
     return count
 
 
-@kernel
+@borrowing
 def insertion_sort(count, arrival, source):
     """Sort in place; equal times keep their order."""
     for k in range(1, count):
@@ -75,7 +75,27 @@ def insertion_sort(count, arrival, source):
         source[i + 1] = index
 
 
-@kernel
+@borrowing
+def merge_sort(count, arrival, source, arrival_copy, source_copy):
+    """Sort in place, whatever the order; equal times keep theirs."""
+    width = 1
+    while width < count:
+        for start in range(0, count, 2 * width):
+            middle, stop = min(start + width, count), min(start + 2 * width, count)
+            left, right = start, middle
+            for k in range(start, stop):
+                if right == stop or (left < middle and arrival[left] <= arrival[right]):
+                    arrival_copy[k], source_copy[k] = arrival[left], source[left]
+                    left += 1
+                else:
+                    arrival_copy[k], source_copy[k] = arrival[right], source[right]
+                    right += 1
+        for k in range(count):
+            arrival[k], source[k] = arrival_copy[k], source_copy[k]
+        width *= 2
+
+
+@borrowing
 def sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins):
     """Sort the first `count` arrivals in place by time; equal times keep their order."""
     for k in range(1, count):
@@ -101,10 +121,7 @@ def sort_arrivals(count, arrival, source, arrival_copy, source_copy, bins):
         bins[b + 1] += 1
         crowded |= bins[b + 1] > CROWDED
     if crowded:
-        order = np.argsort(arrival_copy[:count], kind="mergesort")
-        for k in range(count):
-            arrival[k] = arrival_copy[order[k]]
-            source[k] = source_copy[order[k]]
+        merge_sort(count, arrival, source, arrival_copy, source_copy)
         return
     for b in range(count):
         bins[b + 1] += bins[b]

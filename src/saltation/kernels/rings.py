@@ -22,13 +22,14 @@ from .layout import TAU_SYN
 from .sweep import share_taus
 
 ARRIVALS_PER_BIN = 4
-# Bins cost about as much as so many arrivals; with fewer of those in each, windows are faster.
-FEWEST_PER_BIN = 1 / 16
+# With fewer arrivals of N (N + input spikes), as if each neuron spiked once, than this for each bin of each neuron of a
+# tile, windows are faster.
+FEWEST = 1 / 16
 LONGEST = 0.12  # a bin, in units of the shorter time constant: beyond x^8 no term is above a rounding
 DEGREE = 8
 # So many neurons go through a loop together, padded where there are fewer; a constant, so that the compiler knows that
 # no two rows of a flat array overlap.
-TILE = 32
+TILE = 16
 AHEAD = 2  # emissions: so long before they are needed a source's synapses are asked for
 SPAN = 16  # the inputs' spikes of so many bins are handed out at once, tile by tile
 
@@ -77,7 +78,8 @@ def make_rings(events, synapses, recurrent, neurons):
     tau_mem, tau_syn = map(float, neurons.parameters[0, : TAU_SYN + 1])
     mean = events.times.size / max(events.offsets.size - 1, 1)
     number = max(mean / ARRIVALS_PER_BIN, neurons.duration / (LONGEST * min(tau_mem, tau_syn)))
-    if mean < FEWEST_PER_BIN * number:
+    N = neurons.parameters.shape[0]
+    if N * (N + mean) < FEWEST * number * -(-N // TILE) * TILE:
         return None
     number = int(np.ceil(number))
     h = neurons.duration / number
@@ -112,13 +114,6 @@ def _by_tile(weights, delays):
     padded = np.zeros((2, S, tiles * TILE))
     padded[:, :, :N] = weights, delays
     return np.ascontiguousarray(padded.reshape(2, S, tiles, TILE).transpose(2, 1, 0, 3)).reshape(tiles, -1)
-
-
-@borrowing
-def ring_row(c, now, depth):
-    """The row of a ring that holds bin c, at most `depth` after bin `now`."""
-    row = c - (now - now % depth)
-    return row - depth if row >= depth else row
 
 
 @borrowing

@@ -31,7 +31,6 @@ from .rings import (
     WEIGHT,
     ask_for,
     find_arrivals,
-    ring_row,
 )
 
 # Rows of the adjoint of a tile at the end of a bin, and EDGE: the last time before, or near it, at which a segment
@@ -67,14 +66,16 @@ def new_adjoint(rings):
 @borrowing
 def write_bin(x, ring, row, t, near, grid):
     """The adjoint of a tile at the end of the bin that begins at t goes to its row of the ring; x then holds that at t,
-    where there is no edge. Without branches, so that it vectorises.
+    where there is no edge. Returns whether there is one. Without branches, so that it vectorises.
     """
-    first = row * TILE * NUM_ADJOINT
+    first, any_edge = row * TILE * NUM_ADJOINT, False
     for m in range(TILE):
         p_V, p_I, edge = x[NOW_V + m], x[NOW_I + m], x[EDGE + m] > t - near
         ring[first + NUM_ADJOINT * m] = nan if edge else p_V
         ring[first + NUM_ADJOINT * m + 1] = nan if edge else p_I
         x[NOW_V + m], x[NOW_I + m] = p_V * grid.e_mem, p_I * grid.e_syn + p_V * grid.phi
+        any_edge |= edge
+    return any_edge
 
 
 @borrowing
@@ -182,12 +183,15 @@ def rings_backward(
         position = row - 1
         for c in range(grid.number - 1, -1, -1):
             t = c * grid.h
+            any_edge = False
             for tile in range(adjoint.x.shape[0]):
-                write_bin(adjoint.x[tile], adjoint.rings[tile], ring_row(c, c, grid.depth), t, near, grid)
-            position = own_spikes(
-                position, c, t, inputs, rings, neurons, buffer, order, grad_rows, min_slope, chain, adjoint, gradients
-            )
-            pass_edges(t, near, grid, neurons, buffer, chain, adjoint)
+                any_edge |= write_bin(adjoint.x[tile], adjoint.rings[tile], c % grid.depth, t, near, grid)
+            if any_edge:  # else there is no spike
+                position = own_spikes(
+                    position, c, t, inputs, rings, neurons, buffer, order, grad_rows, min_slope, chain, adjoint,
+                    gradients,
+                )  # fmt: skip
+                pass_edges(t, near, grid, neurons, buffer, chain, adjoint)
             if c % SPAN == 0:
                 begin = k
                 while begin > events.offsets[b] and events.times[begin - 1] >= t:
@@ -197,7 +201,7 @@ def rings_backward(
     hand_over(inputs, adjoint, gradients, recurrent_gradients)
 
 
-@borrowing
+@kernel
 def own_spikes(
     position, c, t, inputs, rings, neurons, buffer, order, grad_rows, min_slope, chain, adjoint, gradients
 ):  # fmt: skip

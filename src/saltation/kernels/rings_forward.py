@@ -29,7 +29,7 @@ from .layout import (
     TIME,
 )
 from .recurrent import NO_BUDGET
-from .rings import AHEAD, DELAY, E_SYN, FACTORS, PHI, SPAN, SYNAPSES, TILE, WEIGHT, ask_for, find_arrivals, ring_row
+from .rings import AHEAD, DELAY, E_SYN, FACTORS, PHI, SPAN, SYNAPSES, TILE, WEIGHT, ask_for, find_arrivals
 
 # Columns of the sums of a bin; NEWEST: the number of the last emission that arrives in it, from 1 on.
 S_V, S_I, RISE, NEWEST, NUM_SUMS = range(5)
@@ -426,7 +426,7 @@ def rings_sample(k, stop, events, inputs, rings, neurons, state, emissions, walk
                 return BUFFER_FULL, 0
             k = new
         t_end = (c + 1) * grid.h if c + 1 < grid.number else grid.duration
-        bin = Bin(c, c * grid.h, t_end, ring_row(c, c, grid.depth), fall)
+        bin = Bin(c, c * grid.h, t_end, c % grid.depth, fall)
         for tile in range(state.x.shape[0]):
             look(tile, bin, rings, neurons, state, emissions, walkers, log)
         if state.counters[WALKERS] > 0:
