@@ -204,7 +204,7 @@ def wired_cases():
 
 
 def recurrent_cases():
-    def recurrent(delay, back, least=0.1, scale=1.0, duration=10.0, **neuron):
+    def recurrent(delay, back, least=0.1, scale=1.0, duration=10.0, spikes=None, **neuron):
         def build(rng):
             size = 4
             connection = filled(sal.Linear(4, size, **delays(delay)), rng, scale)
@@ -214,7 +214,7 @@ def recurrent_cases():
                 with torch.no_grad():
                     feedback.weight.fill_diagonal_(0.0)
             return sal.Layer(connection, lif(rng, size, **neuron), recurrent=feedback), events(
-                rng, 4, duration=duration
+                rng, 4, duration=duration, **(spikes or {})
             )
 
         return build
@@ -233,6 +233,16 @@ def recurrent_cases():
         yield Case(f"recurrent, long silence {back}", held)
         late = recurrent("synaptic" if back else "axonal", back, duration=4.5, refractory=2.5)
         yield Case(f"recurrent, late arrivals {back}", late, peak=True)
+    crowd = {"count": 130, "span": 8.0, "samples": 4}
+    wirings = itertools.cycle([("synaptic", "synaptic"), ("synaptic", None), ("axonal", "dendritic")])
+    for k, ((delay, back), (name, neuron)) in enumerate(zip(wirings, RESETS.items(), strict=False)):
+        for taus in (False, True) if k == 0 else (False,):
+            build = recurrent(delay, back, scale=0.12, alike=True, train_taus=taus, spikes=crowd, **neuron)
+            yield Case(f"rings {delay} {back}, {name}, {taus}", build, peak=taus)
+    slow = {"tau": (1.0, 4.0), "scale": 0.08, "alike": True, "train_taus": False, "refractory": 0.3}
+    yield Case("rings, slow synapse", recurrent("dendritic", "synaptic", spikes=crowd, **slow))
+    ties = {"ties": True, "count": 60, "span": 8.0}
+    yield Case("rings, ties", recurrent("axonal", "dendritic", scale=0.25, alike=True, train_taus=False, spikes=ties))
     for back in ("axonal", "synaptic"):
         drive = {"tau": (1.0, 6.0), "jump": 0.3, "scale": 40.0}
         yield Case(f"recurrent, many spikes {back}", recurrent(None, back, **drive), large=True, most=6000)

@@ -51,14 +51,18 @@ PLANS = {
     "recurrent windows": (dense("synaptic"), "synaptic", False, "recurrent"),
     "recurrent dendritic": (dense(None), "dendritic", True, "recurrent"),
     "recurrent sparse": (sparse("synaptic"), "synaptic", True, "recurrent"),
+    "rings": (dense("synaptic"), "synaptic", True, "rings"),
+    "rings, no recurrent delay": (dense("synaptic"), None, True, "rings"),
+    "rings dendritic": (dense("axonal"), "dendritic", True, "rings"),
 }
 
 
 def expected_kernels(plan, kind):
     """Bins know no peak, and no gradients of tau_mem and tau_syn."""
     way = PLANS[plan][3]
-    forward = "lif" if (way, kind) == ("binned", "peak") else way
-    backward = "lif" if way == "binned" and kind in ("peak", "tau_mem", "tau_syn") else way
+    slower = {"binned": "lif", "rings": "recurrent"}.get(way, way)
+    forward = slower if kind == "peak" else way
+    backward = slower if kind in ("peak", "tau_mem", "tau_syn") else way
     return {f"{forward}_forward", f"{backward}_backward"}
 
 
@@ -86,7 +90,7 @@ def make(plan, generator, reset, refractory, jump):
     recurrent = None
     if recurrent_delay is not False:
         recurrent = sal.Linear(N, N, **options(recurrent_delay), generator=generator).double()
-    many = way == "binned"
+    many = way in ("binned", "rings")
     with torch.no_grad():
         weight = connection.weight
         drive = torch.randn(weight.shape, generator=generator, dtype=torch.float64) * 1.2 + 1.6

@@ -27,13 +27,24 @@ from saltation import ops
 
 SEEDS = 1000  # from one law to the next
 QUIET = {"database": None, "deadline": None, "suppress_health_check": list(HealthCheck), "report_multiple_bugs": False}
-ORDERS = {"event-major", "in bins", "neuron-major", "wired", "qif", "recurrent event-major", "recurrent windows"}
+ORDERS = {
+    "event-major",
+    "in bins",
+    "neuron-major",
+    "wired",
+    "qif",
+    "recurrent event-major",
+    "recurrent windows",
+    "recurrent rings",
+}
 
 
 def order_of_work(plan: ops.Plan) -> str:
     """Which kernels a plan stands for."""
     if plan.wiring is not None:
         return "qif" if plan.quadratic else "wired"
+    if plan.rings is not None:
+        return "recurrent rings"
     if plan.recurrent is not None:
         return "recurrent windows" if plan.tiles is None else "recurrent event-major"
     if plan.tiles is not None:

@@ -25,7 +25,7 @@ ARRIVALS_PER_BIN = 4
 # With fewer arrivals of N (N + input spikes), as if each neuron spiked once, than this for each bin of each neuron of a
 # tile, windows are faster.
 FEWEST = 1 / 16
-LONGEST = 0.12  # a bin, in units of the shorter time constant: beyond x^8 no term is above a rounding
+LONGEST = 0.1  # a bin, in units of the shorter time constant: beyond x^8 no term is above a rounding
 DEGREE = 8
 # So many neurons go through a loop together, padded where there are fewer; a constant, so that the compiler knows that
 # no two rows of a flat array overlap.
