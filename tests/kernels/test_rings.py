@@ -1,4 +1,4 @@
-"""Recurrent layers in rings of bins against the same in windows, which share no code with them beyond a single neuron."""
+"""Recurrent layers in rings of bins against the same in windows: they share the walk of a single neuron, no more."""
 
 import itertools
 
@@ -62,7 +62,10 @@ def gradients(kernel, arguments, extra, buffer, S, wants):
     rest = order, grad_rows, NO_PEAK, NO_GRAD, 0.0, *wants, total, of_recurrent
     kernel(events, of_inputs, of_layer, *extra, neurons, 0, B, buffer, 0, *rest)
     parameters = total.parameters[:, L.TAU_ADAPT :]
-    return {**total._replace(parameters=parameters)._asdict(), **{f"own {k}": v for k, v in of_recurrent._asdict().items()}}
+    return {
+        **total._replace(parameters=parameters)._asdict(),
+        **{f"own {k}": v for k, v in of_recurrent._asdict().items()},
+    }
 
 
 def check(arguments, least=4, tolerance=1e-12):
@@ -72,7 +75,10 @@ def check(arguments, least=4, tolerance=1e-12):
     status, buffer = simulate(recurrent_forward, arguments)
     status_rings, ours = simulate(rings_forward.rings_forward, arguments, extra)
     if L.BUDGET_EXCEEDED in (status[0], status_rings[0]):
-        assert status[0] == status_rings[0] and status[1] // buffer.counts.shape[1] == status_rings[1] // buffer.counts.shape[1]
+        assert (
+            status[0] == status_rings[0]
+            and status[1] // buffer.counts.shape[1] == status_rings[1] // buffer.counts.shape[1]
+        )
         return status
     assert status == status_rings and status[2] >= least
     S = status[2]
@@ -105,6 +111,35 @@ def test_ties(back, refractory):
     """Arrivals of inputs and of the layer at the same time, many on the edges of bins."""
     arguments = problem(3, "synaptic", back, refractory=refractory, ties=True)
     check(arguments)
+
+
+def test_no_arrival_is_before_its_emission():
+    """Where rounding puts a time into the bin before, which is over, it is put into the present one."""
+    events, of_inputs, of_layer, neurons = problem(0, None, "dendritic")
+    of_layer.delay[:] = 0.0
+    made = rings.make_rings(events, of_inputs, of_layer, neurons._replace(duration=7.3))
+    row, factors = np.empty(rings.TILE, np.int32), np.empty(rings.FACTORS)
+    early = [c for c in range(1, made.grid.number) if np.floor(c * made.grid.h * made.grid.rate) < c]
+    assert early
+    for c in early:
+        rings.find_arrivals(c * made.grid.h, 0, c, made.grid, made.table[0], factors, row)
+        assert (row == c % made.grid.depth).all()
+
+
+def test_a_maximum_within_a_bin_is_seen():
+    """V rises above the threshold and falls again, and no arrival tells of it."""
+    tau_mem, tau_syn, N = 2.0, 2.0, 5
+    parameters = np.tile([tau_mem, tau_syn, 3.0, 1.0, 0.0, 0.0, np.inf], (N, 1))
+    peak = 1.0 / np.e  # of phi, at t = 2
+    w = np.array([1.0 + 1e-3, 1.0 + 1e-4, 1.0 + 1e-5, 1.0 + 1e-6, 1.0 - 1e-9]) / peak
+    weight = np.zeros((N, M))
+    weight[:, 0] = w
+    times, units = np.concatenate([[0.0], np.linspace(0.1, 7.9, 60)]), np.ones(61, np.int64)
+    units[0] = 0
+    events = L.Events(times, units, np.array([0, 61]))
+    layer = L.Synapses(np.zeros((N, N)), np.zeros((N, N)))
+    arguments = events, L.Synapses(weight, np.zeros((N, M))), layer, L.Neurons(parameters, False, True, DURATION)
+    assert check(arguments, tolerance=1e-11)[2] == 4  # near a maximum times are not known to the last bits
 
 
 def test_runaway_activity_ends_with_the_budget():

@@ -93,7 +93,7 @@ def borrowing(function):
     """As `kernel`, for a function that only borrows arrays: it makes none and returns none.
 
     Otherwise a call counts the references to each of its arrays, atomically, which takes longer than the work of a
-    small function. A kernel that it calls, and is its first caller, is compiled likewise. So it calls none that makes or
+    small function. A kernel of which it is the first caller is compiled likewise, so it calls none that makes or
     returns arrays. Numba does not check the rule; tests/kernels/test_borrowing.py does.
     """
     return kernel(function, _nrt=False)

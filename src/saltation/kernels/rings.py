@@ -1,14 +1,14 @@
 """Rings of time bins, for recurrent layers with a delay of its own at every synapse (README.md, section 4).
 
 Spikes of the inputs and of the layer alike are emissions: from source s (an input, or behind the inputs a neuron of the
-layer) at time T, they arrive at neuron n at t = T + delay[s, n]. With r the time from t to the end of its bin, an arrival
-of weight w adds to V and I there
+layer) at time T, they arrive at neuron n at t = T + delay[s, n]. With r the time from t to the end of its bin, an
+arrival of weight w adds to V and I there
 
     S_V += w phi(r),   S_I += w e^{-r/tau_syn}
 
 and to V nowhere in the bin more than RISE += max(w, 0) phi(r), as phi rises that far. A bin is so short that both
-functions are polynomials in x = (r - h/2)/h, the same for all arrivals, and e^{-r/tau_mem} = e^{-r/tau_syn} - lead phi(r)
-with lead = 1 - tau_mem/tau_syn. All neurons of a tile go through them at once, without branches.
+functions are polynomials in x = (r - h/2)/h, the same for all arrivals, and with lead = 1 - tau_mem/tau_syn
+e^{-r/tau_mem} = e^{-r/tau_syn} - lead phi(r). All neurons of a tile go through them at once, without branches.
 """
 
 from typing import NamedTuple
@@ -96,7 +96,10 @@ def make_rings(events, synapses, recurrent, neurons):
 
 
 def _taylor(h, tau_mem, tau_syn):
-    """Of e^{-r/tau_syn} and phi(r), r = h/2 + h x, the coefficients of x^k: from I' = -I/tau_syn, V' = (I - V)/tau_mem."""
+    """Of I = e^{-r/tau_syn} and V = phi(r), r = h/2 + h x, the coefficients of x^k.
+
+    From I' = -I/tau_syn, V' = (I - V)/tau_mem.
+    """
     _, current, potential = flow(h / 2, tau_mem, tau_syn)
     by_syn, by_phi = [], []
     for k in range(DEGREE + 1):

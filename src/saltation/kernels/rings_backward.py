@@ -41,8 +41,8 @@ NEAR = 1e-9  # of a bin: so near to an edge rounding decides in which bin an arr
 
 
 class Adjoint(NamedTuple):
-    """x (tiles, STATE_SIZE); rings (tiles, (depth + 1) TILE NUM_ADJOINT); grad (tiles, sources SYNAPSES): of weights and
-    delays; factors, row: scratch of rings.find_arrivals; found (2 TILE,): dL/dw and dL/dt of the arrivals of a tile.
+    """x (tiles, STATE_SIZE); rings (tiles, (depth + 1) TILE NUM_ADJOINT); grad (tiles, sources SYNAPSES): of weights
+    and delays; factors, row: scratch of rings.find_arrivals; found (2 TILE,): dL/dw and dL/dt of a tile's arrivals.
     """
 
     x: np.ndarray

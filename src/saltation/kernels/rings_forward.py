@@ -5,70 +5,44 @@ through its arrivals one by one. The earliest spike of all of them counts, and o
 looked at again.
 """
 
-from math import exp, inf
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
 from .advance import advance
 from .arrivals import longest_sample, sort_arrivals, store_spikes
-from .crossing import ROUNDING, largest_phi
 from .jit import borrowing, kernel
-from .layout import (
-    BUDGET_EXCEEDED,
-    BUFFER_FULL,
-    DONE,
-    FINISHED,
-    FIRED,
-    JUMP,
-    NUM_COLUMNS,
-    TAU_ADAPT,
-    TAU_MEM,
-    TAU_SYN,
-    THRESHOLD,
-    TIME,
-)
+from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, NUM_COLUMNS, TIME
 from .recurrent import NO_BUDGET
-from .rings import AHEAD, DELAY, E_SYN, FACTORS, PHI, SPAN, SYNAPSES, TILE, WEIGHT, ask_for, find_arrivals
+from .rings import DELAY, SPAN, SYNAPSES, TILE, WEIGHT
+from .rings_sums import (
+    A_NEXT,
+    I_NEXT,
+    LENGTH,
+    NEWEST,
+    NUM_SUMS,
+    RELEASE,
+    V_NEXT,
+    WALKERS,
+    A,
+    Bin,
+    I,
+    V,
+    any_of,
+    emit,
+    emit_inputs,
+    end_bin,
+    new_emissions,
+    new_state,
+    pass_bin,
+    reset,
+)
 
-# Columns of the sums of a bin; NEWEST: the number of the last emission that arrives in it, from 1 on.
-S_V, S_I, RISE, NEWEST, NUM_SUMS = range(5)
-# Rows of the state of a tile at the start of a bin and at its end, and what belongs to its neurons.
-V, I, A, V_NEXT, I_NEXT, A_NEXT, LEVEL, RELEASE, E_ADAPT, STATE_SIZE = (TILE * row for row in range(10))
 # Columns of a walker: its state after its last spike that counts, or at the start of the bin, and of what follows.
 W_V, W_I, W_A, W_RELEASE, W_TIME, NUM_WALKER = range(6)
-# Of the emissions the first that may still arrive, and the next; spikes so far, and walkers.
-TAIL, HEAD, LENGTH, WALKERS, NUM_COUNTERS = range(5)
 FIRST_EMISSIONS = 64
 FIRST_ROOM = 64  # spikes of a neuron in a sample for which there is room at first, on average
-
-
-class State(NamedTuple):
-    """Of a sample. x (tiles, STATE_SIZE); rings (tiles, (depth + 1) TILE NUM_SUMS); hot (tiles, TILE): who is not
-    cleared, reached (tiles, TILE): by an emission within this bin; factors, row: scratch of rings.find_arrivals.
-    spikes, last_row, phi_max (N,). counters (NUM_COUNTERS,).
-    """
-
-    x: np.ndarray
-    rings: np.ndarray
-    hot: np.ndarray
-    reached: np.ndarray
-    factors: np.ndarray
-    row: np.ndarray
-    spikes: np.ndarray
-    last_row: np.ndarray
-    phi_max: np.ndarray
-    counters: np.ndarray
-
-
-class Emissions(NamedTuple):
-    """The last ones, as many as fit (a power of 2): time, source; older (tiles, room TILE): of each and each neuron the
-    emission that arrived in the same bin before it, 0 if none.
-    """
-
-    time: np.ndarray
-    source: np.ndarray
-    older: np.ndarray
 
 
 class Walkers(NamedTuple):
@@ -96,34 +70,6 @@ class Log(NamedTuple):
     author: np.ndarray
 
 
-class Bin(NamedTuple):
-    """Bin c, from t to t_end, in row `row` of the rings; fall: (h/tau_mem) e^{h/tau_mem}."""
-
-    c: int
-    t: float
-    t_end: float
-    row: int
-    fall: float
-
-
-@kernel
-def new_state(N, tiles, depth, neurons):
-    """Room for N neurons."""
-    phi_max = np.full(N, largest_phi(neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]))
-    return State(
-        np.empty((tiles, STATE_SIZE)), np.empty((tiles, (depth + 1) * TILE * NUM_SUMS)),
-        np.empty((tiles, TILE), np.uint8), np.empty((tiles, TILE), np.uint8), np.empty(FACTORS),
-        np.empty(TILE, np.int32), np.empty(N, np.int64), np.empty(N, np.int64), phi_max,
-        np.empty(NUM_COUNTERS, np.int64),
-    )  # fmt: skip
-
-
-@kernel
-def new_emissions(room, tiles):
-    """Room for so many, a power of 2."""
-    return Emissions(np.empty(room), np.empty(room, np.int64), np.empty((tiles, room * TILE), np.int32))
-
-
 @kernel
 def new_walkers(N, room):
     """Room for N neurons and up to `room` arrivals of one of them in a bin."""
@@ -138,129 +84,6 @@ def new_walkers(N, room):
 def new_log(room, N):
     """Room for so many spikes of N neurons."""
     return Log(np.empty((room + N, NUM_COLUMNS)), np.empty(room, np.int64))
-
-
-@borrowing
-def reset(neurons, h, state, walkers):
-    """The start of a sample; what pads the last tile never spikes."""
-    state.x[:], state.rings[:], state.counters[:], state.spikes[:], state.last_row[:] = 0.0, 0.0, 0, 0, 0
-    state.reached[:], walkers.walks[:] = 0, False
-    state.x[:, LEVEL : LEVEL + TILE] = inf
-    for n in range(neurons.parameters.shape[0]):
-        neuron, x, m = neurons.parameters[n], state.x[n // TILE], n % TILE
-        x[LEVEL + m] = neuron[THRESHOLD] - ROUNDING * abs(neuron[THRESHOLD])
-        x[E_ADAPT + m] = exp(-h / neuron[TAU_ADAPT]) if neuron[JUMP] != 0.0 else 1.0
-
-
-@borrowing
-def pass_bin(x, rings, hot, bin, grid):
-    """All neurons of a tile through a bin; fills hot (TILE,), and returns whether any is.
-
-    The bound without arrivals is that of lanes.py, V <= max(V, v, v + (v - i) fall) with v and i at the end of the bin;
-    arrivals raise V by RISE at most. It is no bound in a bin in which V is released. No branches, so that it vectorises.
-    """
-    first, any_hot = bin.row * TILE * NUM_SUMS, False
-    for m in range(TILE):
-        sums = first + m * NUM_SUMS
-        V_0, I_0, a = x[V + m], x[I + m], x[A + m]
-        v, i, a_next = V_0 * grid.e_mem + I_0 * grid.phi, I_0 * grid.e_syn, a * x[E_ADAPT + m]
-        held, falls = x[RELEASE + m] >= bin.t_end, v + (v - i) * bin.fall
-        top = max(max(V_0, v), falls) + rings[sums + RISE] - min(a, a_next)
-        noise = ROUNDING * (abs(V_0) + abs(I_0) + abs(a) + rings[sums + RISE])
-        x[V_NEXT + m] = V_0 if held else v + rings[sums + S_V]
-        x[I_NEXT + m] = i + rings[sums + S_I]
-        x[A_NEXT + m] = a_next
-        seen = (top + noise >= x[LEVEL + m]) | (x[RELEASE + m] > bin.t)
-        hot[m] = seen & (not held)
-        any_hot |= hot[m] != 0
-    return any_hot
-
-
-@borrowing
-def end_bin(x, rings, bin):
-    """The state at the end of a bin becomes that at the start of the next, and its row of the ring is empty."""
-    first = bin.row * TILE * NUM_SUMS
-    for m in range(3 * TILE):
-        x[V + m] = x[V_NEXT + m]
-    for q in range(first, first + TILE * NUM_SUMS):
-        rings[q] = 0.0
-
-
-@borrowing
-def add_arrivals(number, s, table, factors, row, rings, older, slot):
-    """Add what `find_arrivals` found of emission `number`, from source s, to the rings of a tile."""
-    begin, chain = s * SYNAPSES + WEIGHT, slot * TILE
-    for m in range(TILE):
-        w, sums = table[begin + m], (row[m] * TILE + m) * NUM_SUMS
-        rises = w * factors[PHI + m]
-        rings[sums + S_V] += rises
-        rings[sums + S_I] += w * factors[E_SYN + m]
-        rings[sums + RISE] += max(rises, 0.0)
-        older[chain + m] = np.int32(rings[sums + NEWEST])
-        rings[sums + NEWEST] = number
-
-
-@borrowing
-def take_slot(T, s, t, rings, state, emissions):
-    """A place for an emission; returns its slot, or -1 if there is none. All that arrives before t is forgotten."""
-    counters, room = state.counters, emissions.time.size
-    while counters[TAIL] < counters[HEAD] and emissions.time[counters[TAIL] & (room - 1)] + rings.longest < t:
-        counters[TAIL] += 1
-    if counters[HEAD] - counters[TAIL] == room:
-        return -1
-    slot = counters[HEAD] & (room - 1)
-    emissions.time[slot], emissions.source[slot] = T, s
-    counters[HEAD] += 1
-    return slot
-
-
-@borrowing
-def emit_inputs(k, stop, c, events, rings, state, emissions):
-    """The input spikes k ... stop - 1, none of which comes before bin c. Returns whether there was room."""
-    first, t = state.counters[HEAD], (c - 1) * rings.grid.h
-    for e in range(k, stop):
-        if take_slot(events.times[e], events.units[e], t, rings, state, emissions) < 0:
-            return False
-    for tile in range(state.x.shape[0]):
-        for e in range(k, stop):
-            s, number = events.units[e], first + e - k
-            ask_for(events.units[min(e + AHEAD, stop - 1)], rings.table[tile])
-            find_arrivals(events.times[e], s, c, rings.grid, rings.table[tile], state.factors, state.row)
-            add_arrivals(
-                number + 1, s, rings.table[tile], state.factors, state.row, state.rings[tile], emissions.older[tile],
-                number & (emissions.time.size - 1),
-            )  # fmt: skip
-    return True
-
-
-@borrowing
-def any_of(flags):
-    """Whether any of a tile's flags is set."""
-    found = False
-    for m in range(TILE):
-        found |= flags[m] != 0
-    return found
-
-
-@borrowing
-def emit(T, s, bin, rings, state, emissions):
-    """A spike of the layer at T; fills `reached`. Returns BUFFER_FULL, or DONE, or FIRED: it reaches this very bin."""
-    if T + rings.least[s] >= rings.grid.duration:
-        return DONE
-    slot = take_slot(T, s, bin.t - rings.grid.h, rings, state, emissions)
-    if slot < 0:
-        return BUFFER_FULL
-    near = T + rings.least[s] < bin.t_end + rings.grid.h  # else none can be, whatever the rounding
-    for tile in range(state.x.shape[0]):
-        ask_for(s, rings.table[min(tile + 1, state.x.shape[0] - 1)])
-        find_arrivals(T, s, bin.c, rings.grid, rings.table[tile], state.factors, state.row)
-        add_arrivals(
-            state.counters[HEAD], s, rings.table[tile], state.factors, state.row, state.rings[tile],
-            emissions.older[tile], slot,
-        )  # fmt: skip
-        for m in range(TILE if near else 0):
-            state.reached[tile, m] = state.row[m] == bin.row
-    return FIRED if near else DONE
 
 
 @borrowing
@@ -347,7 +170,7 @@ def earliest(state, walkers):
     for k in range(state.counters[WALKERS]):
         n = walkers.who[k]
         T = walkers.end[n, W_TIME]
-        if T < first or (T == first and T < inf and n < best):
+        if T < first or (n < best and T == first):  # noqa: SIM300
             first, best = T, n
     return best
 
@@ -416,7 +239,8 @@ def rings_sample(k, stop, events, inputs, rings, neurons, state, emissions, walk
     """
     grid = rings.grid
     fall = grid.h * grid.rate_mem / grid.e_mem
-    reset(neurons, grid.h, state, walkers)
+    reset(neurons, grid.h, state)
+    walkers.walks[:] = False
     for c in range(grid.number):
         if c % SPAN == 0:
             new = k
