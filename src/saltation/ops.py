@@ -299,8 +299,8 @@ class _LIF(torch.autograd.Function):
             elif plan.wiring is not None:
                 sparse_backward(events, synapses, plan.wiring, *span, peaks, G_peak, min_slope, with_taus, gradients)
             elif plan.rings is not None and not with_taus:  # else only the sums over single arrivals know them
-                rest = grad_rows, peaks, G_peak, min_slope, gradients, of_recurrent
-                rings_backward(events, synapses, plan.recurrent, plan.rings, *head, order, *rest)
+                ends = grad_rows, peaks, G_peak, min_slope, gradients, of_recurrent
+                rings_backward(events, synapses, plan.recurrent, plan.rings, *head, order, *ends)
             elif plan.recurrent is not None:
                 rest = grad_rows, peaks, G_peak, min_slope, with_taus, gradients, of_recurrent
                 if plan.tiles is None:

@@ -47,7 +47,7 @@ def watched_maker(function):
     return call
 
 jit.borrowing, jit.kernel = watched, watched_kernel
-jit.sum_kernel = watched_kernel
+jit.sum_kernel, jit.inlined = watched_kernel, lambda function: function
 for name in ("empty", "zeros", "ones", "full", "argsort"):
     setattr(np, name, watched_maker(getattr(np, name)))
 sys.modules["saltation.kernels.jit"] = jit

@@ -128,9 +128,9 @@ def test_no_arrival_is_before_its_emission():
 
 def test_a_maximum_within_a_bin_is_seen():
     """V rises above the threshold and falls again, and no arrival tells of it."""
-    tau_mem, tau_syn, N = 2.0, 2.0, 5
+    tau_mem, tau_syn, N = 2.1, 2.1, 5
     parameters = np.tile([tau_mem, tau_syn, 3.0, 1.0, 0.0, 0.0, np.inf], (N, 1))
-    peak = 1.0 / np.e  # of phi, at t = 2
+    peak = 1.0 / np.e  # of phi, at t = 2.1: not on the edge of a bin
     w = np.array([1.0 + 1e-3, 1.0 + 1e-4, 1.0 + 1e-5, 1.0 + 1e-6, 1.0 - 1e-9]) / peak
     weight = np.zeros((N, M))
     weight[:, 0] = w

@@ -21,7 +21,7 @@ from .backward import (
     smallest_slope,
     start_segments,
 )
-from .jit import kernel
+from .jit import inlined, kernel
 from .layout import THRESHOLD, TIME
 
 # Columns of what is carried from spike to spike of a neuron: p after the spike to come, where the segment after it
@@ -64,13 +64,13 @@ def new_chain(N, buffer, first, last):
     )
 
 
-@kernel
+@inlined
 def rows_of(n, chain, buffer):
     """What is kept of the spikes of neuron n."""
     return buffer.rows[chain.start[n] : chain.start[n + 1]]
 
 
-@kernel
+@inlined
 def segments_of(n, chain):
     """The segments of neuron n."""
     begin = chain.begin[0]

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .course import share_taus
 from .flow import flow
 from .jit import borrowing
-from .lanes import CACHE_LINE, prefetch
+from .lanes import CACHE_LINE, LANES, prefetch
 from .layout import TAU_SYN
-from .sweep import share_taus
 
 ARRIVALS_PER_BIN = 4
 # With fewer arrivals of N (N + input spikes), as if each neuron spiked once, than this for each bin of each neuron of a
@@ -29,7 +29,7 @@ LONGEST = 0.1  # a bin, in units of the shorter time constant: beyond x^8 no ter
 DEGREE = 8
 # So many neurons go through a loop together, padded where there are fewer; a constant, so that the compiler knows that
 # no two rows of a flat array overlap.
-TILE = 16
+TILE = LANES
 AHEAD = 2  # emissions: so long before they are needed a source's synapses are asked for
 SPAN = 16  # the inputs' spikes of so many bins are handed out at once, tile by tile
 
