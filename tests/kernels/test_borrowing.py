@@ -68,6 +68,8 @@ for tau in (1.0, torch.tensor([1.0, 1.5, 1.2])):
             (result.spikes.times.sum() + result.peak.sum()).backward()
             layer.free_peak(spikes)
             layer(spikes)
+readout = sal.Layer(sal.Linear(3, 2), sal.LI(2, 1.0, 0.5, train=("tau_mem",)))(spikes)
+readout.integral().sum().backward()
 crowded = sal.Spikes.from_lists([[(0.01 * k, k % 3) for k in range(300)]], 3, 3.0)
 layer = sal.Layer(sal.Linear(3, 3), sal.LIF(3, 1.0, 0.5))
 torch.nn.init.constant_(layer.connection.weight, 0.1)
