@@ -1,5 +1,6 @@
 """Ranges of the numbers in a recipe; they stand beside the fields."""
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -50,5 +51,11 @@ def number(default: Any, legal: Range) -> Any:
 
 def arguments_of(function: Callable[..., Any], section: Any) -> dict[str, Any]:
     """The fields of a section that are arguments of `function`."""
-    taken = inspect.signature(function).parameters
+    taken = _parameters(function)
     return {entry.name: getattr(section, entry.name) for entry in fields(section) if entry.name in taken}
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    """The names; asked for in every training step."""
+    return frozenset(inspect.signature(function).parameters)
