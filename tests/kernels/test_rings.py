@@ -149,6 +149,16 @@ def test_runaway_activity_ends_with_the_budget():
     assert status[0] == L.BUDGET_EXCEEDED
 
 
+def test_the_budget_is_the_most_that_a_neuron_may_spike():
+    arguments = problem(1, "synaptic", "synaptic")
+    extra = (rings.make_rings(*arguments),)
+    status, buffer = simulate(rings_forward.rings_forward, arguments, extra)
+    b, n = np.unravel_index(buffer.counts.argmax(), buffer.counts.shape)
+    assert simulate(rings_forward.rings_forward, arguments, extra, buffer.counts[b, n])[0] == status
+    short = simulate(rings_forward.rings_forward, arguments, extra, buffer.counts[b, n] - 1)[0]
+    assert short[0] == L.BUDGET_EXCEEDED and buffer.counts[divmod(short[1], 5)] == buffer.counts[b, n]
+
+
 def test_little_room_at_first_changes_nothing(monkeypatch):
     """Emissions, and spikes, for which there is no room: the sample is done again with more of it."""
     arguments = problem(1, "synaptic", "synaptic", N=20)
