@@ -7,9 +7,10 @@ import types
 from pathlib import Path
 
 from saltation import kernels, ops
+from saltation.kernels import plans
 
 FOLDER = Path(kernels.__file__).parent
-# Kernels that ops.py does not use for simulating, and what runs but once, when a module is loaded.
+# Kernels that are not used for simulating, and what runs but once, when a module is loaded.
 TWINS = (
     "reference.py",
     "reference_layer.py",
@@ -21,12 +22,13 @@ TWINS = (
 )
 
 
-def kernels_of_ops():
-    """{name: function} of all that ops.py takes from saltation.kernels and calls, compiled or plain."""
+def kernels_of(module):
+    """{name: function} of all that a module takes from saltation.kernels and calls, compiled or plain."""
     found = {}
-    for name, value in vars(ops).items():
+    for name, value in vars(module).items():
         function = getattr(value, "py_func", value)
-        if getattr(function, "__module__", "").startswith("saltation.kernels.") and not isinstance(value, type):
+        home = getattr(function, "__module__", None) or ""
+        if home != module.__name__ and home.startswith("saltation.kernels.") and not isinstance(value, type):
             found[name] = value
     return found
 
@@ -34,7 +36,7 @@ def kernels_of_ops():
 @contextlib.contextmanager
 def recorded():
     """A set that fills with the names of the kernels called in the meantime."""
-    called, functions = set(), kernels_of_ops()
+    called, functions = set(), [(module, *item) for module in (ops, plans) for item in kernels_of(module).items()]
 
     def watched(name, function):
         def call(*arguments):
@@ -43,13 +45,13 @@ def recorded():
 
         return call
 
-    for name, function in functions.items():
-        setattr(ops, name, watched(name, function))
+    for module, name, function in functions:
+        setattr(module, name, watched(name, function))
     try:
         yield called
     finally:
-        for name, function in functions.items():
-            setattr(ops, name, function)
+        for module, name, function in functions:
+            setattr(module, name, function)
 
 
 def lines_of(code):

@@ -40,17 +40,17 @@ PLANS = {
     "sweep axonal": (dense("axonal"), False, True, "sweep"),
     "sweep dendritic": (dense("dendritic"), False, True, "sweep"),
     "sweep own": (dense("axonal"), False, False, "sweep"),
-    "neuron-major": (dense("synaptic"), False, False, "lif"),
+    "neuron-major": (dense("synaptic"), False, False, "neuron_major"),
     "binned": (dense("synaptic"), False, True, "binned"),
-    "sparse": (sparse("synaptic"), False, False, "sparse"),
-    "sparse, no delay": (sparse(None), False, True, "sparse"),
+    "sparse": (sparse("synaptic"), False, False, "neuron_major"),
+    "sparse, no delay": (sparse(None), False, True, "neuron_major"),
     "convolution": (convolution(None), False, True, "sweep"),
-    "convolution, delays": (convolution("kernel"), False, False, "lif"),
+    "convolution, delays": (convolution("kernel"), False, False, "neuron_major"),
     "recurrent sweep": (dense(None), None, True, "recurrent_sweep"),
     "recurrent sweep axonal": (dense("axonal"), "axonal", False, "recurrent_sweep"),
-    "recurrent windows": (dense("synaptic"), "synaptic", False, "recurrent"),
-    "recurrent dendritic": (dense(None), "dendritic", True, "recurrent"),
-    "recurrent sparse": (sparse("synaptic"), "synaptic", True, "recurrent"),
+    "recurrent windows": (dense("synaptic"), "synaptic", False, "neuron_major"),
+    "recurrent dendritic": (dense(None), "dendritic", True, "neuron_major"),
+    "recurrent sparse": (sparse("synaptic"), "synaptic", True, "neuron_major"),
     "rings": (dense("synaptic"), "synaptic", True, "rings"),
     "rings, no recurrent delay": (dense("synaptic"), None, True, "rings"),
     "rings dendritic": (dense("axonal"), "dendritic", True, "rings"),
@@ -60,7 +60,7 @@ PLANS = {
 def expected_kernels(plan, kind):
     """Bins know no peak, and no gradients of tau_mem and tau_syn."""
     way = PLANS[plan][3]
-    slower = {"binned": "lif", "rings": "recurrent"}.get(way, way)
+    slower = "neuron_major" if way in ("binned", "rings") else way
     forward = slower if kind == "peak" else way
     backward = slower if kind in ("peak", "tau_mem", "tau_syn") else way
     return {f"{forward}_forward", f"{backward}_backward"}

@@ -10,7 +10,9 @@ from scipy.integrate import solve_ivp
 
 import saltation as sal
 from saltation.kernels import layout as L
-from saltation.kernels import qif, reference_qif
+from saltation.kernels import plans, reference_qif
+from saltation.kernels.neuron_major import neuron_major_forward
+from saltation.kernels.neuron_major_backward import neuron_major_backward
 
 DELAYS = (None, "axonal", "dendritic", "synaptic")
 
@@ -35,37 +37,38 @@ def qif_layer(seed, delay=None, inputs=4, size=3, mean=6.0, pseudo_time=math.inf
 
 def arguments(seed, pseudo_time):
     layer, spikes = qif_layer(seed, "synaptic", pseudo_time=pseudo_time)
-    weight, delay = (tensor.detach().flatten().numpy() for tensor in layer.connection.synapses())
-    events = L.Events(*(tensor.numpy() for tensor in (spikes.times, spikes.units, spikes.offsets)))
-    neurons = L.Neurons(layer.neuron.packed().detach().numpy(), False, True, spikes.duration)
-    return events, L.Synapses(weight, delay), L.full_wiring(4, 3), neurons
+    plan = plans.NeuronMajor(sal.ops.make_task(*layer._prepared(spikes), True))
+    return plan.task.events, plan.projection, plan.feedback, plan.task.population
 
 
-def simulate(kernel, events, synapses, wiring, neurons, capacity=500, budget=100):
-    B, N = events.offsets.size - 1, 3
+def simulate(kernel, *problem, capacity=500, budget=100):
+    B, N = problem[0].offsets.size - 1, 3
     buffer = L.SpikeBuffer(np.zeros((capacity, L.NUM_COLUMNS)), np.zeros((B, N), np.int64))
     peaks = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
-    return kernel(events, synapses, wiring, neurons, 0, B, buffer, 0, peaks, budget), buffer
+    return kernel(*problem, 0, B, buffer, 0, peaks, budget), buffer
 
 
 @pytest.mark.parametrize("pseudo_time", [math.inf, 5.0])
 @pytest.mark.parametrize("seed", range(12))
 def test_twins(seed, pseudo_time):
     problem = arguments(seed, pseudo_time)
-    status, buffer = simulate(qif.qif_forward, *problem)
+    status, buffer = simulate(neuron_major_forward, *problem)
     status_twin, buffer_twin = simulate(reference_qif.qif_forward, *problem)
     assert status == status_twin
     S = status[2]
     assert S > 3
     np.testing.assert_array_equal(buffer.counts, buffer_twin.counts)
     np.testing.assert_allclose(buffer.rows[:S, L.TIME], buffer_twin.rows[:S, L.TIME], rtol=1e-12, atol=1e-12)
-    events, synapses, wiring, neurons = problem
+    events, projection, feedback, neurons = problem
+    none = np.zeros((0, 0))
     grad_rows = np.random.default_rng(seed).normal(size=S)
+    sent, span = L.Sent(grad_rows, L.Peaks(none, none, none), none, 0.0, True, True), L.Span(0, 3, 0)
     totals = []
-    for kernel in (qif.qif_backward, reference_qif.qif_backward):
-        shapes = (events.times, synapses.weight, synapses.delay, neurons.parameters)
+    for kernel in (neuron_major_backward, reference_qif.qif_backward):
+        shapes = (events.times, projection.weight, projection.delay, neurons.parameters)
         totals.append(L.Gradients(*(np.zeros_like(array) for array in shapes)))
-        kernel(events, synapses, wiring, neurons, 0, 3, buffer, 0, grad_rows, totals[-1])
+        of_feedback = L.Synapses(np.empty(0), np.empty(0))
+        kernel(*problem, span, buffer, np.arange(S), sent, totals[-1], of_feedback)
     for ours, twin in zip(*totals, strict=True):
         assert np.abs(twin).max() > 0
         np.testing.assert_allclose(ours, twin, rtol=0, atol=1e-9 * np.abs(twin).max())
@@ -75,7 +78,8 @@ def test_twins(seed, pseudo_time):
 def test_against_an_integrator(seed):
     """V = tan(x) turns spikes into x = pi/2 + n pi, which any integrator can pass."""
     layer, spikes = qif_layer(seed, pseudo_time=5.0)
-    tau, _, pseudo_time, threshold, pseudo_drive = layer.neuron.packed().detach().numpy()[:, :5].T
+    names = "tau_mem", "pseudo_time", "threshold", "pseudo_drive"
+    tau, pseudo_time, threshold, pseudo_drive = (getattr(layer.neuron, name).detach().numpy() for name in names)
     ours = layer(spikes).to_lists()
     found = 0
     for b, j in np.ndindex(2, 3):

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from . import check, ops
+from . import check, ops, trace
 from .connections import Connection
 from .convolution import SumPool2d
-from .kernels.flow import phi
-from .kernels.layout import JUMP, PSEUDO_DRIVE, PSEUDO_TIME, TAU_ADAPT, TAU_MEM, THRESHOLD, Wiring, full_wiring
-from .kernels.qif import flow
-from .neurons import LI, LIF, QIF
+from .drive import driven
+from .kernels.layout import Neurons, Wiring
+from .neurons import LI, Neuron
 from .readout import Readout
 from .spikes import Spikes
 from .tree import walked
@@ -54,7 +52,7 @@ class Layer(nn.Module):
         neuron: `LIF`, `QIF` or `LI`, as many as the connection has outputs. LIF and QIF after a `Conv2d` may also be as
             many as it has output channels: all places then share their parameters.
         recurrent: a `Linear(n, n)` (or `Sparse`) from the n neurons of this layer to themselves, with any kind of delay
-            or none; only for LIF neurons. Where places share their neurons: from channel to channel, within each place.
+            or none; not for LI neurons. Where places share their neurons: from channel to channel, within each place.
         max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`. None:
             100,000, or 10,000 in a recurrent layer, where all of it can run away together.
 
@@ -71,12 +69,12 @@ class Layer(nn.Module):
     def __init__(
         self,
         connection: Connection,
-        neuron: LIF | QIF | LI,
+        neuron: Neuron,
         recurrent: Connection | None = None,
         max_spikes: int | None = None,
     ):
         super().__init__()
-        patches = None if isinstance(neuron, LI) else connection.patches()
+        patches = connection.patches() if neuron.spiking else None
         if patches is None or neuron.size * patches.places != connection.out_size:
             what = "the neurons of a layer and the outputs of its connection"
             if patches is not None:
@@ -85,9 +83,7 @@ class Layer(nn.Module):
             patches = None
         self._patches = patches
         if recurrent is not None:
-            check.require(
-                isinstance(neuron, LIF), "recurrent= is for LIF neurons: LI never spike, and QIF have no kernel"
-            )
+            check.require(neuron.recurrence, f"recurrent= is not for {type(neuron).__name__} neurons: they never spike")
             check.require(not isinstance(recurrent, Parallel), "recurrent= takes no Parallel: feedback arrives once")
             check.width(recurrent.in_size, neuron.size, "the neurons of a layer and the inputs of its recurrent part")
             check.width(recurrent.out_size, neuron.size, "the neurons of a layer and the outputs of its recurrent part")
@@ -111,12 +107,11 @@ class Layer(nn.Module):
 
     def forward(self, spikes: Spikes) -> Any:
         """Output spikes, or the readout of LI neurons, for a batch of input spikes."""
-        if isinstance(self.neuron, LI):
-            arguments = self._arguments(spikes)
-            # the readout computes when asked, perhaps after a step of the optimiser: it keeps the weights of now
-            arguments = arguments._replace(weight=arguments.weight.clone())
-            return Readout(arguments, self.neuron.size, spikes.duration)
-        return self.run(spikes).spikes
+        if self.neuron.spiking:
+            return self.run(spikes).spikes
+        arguments, setting = self._prepared(spikes)
+        # the readout computes when asked, perhaps after a step of the optimiser: it keeps the weights of now
+        return Readout(arguments._replace(weight=arguments.weight.clone()), setting, self.neuron.size)
 
     def run(self, spikes: Spikes, peak: bool = False) -> Result:
         """As calling the layer, with more about what happened. Only for spiking neurons.
@@ -125,24 +120,16 @@ class Layer(nn.Module):
             peak: also compute `Result.peak`, with exact gradients (it can revive silent neurons); only for LIF neurons,
                 since the pseudospikes of QIF neurons do the same.
         """
-        if isinstance(self.neuron, LI):
+        if not self.neuron.spiking:
             raise TypeError("run() is for spiking neurons; call the layer to get the readout of leaky integrators")
-        arguments = self._arguments(spikes)
-        quadratic = isinstance(self.neuron, QIF)
-        check.require(not (peak and quadratic), "peak is for LIF neurons; give QIF neurons a pseudo_time instead")
-        setting = ops.Setting(
-            subtract=isinstance(self.neuron, LIF) and self.neuron.reset == "subtract",
-            spiking=True,
-            duration=spikes.duration,
-            want_peak=peak,
-            min_slope=self.neuron.min_slope if isinstance(self.neuron, LIF) else 0.0,
-            budget=self.max_spikes,
-            with_taus=self.neuron.tau_mem.requires_grad or self.neuron.tau_syn.requires_grad,
-            wiring=self._wiring(),
-            quadratic=quadratic,
+        kind = type(self.neuron).__name__
+        check.require(
+            not peak or self.neuron.has_peak,
+            f"peak is for LIF neurons, not {kind}; a pseudo_time does the same for QIF neurons",
         )
+        arguments, setting = self._prepared(spikes, peak)
         try:
-            times, units, offsets, peaks, slopes = ops.lif(arguments, setting)
+            times, units, offsets, peaks, slopes = ops.spikes(arguments, setting)
         except ops.SpikeBudgetError as error:
             raise self._located(error) from None
         output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)
@@ -161,12 +148,19 @@ class Layer(nn.Module):
 
     def free_peak(self, spikes: Spikes) -> Tensor:
         """(B, N): the largest V if no neuron ever spiked, and QIF neurons were linear; how strong the input is."""
-        setting = ops.Setting(False, False, spikes.duration, True, 0.0, 1, wiring=self._wiring())
-        arguments = self._arguments(spikes)._replace(**ops.NOT_RECURRENT)
-        neurons = arguments.neurons.detach().clone()
-        neurons[:, TAU_ADAPT], neurons[:, THRESHOLD], neurons[:, JUMP] = 1.0, 0.0, 0.0
-        peak = ops.lif(arguments._replace(neurons=neurons), setting)[3]
+        arguments, setting = self._prepared(spikes, True)
+        linear = arguments._replace(neurons=self.neuron.integrator(), **ops.NOT_RECURRENT)
+        integrators = setting._replace(population=lambda packed, duration: Neurons(packed, False, False, duration))
+        peak = ops.spikes(linear, integrators)[3]
         return peak if self._patches is None else self._patches.fold_units(peak)
+
+    def plan(self, spikes: Spikes, peak: bool = False) -> str:
+        """How the kernels would simulate this layer for these input spikes, and why."""
+        arguments, setting = self._prepared(spikes, peak)
+        if not self.neuron.spiking:
+            return "in closed form: leaky integrators are evaluated where the readout is asked for"
+        plan = ops.plans.choose(ops.make_task(arguments, setting, setting.with_taus))
+        return f"{plan.name}: {plan.why}"
 
     def trace(self, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Membrane potential and threshold of one spiking neuron at the given times, for pictures.
@@ -175,66 +169,59 @@ class Layer(nn.Module):
             V, theta: arrays like `times`. At the very time of a spike they hold the values just before it. The V of
             QIF neurons, which passes through infinity, is cut at +-3 thresholds.
         """
-        arrivals: list[tuple[float, float]] = []
-        with torch.no_grad():
-            inputs = spikes.sample(sample)
-            output = self(inputs)
-            for events, connection in ((inputs, self.connection), (output, self.recurrent)):
-                if connection is not None:
-                    events = connection.incoming(events)
-                    weights, delays = connection.dense()
-                    delay = delays.expand(weights.shape)[unit].double().numpy()
-                    weight = weights[unit].double().numpy()
-                    arrivals += [(t + delay[i], weight[i]) for t, i in events.detach().to_lists()[0]]
-            places = 1 if self._patches is None else self._patches.places
-            neuron = self.neuron.packed()[unit // places].numpy()
-        own = [t for t, j in output.to_lists()[0] if j == unit]
-        if isinstance(self.neuron, QIF):
-            return _quadratic_trace(np.asarray(times, float), own, arrivals, neuron)
-        return _trace(np.asarray(times, float), own, arrivals, neuron, self.neuron)
+        return trace.trace(self, spikes, sample, unit, np.asarray(times, float))
 
     def constrain_(self) -> None:
         """Move trained neuron parameters back into their legal range; call it after optimiser steps."""
         self.neuron.constrain_()
 
-    def _arguments(self, spikes: Spikes) -> ops.Arguments:
+    def _prepared(self, spikes: Spikes, peak: bool = False) -> tuple[ops.Arguments, ops.Setting]:
         """Checked and in float64."""
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
-        self.connection()  # hooks of torch renew the weights
-        if self._patches is not None:
-            spikes, synapses = self._patches.unfold(spikes), self.connection.shared()
-        elif self._wiring() is not None:
-            synapses = self.connection.synapses()
-        else:
-            synapses = self.connection.dense()
-        spikes = self.connection.incoming(spikes)
-        weight, delay = _checked(*synapses, "")
-        if isinstance(self.neuron, QIF) and weight.dim() == 2:
-            weight, delay = weight.flatten(), delay.expand(weight.shape).flatten()
+        parts = [self.connection, *([] if self.recurrent is None else [self.recurrent])]
+        for part in parts:
+            part()  # hooks of torch renew the weights
         packed = self.neuron.packed()
         if not self._units_checked:
             check.time_scales(packed, spikes.duration)
             self._units_checked = True
-        arguments = ops.Arguments(
-            spikes.times, weight, delay, packed, units=spikes.units, offsets=spikes.offsets, **ops.NOT_RECURRENT
-        )
-        if self.recurrent is None:
-            return arguments
-        self.recurrent()
-        weight, delay = _checked(*self.recurrent.dense(), "recurrent ")
-        return arguments._replace(recurrent_weight=weight, recurrent_delay=delay)
-
-    def _wiring(self) -> Wiring | None:
-        """The synapses, where there are kernels for wiring: not in recurrent layers, nor for readouts."""
-        quadratic, parts = isinstance(self.neuron, QIF), self.connection.parts()
+        wirings = self._wirings()
         if self._patches is not None:
-            return full_wiring(self._patches.elements * len(parts), self.neuron.size) if quadratic else None
-        if quadratic and self.connection.wiring is None:
-            return full_wiring(sum(part.in_size for part in parts), self.out_size)
-        alone = self.recurrent is None and not isinstance(self.neuron, LI)
-        return self.connection.wiring if alone else None
+            spikes, synapses = self._patches.unfold(spikes), self.connection.shared()
+        else:
+            synapses = self.connection.dense() if wirings[0] is None else self.connection.synapses()
+        spikes = self.connection.incoming(spikes)
+        weight, delay = _checked(*synapses, "")
+        feedback = ops.NOT_RECURRENT
+        if self.recurrent is not None:
+            synapses = self.recurrent.dense() if wirings[1] is None else self.recurrent.synapses()
+            feedback = dict(zip(ops.NOT_RECURRENT, _checked(*synapses, "recurrent "), strict=True))
+        drive = self.neuron.drive()
+        if drive is not None:
+            spikes, weight, delay, wirings[0] = driven(spikes, weight, delay, wirings[0], drive)
+        neuron = self.neuron
+        setting = ops.Setting(
+            neuron.population, spikes.duration, peak, neuron.min_slope, self.max_spikes,
+            neuron.tau_mem.requires_grad or neuron.tau_syn.requires_grad, *wirings,
+        )  # fmt: skip
+        return ops.Arguments(
+            spikes.times, weight, delay, packed, **feedback, units=spikes.units, offsets=spikes.offsets
+        ), setting
+
+    def _wirings(self) -> list[Wiring | None]:
+        """Of the connection and the recurrent part; None: a matrix. Wired parts of a recurrent layer without delays of
+        single synapses become matrices too, as all neurons sharing the order of arrivals is then much faster.
+        """
+        wiring = None if self._patches is not None or not self.neuron.spiking else self.connection.wiring
+        if self.recurrent is None:
+            return [wiring, None]
+        for part, wired in ((self.connection, wiring), (self.recurrent, self.recurrent.wiring)):
+            delay = part.shared()[1] if part is self.connection and self._patches is not None else part.synapses()[1]
+            if delay.numel() > 1 if wired is not None else delay.shape[0] > 1:
+                return [wiring, self.recurrent.wiring]
+        return [None, None]
 
 
 def _checked(weight: Tensor, delay: Tensor, which: str) -> tuple[Tensor, Tensor]:
@@ -245,52 +232,6 @@ def _checked(weight: Tensor, delay: Tensor, which: str) -> tuple[Tensor, Tensor]
     check.legal_values(f"{which}weight", weight, weight.abs() < LARGEST_WEIGHT, rule)
     check.legal_values(f"{which}delay", delay, delay.isfinite(), "must be finite")
     return weight.double(), delay.double()
-
-
-def _trace(
-    times: np.ndarray,
-    own: list[float],
-    arrivals: list[tuple[float, float]],
-    neuron: np.ndarray,
-    population: LIF | LI,
-) -> tuple[np.ndarray, np.ndarray]:
-    """V and theta at `times`, given own spikes and arrivals [(time, weight)]."""
-    tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron
-    V, theta, held = np.zeros_like(times), np.full_like(times, threshold), 0.0
-    resets = [(0.0, 0.0, 0.0), *[(T, T + refractory, v_reset) for T in own]]
-    for n, (start, release, V_start) in enumerate(resets):
-        stop = resets[n + 1][0] if n + 1 < len(resets) else np.inf
-        if isinstance(population, LIF) and population.reset == "subtract" and n > 0:
-            a = sum(jump * np.exp(-(start - T) / tau_adapt) for T in own[: n - 1])  # just before the spike
-            forced = n > 1 and np.isclose(start, resets[n - 1][1], rtol=1e-12) and held > threshold + a
-            V_start = held - threshold if forced else a
-            held = V_start
-        before = sum(w * np.exp(-(release - t) / tau_syn) for t, w in arrivals if t <= release)
-        for m in np.nonzero((times > start if n else times >= 0) & (times <= stop))[0]:
-            s = max(times[m] - release, 0.0)
-            V[m] = V_start * np.exp(-s / tau_mem) + before * phi(s, tau_mem, tau_syn) if s > 0 else V_start
-            V[m] += sum(w * phi(times[m] - t, tau_mem, tau_syn) for t, w in arrivals if release < t < times[m])
-            theta[m] += sum(jump * np.exp(-(times[m] - T) / tau_adapt) for T in own[:n])
-    return V, theta
-
-
-def _quadratic_trace(
-    times: np.ndarray, own: list[float], arrivals: list[tuple[float, float]], neuron: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """As `_trace`, for QIF neurons."""
-    tau, threshold = neuron[TAU_MEM], neuron[THRESHOLD]
-    changes = [(t, w / threshold) for t, w in arrivals] + [(neuron[PSEUDO_TIME], neuron[PSEUDO_DRIVE])]
-    changes = sorted([*changes, *((T, np.nan) for T in own)], key=lambda change: change[0])
-    V, n, t, p, q, current = np.zeros_like(times), 0, 0.0, 0.0, 1.0, 0.0
-    for m in np.argsort(times, kind="stable"):
-        while n < len(changes) and changes[n][0] < times[m]:
-            p, q, current = flow(changes[n][0] - t, p, q, current, tau)
-            t, w = changes[n]
-            p, q, current = (-1.0, 0.0, current) if np.isnan(w) else (p / (abs(p) + q), q / (abs(p) + q), current + w)
-            n += 1
-        p_m, q_m, _ = flow(times[m] - t, p, q, current, tau)
-        V[m] = p_m / q_m if q_m > 0.0 else np.inf
-    return threshold * V.clip(-3.0, 3.0), np.full_like(times, threshold)
 
 
 class Sequential(nn.Module):

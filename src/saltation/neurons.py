@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from . import check
-from .kernels.layout import PSEUDO_DRIVE, PSEUDO_TIME, REFRACTORY, TAU_ADAPT, TAU_MEM, THRESHOLD, V_RESET
+from .kernels import layout, qif
+from .kernels.layout import REFRACTORY, TAU_ADAPT, THRESHOLD, V_RESET
 from .settings import WithSettings
 
 PARAMETERS = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset", "refractory")
@@ -29,6 +30,10 @@ class Neuron(WithSettings):
     """What all neurons share: a population whose parameters are scalars or per neuron, some of them trained."""
 
     names: tuple[str, ...] = PARAMETERS  # of the parameters that a user can set
+    spiking = True
+    has_peak = False  # whether the kernels know the highest V - theta
+    recurrence = True  # whether it may be recurrent
+    min_slope = 0.0
     tau_mem: Tensor
     tau_syn: Tensor
     tau_adapt: Tensor
@@ -64,8 +69,21 @@ class Neuron(WithSettings):
         """The parameters by name, in the order of the columns of kernels/layout.py."""
         return {name: getattr(self, name) for name in PARAMETERS}
 
+    def population(self, parameters: np.ndarray, duration: float) -> Any:
+        """The neurons as their kernels take them (kernels/models.py), from `packed` (size, columns)."""
+        raise NotImplementedError
+
+    def integrator(self) -> Tensor:
+        """(size, 7): the columns of a leaky integrator with the same time constants; no gradients."""
+        taus = (self.tau_mem, self.tau_syn, torch.ones(()), *(torch.zeros(()),) * (layout.NUM_PARAMETERS - 3))
+        return torch.stack([value.detach().double().expand(self.size) for value in taus], dim=1)
+
+    def drive(self) -> tuple[Tensor, Tensor] | None:
+        """When each neuron gets a weight of its own besides all input, and which, both (size,); None: never."""
+        return None
+
     def packed(self) -> Tensor:
-        """(size, 7) float64, the columns of kernels/layout.py; carries gradients. Raises if one is illegal."""
+        """(size, columns) float64, the columns of the kernels; carries gradients. Raises if one is illegal."""
         values = self.columns()
         for name, value in values.items():
             check.floating(value, name)
@@ -75,7 +93,7 @@ class Neuron(WithSettings):
         return packed
 
     def legal(self, packed: np.ndarray) -> bool:
-        """Whether all of `packed` (size, 7) is legal, in one go; `validate` then finds the words for what is not."""
+        """Whether all of `packed` is legal, in one go; `validate` then finds the words for what is not."""
         taus = packed[:, : TAU_ADAPT + 1]
         return bool((taus > 0).all() and np.isfinite(taus).all())
 
@@ -176,6 +194,12 @@ class LIF(Neuron):
         self.min_slope = check.finite_number(min_slope, "min_slope", low=0.0)
         self.validate()
 
+    has_peak = True
+
+    def population(self, parameters: np.ndarray, duration: float) -> layout.Neurons:
+        """See Neuron."""
+        return layout.Neurons(parameters, self.reset == "subtract", True, duration)
+
     def settings(self) -> dict[str, Any]:
         """What besides the parameters determines the spikes and their gradients."""
         return {"reset": self.reset, "min_slope": self.min_slope}
@@ -270,18 +294,24 @@ class QIF(Neuron):
         return 0.5 * self.tau_mem
 
     def columns(self) -> dict[str, Tensor]:
-        """The parameters by name, in the order of the columns of kernels/layout.py."""
-        zero = torch.zeros((), dtype=torch.float64)
-        columns = {
-            name: getattr(self, name) for name in ("tau_mem", "tau_syn", "pseudo_time", "threshold", "pseudo_drive")
-        }
-        return columns | {"no v_reset": zero, "no refractory": zero}
+        """The parameters by name, in the order of the columns of kernels/qif.py."""
+        return {"tau_mem": self.tau_mem, "threshold": self.threshold}
+
+    def population(self, parameters: np.ndarray, duration: float) -> qif.Population:
+        """See Neuron."""
+        return qif.Population(parameters, duration)
+
+    def drive(self) -> tuple[Tensor, Tensor] | None:
+        """See Neuron: the pseudo drive."""
+        if bool(self.pseudo_time.isinf().all()):
+            return None
+        drive = self.pseudo_drive.double() * self.threshold.double()
+        return self.pseudo_time.double().expand(self.size), drive.expand(self.size)
 
     def legal(self, packed: np.ndarray) -> bool:
-        """Whether all of `packed` (size, 7) is legal."""
-        finite = np.isfinite(packed[:, [TAU_MEM, THRESHOLD, PSEUDO_DRIVE]]).all()
-        positive = (packed[:, [TAU_MEM, THRESHOLD]] > 0).all() and (packed[:, [PSEUDO_TIME, PSEUDO_DRIVE]] >= 0).all()
-        return bool(finite and positive)
+        """Whether all of `packed` and the pseudo drive is legal."""
+        pseudo = (self.pseudo_time >= 0).all() & (self.pseudo_drive >= 0).all() & self.pseudo_drive.isfinite().all()
+        return bool(np.isfinite(packed).all() and (packed > 0).all() and pseudo)
 
     def validate(self) -> None:
         """Raise ValueError if a parameter is illegal, and say which."""
@@ -305,10 +335,15 @@ class LI(Neuron):
     """
 
     names = ("tau_mem", "tau_syn")
+    spiking = recurrence = False
 
     def __init__(self, size: int, tau_mem: float | Tensor, tau_syn: float | Tensor, train: Sequence[str] = ()):
         super().__init__(size, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train, ("tau_mem", "tau_syn"))
         self.validate()
+
+    def population(self, parameters: np.ndarray, duration: float) -> layout.Neurons:
+        """See Neuron."""
+        return layout.Neurons(parameters, False, False, duration)
 
     def columns(self) -> dict[str, Tensor]:
         """tau_mem and tau_syn; a threshold of 0, so that a peak over it is the maximum of V."""

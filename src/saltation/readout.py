@@ -20,21 +20,26 @@ class Readout:
     """
 
     _arguments: ops.Arguments
+    _setting: ops.Setting
     num_units: int
-    duration: float
+
+    @property
+    def duration(self) -> float:
+        """Until when V is known, in the unit of the spike times."""
+        return self._setting.duration
 
     def integral(self) -> Tensor:
         """(B, N): int_0^duration V dt."""
-        return ops.li_window(self._arguments, self._setting(), math.inf)
+        return ops.li_window(self._arguments, self._setting, math.inf)
 
     def weighted(self, tau: float) -> Tensor:
         """(B, N): int_0^duration e^{-t/tau} V dt, which favours early activity; tau > 0 in the unit of time."""
         tau = check.finite_number(tau, "tau", low=0.0, strict=True, inf_ok=True)
-        return ops.li_window(self._arguments, self._setting(), tau)
+        return ops.li_window(self._arguments, self._setting, tau)
 
     def maximum(self) -> Tensor:
         """(B, N): the largest V, at least 0 (its value at the start)."""
-        return ops.lif(self._arguments, self._setting(want_peak=True))[3]
+        return ops.spikes(self._arguments, self._setting._replace(want_peak=True))[3]
 
     def at(self, times: Tensor | list[float]) -> Tensor:
         """(B, N, Q): V at the given times (Q,), each in [0, duration]; no gradient for them."""
@@ -45,12 +50,7 @@ class Readout:
         bad = ~((points >= 0) & (points <= self.duration))
         if bad.any():
             raise ValueError(f"time {points[bad][0]:g}: must be within [0, duration] = [0, {self.duration:g}]")
-        return ops.li_values(self._arguments, self._setting(), points)
-
-    def _setting(self, want_peak: bool = False) -> ops.Setting:
-        return ops.Setting(
-            subtract=False, spiking=False, duration=self.duration, want_peak=want_peak, min_slope=0.0, budget=0
-        )
+        return ops.li_values(self._arguments, self._setting, points)
 
     def __repr__(self) -> str:
         B = self._arguments.offsets.numel() - 1

@@ -2,15 +2,14 @@
 
 import itertools
 
+import neuron_major
 import numpy as np
 import pytest
 
 from saltation.kernels import (
-    backward,
     binned,
     binned_backward,
     bins,
-    forward,
     lanes,
     recurrent_sweep,
     recurrent_sweep_backward,
@@ -67,7 +66,7 @@ CASES += itertools.product(["none", "axonal", "dendritic", "synaptic"], [False, 
 def test_layer(case):
     delay, subtract, refractory, jump = CASES[case]
     arguments = problem(case, delay, subtract, refractory, jump)
-    status, buffer, peaks = simulate(forward.lif_forward, *arguments)
+    status, buffer, peaks = simulate(neuron_major.lif_forward, *arguments)
     status_twin, buffer_twin, peaks_twin = simulate(reference.lif_forward, *arguments)
     assert status == status_twin
     if status[0] == L.BUDGET_EXCEEDED:
@@ -82,7 +81,7 @@ def test_layer(case):
     rng = np.random.default_rng(case)
     grad_rows, grad_peak = rng.normal(size=S), rng.normal(size=peaks.value.shape)
     for sent in (grad_peak, np.zeros((0, 0))):
-        ours = gradients(backward.lif_backward, *arguments, buffer, peaks, grad_rows, sent)
+        ours = gradients(neuron_major.lif_backward, *arguments, buffer, peaks, grad_rows, sent)
         twin = gradients(reference.lif_backward, *arguments, buffer_twin, peaks_twin, grad_rows, sent)
         # limited by the twin's time of the peak; without the peak it agrees to rounding
         tolerance = 1e-6 if sent.size else 1e-9
@@ -118,7 +117,7 @@ def test_event_major_equals_neuron_major(case, want_peak, alike, with_taus):
     B, N = 3, 137
     weights = sweep.by_input(synapses.weight, lanes.LANES)
     arguments, room = (events, synapses, neurons), {"capacity": 220_000, "want_peak": want_peak}
-    status, buffer, peaks = simulate(forward.lif_forward, *arguments, **room)
+    status, buffer, peaks = simulate(neuron_major.lif_forward, *arguments, **room)
     status_swept, swept, peaks_swept = simulate(sweep.sweep_forward, *arguments, (weights,), **room)
     assert status[0] == status_swept[0]
     if status[0] == L.BUDGET_EXCEEDED:
@@ -138,7 +137,7 @@ def test_event_major_equals_neuron_major(case, want_peak, alike, with_taus):
     grad_rows, grad_peak = rng.normal(size=S), rng.normal(size=peaks.value.shape)
     totals = []
     for kernel, extra, kept, kept_peaks, wants, weight in [
-        (backward.lif_backward, (), buffer, peaks, (with_taus,), synapses.weight),
+        (neuron_major.lif_backward, (), buffer, peaks, (with_taus,), synapses.weight),
         (sweep_backward.sweep_backward, (weights,), swept, peaks_swept, (True, with_taus), weights),
     ]:
         total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
@@ -164,7 +163,7 @@ def test_event_major_after_long_silence(length, jump, spread):
     parameters[:, : L.TAU_ADAPT + 1] += spread * np.arange(3)[:, None]
     neurons = L.Neurons(parameters, False, True, 2 * length)
     arguments = events, synapses, neurons
-    status, buffer, _ = simulate(forward.lif_forward, *arguments, want_peak=False)
+    status, buffer, _ = simulate(neuron_major.lif_forward, *arguments, want_peak=False)
     status_swept, swept, _ = simulate(
         sweep.sweep_forward, *arguments, (sweep.by_input(synapses.weight, lanes.LANES),), want_peak=False
     )
@@ -182,7 +181,7 @@ def test_event_major_with_simultaneous_events(want_peak, jump, refractory):
     synapses = L.Synapses(np.random.default_rng(0).normal(1.5, 1.0, (20, 3)), np.zeros((1, 1)))
     neurons = L.Neurons(np.tile([2.0, 1.0, 3.0, 1.0, jump, 0.0, refractory], (20, 1)), False, True, 8.0)
     arguments = events, synapses, neurons
-    status, buffer, peaks = simulate(forward.lif_forward, *arguments, want_peak=want_peak)
+    status, buffer, peaks = simulate(neuron_major.lif_forward, *arguments, want_peak=want_peak)
     status_swept, swept, peaks_swept = simulate(
         sweep.sweep_forward, *arguments, (sweep.by_input(synapses.weight, lanes.LANES),), want_peak=want_peak
     )
@@ -204,7 +203,7 @@ def test_event_major_with_many_arrivals(subtract, refractory, jump, with_taus):
     rng = np.random.default_rng(1)
     synapses = L.Synapses(rng.normal(0.05, 0.1, (6, 20)), np.zeros((1, 1)))
     weights = sweep.by_input(synapses.weight, lanes.LANES)
-    status, buffer, peaks = simulate(forward.lif_forward, events, synapses, neurons, want_peak=False)
+    status, buffer, peaks = simulate(neuron_major.lif_forward, events, synapses, neurons, want_peak=False)
     status_swept, swept, _ = simulate(sweep.sweep_forward, events, synapses, neurons, (weights,), want_peak=False)
     assert status == status_swept and status[2] > 60
     np.testing.assert_array_equal(buffer.counts, swept.counts)
@@ -212,7 +211,7 @@ def test_event_major_with_many_arrivals(subtract, refractory, jump, with_taus):
     grad_rows, none = rng.normal(size=status[2]), np.zeros((0, 0))
     totals = []
     for kernel, extra, kept, wants, weight in [
-        (backward.lif_backward, (), buffer, (with_taus,), synapses.weight),
+        (neuron_major.lif_backward, (), buffer, (with_taus,), synapses.weight),
         (sweep_backward.sweep_backward, (weights,), swept, (True, with_taus), weights),
     ]:
         total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
@@ -312,7 +311,7 @@ def test_binned_equals_sorted(case):
     delays = bins.split_delays(synapses.delay, grid)
     B = 3
     arguments, room = (events, synapses, neurons), {"capacity": 10_000, "want_peak": False}
-    status, buffer, none = simulate(forward.lif_forward, *arguments, **room)
+    status, buffer, none = simulate(neuron_major.lif_forward, *arguments, **room)
     status_binned, ours, _ = simulate(binned.binned_forward, *arguments, (grid, delays), **room)
     assert status == status_binned
     if status[0] == L.BUDGET_EXCEEDED:
@@ -325,7 +324,7 @@ def test_binned_equals_sorted(case):
     arrays = events.times, synapses.weight, synapses.delay, neurons.parameters
     sorted_, binned_ = (L.Gradients(*map(np.zeros_like, arrays)) for _ in range(2))
     no_grad = np.zeros((0, 0))
-    backward.lif_backward(
+    neuron_major.lif_backward(
         events, synapses, neurons, 0, B, buffer, 0, grad_rows, none, no_grad, 0.0, False, sorted_
     )  # fmt: skip
     binned_backward.binned_backward(
@@ -370,14 +369,14 @@ def test_everything_on_the_edges_of_bins():
     assert grid.h == 0.5
     extra = grid, bins.split_delays(synapses.delay, grid)
     neurons = L.Neurons(parameters, False, True, duration)
-    _, firsts, _ = simulate(forward.lif_forward, events, synapses, neurons, want_peak=False)
+    _, firsts, _ = simulate(neuron_major.lif_forward, events, synapses, neurons, want_peak=False)
     assert (firsts.counts == 1).all()
     for j in range(N):  # the first period ends on the edge of a bin, to the last bit
         T = firsts.rows[j, L.TIME]
         edge = (np.floor(T / grid.h) + 2 + j) * grid.h
         parameters[j, L.REFRACTORY] = edge - T
         assert T + parameters[j, L.REFRACTORY] == edge
-    status, buffer, none = simulate(forward.lif_forward, events, synapses, neurons, want_peak=False)
+    status, buffer, none = simulate(neuron_major.lif_forward, events, synapses, neurons, want_peak=False)
     status_binned, ours, _ = simulate(binned.binned_forward, events, synapses, neurons, extra, want_peak=False)
     S = status[2]
     assert status == status_binned and S > 3 * N
@@ -386,7 +385,7 @@ def test_everything_on_the_edges_of_bins():
     arrays = events.times, synapses.weight, synapses.delay, parameters
     sorted_, binned_ = (L.Gradients(*map(np.zeros_like, arrays)) for _ in range(2))
     rest, no_grad = (0, rng.normal(size=S)), np.zeros((0, 0))
-    backward.lif_backward(events, synapses, neurons, 0, 1, buffer, *rest, none, no_grad, 0.0, False, sorted_)
+    neuron_major.lif_backward(events, synapses, neurons, 0, 1, buffer, *rest, none, no_grad, 0.0, False, sorted_)
     binned_backward.binned_backward(events, synapses, *extra, neurons, 0, 1, ours, *rest, 0.0, True, binned_)
     for left, right in zip(binned_[:3], sorted_[:3], strict=True):
         np.testing.assert_allclose(left, right, atol=1e-9 * np.abs(right).max())
@@ -403,7 +402,7 @@ def test_a_burst_fills_one_bin():
     neurons = L.Neurons(parameters, False, True, 30.0)
     grid = bins.make_grid(events, 30.0, 2.0, 0.5)
     arguments, room = (events, synapses, neurons), {"capacity": 50_000, "want_peak": False, "budget": 20_000}
-    status, buffer, _ = simulate(forward.lif_forward, *arguments, **room)
+    status, buffer, _ = simulate(neuron_major.lif_forward, *arguments, **room)
     extra = grid, bins.split_delays(synapses.delay, grid)
     status_binned, ours, _ = simulate(binned.binned_forward, *arguments, extra, **room)
     assert status == status_binned and status[2] > 0
@@ -421,15 +420,15 @@ def test_where_bins_are_not_exact_or_not_worth_it():
 
 def test_a_full_buffer_loses_nothing():
     arguments = problem(0, "synaptic", False, 0.0, 0.4)
-    whole, buffer, _ = simulate(forward.lif_forward, *arguments)
+    whole, buffer, _ = simulate(neuron_major.lif_forward, *arguments)
     B, N = 3, 3
     small = L.SpikeBuffer(np.zeros((4, L.NUM_COLUMNS)), np.zeros((B, N), np.int64))
     none = L.Peaks(*(np.zeros((0, 0)) for _ in range(3)))
-    status, cursor, filled = forward.lif_forward(*arguments, 0, B, small, 0, none, BUDGET)
+    status, cursor, filled = neuron_major.lif_forward(*arguments, 0, B, small, 0, none, BUDGET)
     assert status == L.BUFFER_FULL and filled <= 4
     rest = L.SpikeBuffer(np.zeros((2000, L.NUM_COLUMNS)), small.counts)
     rest.rows[:filled] = small.rows[:filled]
-    status, cursor, filled = forward.lif_forward(*arguments, cursor, B, rest, filled, none, BUDGET)
+    status, cursor, filled = neuron_major.lif_forward(*arguments, cursor, B, rest, filled, none, BUDGET)
     assert (status, cursor, filled) == whole
     np.testing.assert_array_equal(rest.rows[:filled], buffer.rows[:filled])
 

@@ -23,46 +23,24 @@ from properties.check import Skipped, holds
 from properties.draw import networks
 from properties.laws import LAWS, Law
 
-from saltation import ops
+from saltation.kernels import plans
 
 SEEDS = 1000  # from one law to the next
 QUIET = {"database": None, "deadline": None, "suppress_health_check": list(HealthCheck), "report_multiple_bugs": False}
-ORDERS = {
-    "event-major",
-    "in bins",
-    "neuron-major",
-    "wired",
-    "qif",
-    "recurrent event-major",
-    "recurrent windows",
-    "recurrent rings",
-}
-
-
-def order_of_work(plan: ops.Plan) -> str:
-    """Which kernels a plan stands for."""
-    if plan.wiring is not None:
-        return "qif" if plan.quadratic else "wired"
-    if plan.rings is not None:
-        return "recurrent rings"
-    if plan.recurrent is not None:
-        return "recurrent windows" if plan.tiles is None else "recurrent event-major"
-    if plan.tiles is not None:
-        return "event-major"
-    return "neuron-major" if plan.grid is None else "in bins"
+ORDERS = {plan.name for plan in plans.PLANS}
 
 
 @contextmanager
 def counted_orders():
-    """A Counter of the orders of work of all layers that are simulated meanwhile, forward and backward."""
-    counts, plan_of = Counter(), ops._plan
+    """A Counter of the orders of work of all layers that are simulated meanwhile."""
+    counts, choose = Counter(), plans.choose
 
-    def counting(*arguments):
-        plan = plan_of(*arguments)
-        counts[order_of_work(plan)] += 1
+    def counting(task):
+        plan = choose(task)
+        counts[plan.name] += 1
         return plan
 
-    with patch.object(ops, "_plan", counting):
+    with patch.object(plans, "choose", counting):
         yield counts
 
 

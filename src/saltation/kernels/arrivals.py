@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .jit import borrowing, kernel
-from .layout import TIME
+from .jit import borrowing, generic, implements, kernel
+from .layout import TIME, Full, Wiring
 
 # Above this many arrivals in one time bin insertion sort would be slow; a merge sort takes over.
 CROWDED = 64
@@ -45,6 +45,57 @@ def events_by_input(events, b, start, event):
     begin, end = events.offsets[b], events.offsets[b + 1]
     group_by(end - begin, events.units[begin:end], start, event)
     event[: end - begin] += begin
+
+
+@generic
+def group_inputs(wiring, events, b, start, event):
+    """What `collect` needs to know of sample b: fills start (inputs + 1,) and event."""
+
+
+@generic
+def collect(wiring, n, events, b, projection, duration, start, event, arrival, synapse, cause):
+    """Fill arrival, synapse and cause (the event) with what reaches neuron n in sample b before the end, in any order;
+    returns how many.
+    """
+
+
+@implements(group_inputs, Full)
+@borrowing
+def _group_nothing(wiring, events, b, start, event):
+    """All events reach all neurons."""
+
+
+@implements(collect, Full)
+@borrowing
+def _collect_all(wiring, n, events, b, projection, duration, start, event, arrival, synapse, cause):
+    count, stride = 0, 1 if projection.delay.size > 1 else 0
+    for k in range(events.offsets[b], events.offsets[b + 1]):
+        s = n * wiring.inputs + events.units[k]
+        t = events.times[k] + projection.delay[s * stride]
+        if t < duration:
+            arrival[count], synapse[count], cause[count] = t, s, k
+            count += 1
+    return count
+
+
+@implements(group_inputs, Wiring)
+@kernel
+def _group_by_input(wiring, events, b, start, event):
+    events_by_input(events, b, start, event)
+
+
+@implements(collect, Wiring)
+@borrowing
+def _collect_wired(wiring, n, events, b, projection, duration, start, event, arrival, synapse, cause):
+    count, stride = 0, 1 if projection.delay.size > 1 else 0
+    for s in range(wiring.start[n], wiring.start[n + 1]):
+        i = wiring.source[s]
+        for p in range(start[i], start[i + 1]):
+            t = events.times[event[p]] + projection.delay[s * stride]
+            if t < duration:
+                arrival[count], synapse[count], cause[count] = t, s, event[p]
+                count += 1
+    return count
 
 
 @kernel

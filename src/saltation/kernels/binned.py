@@ -12,9 +12,11 @@ from .arrivals import longest_sample, sort_arrivals
 from .bins import F_MEM, F_SYN, OFFSET, group_by_source, new_sources
 from .crossing import ROUNDING, largest_phi, reaches
 from .flow import flow
-from .forward import walk
 from .jit import kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, JUMP, TAU_ADAPT, THRESHOLD
+from .lif import State
+from .models import Tally, single
+from .neuron_major import walk
 
 # Columns of the sums of a bin: of w e^{-r/tau_mem} and w e^{-r/tau_syn}, with r from the arrival to the end of the bin,
 # and of the positive weights.
@@ -78,6 +80,7 @@ def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer
             group_by_source(events, b, grid, sources)
             grouped = b
         weight, delay, neuron = synapses.weight[j], synapses.delay[j], neurons.parameters[j]
+        alone = single(neurons, j, False)
         sum_bins(sources, weight, delays.bin[j], delays.table[j], grid, sums, newest, older)
         e_adapt = exp(-grid.h / neuron[TAU_ADAPT]) if neuron[JUMP] != 0.0 else 1.0
         level = neuron[THRESHOLD] * (1.0 - ROUNDING)
@@ -99,11 +102,11 @@ def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer
                 count = collect(
                     newest[c], older, sources, events, weight, delay, t, t_end, arrival, source, scratch, current
                 )
-                status, V, I, a, release, _, _, _, spikes = walk(
-                    t, t_end, V, I, a, release, -inf, 0.0, 0.0, count, arrival, current, neuron, phi_max,
-                    neurons.subtract, neurons.spiking, False, False, buffer.rows, filled + spikes - 1, filled + spikes,
-                    spikes, budget,
+                status, x, tally = walk(
+                    State(V, I, a, release, -inf, 0.0, 0.0), t, t_end, count, arrival, current, alone, buffer.rows,
+                    Tally(filled + spikes - 1, filled + spikes, spikes, budget), False,
                 )  # fmt: skip
+                V, I, a, release, spikes = x.V, x.I, x.a, x.release, tally.spikes
             sums[c, S_MEM], sums[c, S_SYN], sums[c, POSITIVE], newest[c] = 0.0, 0.0, 0.0, NOBODY
         if status in (BUFFER_FULL, BUDGET_EXCEEDED):
             return status, position, filled

@@ -16,6 +16,7 @@ from typing import Any
 import numba
 from numba.core import config as numba_config
 from numba.core.caching import IndexDataCacheFile
+from numba.extending import overload
 
 
 def _cache_dir() -> Path:
@@ -97,3 +98,34 @@ def borrowing(function):
     returns arrays. Numba does not check the rule; tests/kernels/test_borrowing.py does.
     """
     return kernel(function, _nrt=False)
+
+
+_implementations: dict[Any, dict[type, Any]] = {}
+
+
+def generic(interface):
+    """Turn `interface`, of which only the docstring counts, into a function that does what was registered by
+    `implements` for the type of its first argument, a NamedTuple; compiled callers make the choice when compiled.
+    """
+    choices = _implementations[interface] = {}
+
+    @functools.wraps(interface)
+    def call(*arguments):
+        return choices[type(arguments[0])](*arguments)
+
+    def choose(*arguments):
+        implementation = choices[arguments[0].instance_class]
+        return lambda *arguments: implementation(*arguments)
+
+    overload(call)(choose)
+    return call
+
+
+def implements(function, kind):
+    """Register a kernel as what the generic `function` does where its first argument is of type `kind`."""
+
+    def register(implementation):
+        _implementations[function.__wrapped__][kind] = implementation
+        return implementation
+
+    return register

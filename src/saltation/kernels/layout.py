@@ -7,12 +7,11 @@ import numpy as np
 # Columns of the (N, 7) array of neuron parameters; gradients with respect to them have the same columns.
 TAU_MEM, TAU_SYN, TAU_ADAPT, THRESHOLD, JUMP, V_RESET, REFRACTORY = range(7)
 NUM_PARAMETERS = 7
-# A QIF neuron has tau_mem, tau_syn and threshold in the same columns, and of its own:
-PSEUDO_TIME, PSEUDO_DRIVE = 2, 4
 
 # How a kernel ended: BUFFER_FULL and BUDGET_EXCEEDED before its end; FINISHED: one neuron that cannot spike again;
 # FIRED: right after a spike, if that was wanted.
 DONE, BUFFER_FULL, BUDGET_EXCEEDED, FINISHED, FIRED = range(5)
+NO_BUDGET = 2**62  # of spikes, where a run is but a trial
 
 
 class Events(NamedTuple):
@@ -40,10 +39,31 @@ class Wiring(NamedTuple):
     inputs: int
 
 
-def full_wiring(inputs: int, neurons: int) -> Wiring:
-    """All inputs to all neurons."""
-    start = np.arange(neurons + 1, dtype=np.int64) * inputs
-    return Wiring(start, np.tile(np.arange(inputs, dtype=np.int64), neurons), inputs)
+class Full(NamedTuple):
+    """The wiring of all inputs to all neurons: synapse n inputs + i leads from input i to neuron n."""
+
+    inputs: int
+
+
+class Projection(NamedTuple):
+    """wiring: Full or Wiring; weight (S,), delay (S,) or (1,), by synapse."""
+
+    wiring: Full | Wiring
+    weight: np.ndarray
+    delay: np.ndarray
+
+
+class Feedback(NamedTuple):
+    """The synapses from a layer to itself: weight (S,), delay (S,) or (1,); S = 0 without any.
+
+    Those from neuron j are synapse[start[j]] ... synapse[start[j + 1] - 1], and lead to `target`.
+    """
+
+    weight: np.ndarray
+    delay: np.ndarray
+    start: np.ndarray
+    target: np.ndarray
+    synapse: np.ndarray
 
 
 class Neurons(NamedTuple):
@@ -80,6 +100,30 @@ class Peaks(NamedTuple):
     value: np.ndarray
     time: np.ndarray
     slope: np.ndarray
+
+
+class Span(NamedTuple):
+    """Samples first ... last - 1, whose spikes begin with row `row`."""
+
+    first: int
+    last: int
+    row: int
+
+
+class Sent(NamedTuple):
+    """What a backward pass starts from, and what is wanted of it.
+
+    grad_rows (S,) = dL/dT of every row; peaks and grad_peak (B, N) = dL/dpeak, or (0, 0); min_slope: a slope at a spike
+    that is smaller counts as this; want_times, with_taus: whether gradients of event times and delays, and of tau_mem
+    and tau_syn are wanted.
+    """
+
+    grad_rows: np.ndarray
+    peaks: Peaks
+    grad_peak: np.ndarray
+    min_slope: float
+    want_times: bool
+    with_taus: bool
 
 
 class Gradients(NamedTuple):

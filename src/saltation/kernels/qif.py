@@ -7,35 +7,26 @@ tau dq/dt = -p, and smooth through a spike, where q passes 0: the adjoint has no
 """
 
 from math import atan2, atanh, cos, cosh, exp, expm1, inf, log1p, sin, sinh, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
-from .arrivals import events_by_input, longest_sample, sort_arrivals
-from .jit import kernel
-from .layout import (
-    ADAPTATION,
-    BUDGET_EXCEEDED,
-    BUFFER_FULL,
-    CURRENT,
-    DONE,
-    PSEUDO_DRIVE,
-    PSEUDO_TIME,
-    RELEASE_CURRENT,
-    TAU_MEM,
-    THRESHOLD,
-    TIME,
-)
-from .sparse import collect_arrivals
+from . import models
+from .jit import borrowing, implements, kernel
+from .layout import ADAPTATION, BUDGET_EXCEEDED, BUFFER_FULL, CURRENT, DONE, FIRED, RELEASE_CURRENT, TIME
+
+# Columns of the (N, 2) array of parameters
+TAU, THRESHOLD = range(2)
 
 # Below this |I m^2| the series of df/dx is used, whose first term left out is below 1e-18.
 SERIES_LIMIT = 0.5
 SERIES_TERMS = 10
 # cosh and sinh of more are divided by exp of it: the scale of (p, q) means nothing.
 LARGE = 30.0
-PSEUDO = -1  # in place of a synapse: the pseudo drive
+SPIKE = -1  # in place of the number of an arrival
 
 
-@kernel
+@borrowing
 def rotation(m, I):
     """C = cos(m sqrt(I)), S = sin(m sqrt(I))/sqrt(I) (cosh and sinh for I < 0), and dC/dI, dS/dI; of a common scale."""
     D = m * sqrt(abs(I))
@@ -58,7 +49,7 @@ def rotation(m, I):
     return C, S, -0.5 * m * S, m * m * m * total
 
 
-@kernel
+@borrowing
 def spike_after(p, q, I, tau):
     """How long until q = 0 from (p, q), q >= 0 (q = 0 > p: right after a spike), if nothing arrives; inf: never.
 
@@ -73,7 +64,7 @@ def spike_after(p, q, I, tau):
     return -tau * log1p(-m) if m < 1.0 else inf
 
 
-@kernel
+@borrowing
 def flow(s, p, q, I, tau):
     """(p, q, I) a time s later."""
     C, S, _, _ = rotation(-expm1(-s / tau), I)
@@ -81,7 +72,7 @@ def flow(s, p, q, I, tau):
     return c * (C * p + I * S * q), C * q - S * p, I * c * c
 
 
-@kernel
+@borrowing
 def flow_adjoint(s, p, q, I, P_p, P_q, P_I, tau):
     """The adjoint at the start (p, q, I) of an interval from that at its end, and dL/dtau with both ends held."""
     C, S, C_I, S_I = rotation(-expm1(-s / tau), I)
@@ -98,159 +89,250 @@ def flow_adjoint(s, p, q, I, P_p, P_q, P_I, tau):
     )
 
 
-@kernel
-def arrivals_of(events, j, wiring, synapses, neurons, start, event, arrival, order, synapse, cause, scratch):
-    """All that reaches neuron j, the pseudo drive among it; returns how many.
+class Population(NamedTuple):
+    """parameters (N, 2), with the columns above."""
 
-    arrival: their times, sorted; the synapse and the input event of number k are synapse[order[k]], cause[order[k]].
+    parameters: np.ndarray
+    duration: float
+
+
+class Neuron(NamedTuple):
+    """One of them. V = 1 is the point of no return: weights are divided by the threshold."""
+
+    tau: float
+    threshold: float
+
+
+class State(NamedTuple):
+    """V = p/q, and I; right after a spike q = 0 > p."""
+
+    p: float
+    q: float
+    I: float
+
+
+@implements(models.single, Population)
+@borrowing
+def single(population, n, want_peak):
+    """See models.py."""
+    return Neuron(population.parameters[n, TAU], population.parameters[n, THRESHOLD])
+
+
+@implements(models.start, Neuron)
+@borrowing
+def start(neuron):
+    """See models.py."""
+    return State(0.0, 1.0, 0.0)
+
+
+@implements(models.receive, State)
+@borrowing
+def receive(x, w, neuron):
+    """See models.py."""
+    return State(x.p, x.q, x.I + w / neuron.threshold)
+
+
+@implements(models.advance, State)
+@borrowing
+def advance(x, t, t_next, neuron, rows, tally, until_spike):
+    """See models.py."""
+    p, q, I, next_row, spikes, status = x.p, x.q, x.I, tally.next_row, tally.spikes, DONE
+    while True:
+        T = t + spike_after(p, q, I, neuron.tau)
+        if t_next < T:
+            after = flow(t_next - t, p, q, I, neuron.tau)
+            if after[1] > 0.0 or after[0] < 0.0:  # right after a spike q = 0 > p
+                scale = abs(after[0]) + after[1]
+                p, q, I = after[0] / scale, after[1] / scale, after[2]
+                break
+            T = t_next  # rounding put the spike just behind the event
+        if spikes == tally.budget:
+            status = BUDGET_EXCEEDED
+            break
+        if next_row == rows.shape[0]:
+            status = BUFFER_FULL
+            break
+        I *= exp(-2.0 * (T - t) / neuron.tau)
+        row = rows[next_row]
+        row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = T, inf, 0.0, 0.0
+        t, p, q, next_row, spikes = T, -1.0, 0.0, next_row + 1, spikes + 1
+        if until_spike:
+            status = FIRED
+            break
+    return status, State(p, q, I), models.Tally(next_row - 1, next_row, spikes, tally.budget)
+
+
+@implements(models.store, State)
+@borrowing
+def store(x, row):
+    """See models.py."""
+    row[0], row[1], row[2] = x.p, x.q, x.I
+
+
+@implements(models.restore, Neuron)
+@borrowing
+def restore(neuron, row):
+    """See models.py."""
+    return State(row[0], row[1], row[2])
+
+
+@implements(models.peak, State)
+@borrowing
+def peak(x):
+    """See models.py; V has no maximum."""
+    return 0.0, 0.0, 0.0
+
+
+@implements(models.fill_slopes, Population)
+@borrowing
+def fill_slopes(population, counts, rows, slopes):
+    """See models.py: at infinity no gradient is divided by a slope."""
+    for n in range(slopes.size):
+        slopes[n] = inf
+
+
+# Columns of points: own spikes and arrivals of a neuron in one order. The state right after the point before; and of an
+# arrival P_I and dL/dt / (w / threshold).
+P, Q, I, P_I, BY_TIME = range(5)
+
+
+class Chain(NamedTuple):
+    """The neurons of a sample on their way from their last spikes to their first.
+
+    begin: row of the first spike; row (N + 1,): those of each neuron; owner: whose each row is; points of neuron n:
+    first[n] ... first[n] + left[n] - 1 are still to come, of total[n]; time, weight, which (of an arrival its number,
+    or SPIKE), values (points, 5); adjoint (N, 3): P_p, P_q, P_I; free: the next point that no neuron has.
     """
-    count = collect_arrivals(events, j, wiring, synapses, neurons.duration, start, event, arrival, synapse, cause)
-    if neurons.parameters[j, PSEUDO_TIME] < neurons.duration:
-        arrival[count], synapse[count] = neurons.parameters[j, PSEUDO_TIME], PSEUDO
-        count += 1
-    for k in range(count):
-        order[k] = k
-    sort_arrivals(count, arrival, order, *scratch)
-    return count
+
+    begin: np.ndarray
+    row: np.ndarray
+    owner: np.ndarray
+    first: np.ndarray
+    left: np.ndarray
+    total: np.ndarray
+    time: np.ndarray
+    weight: np.ndarray
+    which: np.ndarray
+    values: np.ndarray
+    adjoint: np.ndarray
+    free: np.ndarray
 
 
+@implements(models.new_chain, Population)
 @kernel
-def room(longest):
-    """Room for the arrivals of a sample: arrival, order, synapse, cause, and what sorting them takes."""
-    scratch = np.empty(longest), np.empty(longest, np.int64), np.empty(longest + 1, np.int64)
-    order, synapse, cause = np.empty((3, longest), np.int64)
-    return np.empty(longest), order, synapse, cause, scratch
+def new_chain(population, most, arrivals):
+    """See models.py."""
+    N, points = population.parameters.shape[0], most + arrivals
+    first, left, total = np.empty((3, N), np.int64)
+    return Chain(
+        np.empty(1, np.int64), np.empty(N + 1, np.int64), np.empty(most, np.int64), first, left, total,
+        np.empty(points), np.empty(points), np.empty(points, np.int64), np.empty((points, 5)), np.empty((N, 3)),
+        np.empty(1, np.int64),
+    )  # fmt: skip
 
 
-@kernel
-def strength(synapse, synapses, neuron):
-    """What an arrival adds to I, where V = 1 is the point of no return: the weight over the threshold."""
-    if synapse == PSEUDO:
-        return neuron[PSEUDO_DRIVE]
-    return synapses.weight[synapse] / neuron[THRESHOLD]
+@implements(models.lacks_arrivals, Population)
+@borrowing
+def lacks_arrivals(population):
+    """See models.py: the equation is not linear, so that p depends on V."""
+    return True
 
 
-@kernel
-def qif_forward(events, synapses, wiring, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As sparse.sparse_forward, of neurons whose columns are those of layout.py; `peaks` is not used."""
-    N = neurons.parameters.shape[0]
-    longest = longest_sample(events, cursor // N, last) + 1
-    arrival, order, synapse, cause, scratch = room(longest)
-    start, event = np.empty(wiring.inputs + 1, np.int64), np.empty(longest, np.int64)
-    grouped = -1
-    for position in range(cursor, last * N):
-        b, j = position // N, position % N
-        if grouped != b:
-            events_by_input(events, b, start, event)
-            grouped = b
-        count = arrivals_of(
-            events, j, wiring, synapses, neurons, start, event, arrival, order, synapse, cause, scratch
-        )  # fmt: skip
-        neuron = neurons.parameters[j]
-        tau = neuron[TAU_MEM]
-        t, p, q, I, spikes = 0.0, 0.0, 1.0, 0.0, 0
-        for k in range(count + 1):
-            t_next = arrival[k] if k < count else neurons.duration
-            while True:
-                T = t + spike_after(p, q, I, tau)
-                if t_next < T:
-                    after = flow(t_next - t, p, q, I, tau)
-                    if after[1] > 0.0 or after[0] < 0.0:  # right after a spike q = 0 > p
-                        t, (p, q, I) = t_next, after
-                        break
-                    T = t_next  # rounding put the spike just behind the event
-                if spikes == budget:
-                    return BUDGET_EXCEEDED, position, filled
-                if filled + spikes == buffer.rows.shape[0]:
-                    return BUFFER_FULL, position, filled
-                I *= exp(-2.0 * (T - t) / tau)
-                row = buffer.rows[filled + spikes]
-                row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = T, inf, 0.0, 0.0
-                t, p, q, spikes = T, -1.0, 0.0, spikes + 1
-            scale = abs(p) + q
-            p, q = p / scale, q / scale
-            if k < count:
-                I += strength(synapse[order[k]], synapses, neuron)
-        buffer.counts[b, j] = spikes
-        filled += spikes
-    return DONE, last * N, filled
+@implements(models.open_group, Chain)
+@borrowing
+def open_group(chain, first, last, b, row, buffer):
+    """See models.py."""
+    chain.begin[0], chain.free[0] = row, 0
+    for n in range(first, last):
+        count = buffer.counts[b, n]
+        chain.row[n], chain.row[n + 1] = row, row + count
+        for m in range(row, row + count):
+            chain.owner[m - chain.begin[0]] = n
+        row += count
 
 
-@kernel
-def merge_points(count, arrival, rows, t_end, time, which):
-    """Own spikes (which = -1) and arrivals (their number) before t_end in one order, as the forward pass met them."""
-    k, n, points = 0, 0, 0
-    while n < rows.shape[0] or (k < count and arrival[k] < t_end):
-        if n < rows.shape[0] and (k == count or rows[n, TIME] <= arrival[k]):
-            time[points], which[points] = rows[n, TIME], -1
-            n += 1
+@implements(models.open_neuron, Chain)
+@borrowing
+def open_neuron(chain, n, b, count, arrival, weight, population, buffer, sent, gradients):
+    """See models.py. Simulates once more, up to the last spike: nothing depends on what comes later."""
+    tau, threshold = population.parameters[n, TAU], population.parameters[n, THRESHOLD]
+    row, end, point = chain.row[n], chain.row[n + 1], chain.free[0]
+    chain.first[n], chain.left[n], chain.total[n] = point, 0, 0
+    chain.adjoint[n, 0], chain.adjoint[n, 1], chain.adjoint[n, 2] = 0.0, 0.0, 0.0
+    t, p, q, i, k = 0.0, 0.0, 1.0, 0.0, 0
+    while row < end:
+        # as the forward pass met them: of equal times the spike comes first
+        is_spike = k == count or buffer.rows[row, TIME] <= arrival[k]
+        t_next = buffer.rows[row, TIME] if is_spike else arrival[k]
+        chain.time[point], chain.which[point] = t_next, SPIKE if is_spike else k
+        chain.values[point, P], chain.values[point, Q], chain.values[point, I] = p, q, i
+        p, q, i = flow(t_next - t, p, q, i, tau)
+        if is_spike:
+            p, q, row = -1.0, 0.0, row + 1
         else:
-            time[points], which[points] = arrival[k], k
-            k += 1
-        points += 1
-    return points
+            scale = abs(p) + q
+            chain.weight[point] = weight[k]
+            p, q, i, k = p / scale, q / scale, i + weight[k] / threshold, k + 1
+        t, point = t_next, point + 1
+    chain.left[n] = chain.total[n] = point - chain.first[n]
+    chain.free[0] = point
+    return False
 
 
-@kernel
-def qif_backward(
-    events, synapses, wiring, neurons, first, last, buffer, row_offset, grad_rows, gradients,
-):  # fmt: skip
-    """Gradients of the samples first..last - 1, as sparse.sparse_backward. Simulates once more for the states."""
-    longest = longest_sample(events, first, last) + 1
-    arrival, order, synapse, cause, scratch = room(longest)
-    start, event = np.empty(wiring.inputs + 1, np.int64), np.empty(longest, np.int64)
-    most = longest + max(0, buffer.counts[first:last].max()) if last > first else 0
-    time, which, states = np.empty(most), np.empty(most, np.int64), np.empty((most + 1, 3))
-    stride = 1 if synapses.delay.size > 1 else 0
-    row = row_offset
-    for b in range(first, last):
-        events_by_input(events, b, start, event)
-        for j in range(neurons.parameters.shape[0]):
-            spikes = buffer.counts[b, j]
-            rows, g_rows = buffer.rows[row : row + spikes], grad_rows[row : row + spikes]
-            row += spikes
-            if spikes == 0:
-                continue
-            neuron, grad = neurons.parameters[j], gradients.parameters[j]
-            tau = neuron[TAU_MEM]
-            count = arrivals_of(
-                events, j, wiring, synapses, neurons, start, event, arrival, order, synapse, cause, scratch
-            )  # fmt: skip
-            points = merge_points(count, arrival, rows, rows[-1, TIME], time, which)
-            t, p, q, I = 0.0, 0.0, 1.0, 0.0
-            for m in range(points):
-                states[m] = p, q, I  # right after the event before
-                p, q, I = flow(time[m] - t, p, q, I, tau)
-                t = time[m]
-                if which[m] < 0:
-                    p, q = -1.0, 0.0
-                else:
-                    scale = abs(p) + q
-                    p, q = p / scale, q / scale
-                    I += strength(synapse[order[which[m]]], synapses, neuron)
-            P_p, P_q, P_I, n = 0.0, 0.0, 0.0, spikes
-            for m in range(points - 1, -1, -1):
-                t = time[m - 1] if m > 0 else 0.0
-                p, q, I = states[m]
-                p_end, q_end, I_end = flow(time[m] - t, p, q, I, tau)
-                if which[m] < 0:
-                    # after it (p, q) = (-1, 0): turned and scaled by p; dT = tau dq/p
-                    n -= 1
-                    P_p, P_q = P_p / -p_end, P_q / -p_end + g_rows[n] * tau / p_end
-                else:
-                    scale = abs(p_end) + q_end
-                    P_p, P_q = P_p / scale, P_q / scale
-                    arrived = order[which[m]]
-                    s = synapse[arrived]
-                    w = strength(s, synapses, neuron)
-                    grad_t = w * (2.0 * P_I - q_end * P_p) / tau
-                    if s == PSEUDO:
-                        grad[PSEUDO_DRIVE] += P_I
-                        grad[PSEUDO_TIME] += grad_t
-                    else:
-                        grad[THRESHOLD] -= P_I * w / neuron[THRESHOLD]
-                        gradients.weight[s] += P_I / neuron[THRESHOLD]
-                        gradients.delay[s * stride] += grad_t
-                        gradients.times[cause[arrived]] += grad_t
-                P_p, P_q, P_I, by_tau = flow_adjoint(time[m] - t, p, q, I, P_p, P_q, P_I, tau)
-                grad[TAU_MEM] += by_tau
+@borrowing
+def step_back(chain, n, G, population, gradients):
+    """Back over the last point that is left of neuron n; G = dL/dT if it is a spike."""
+    tau, threshold, grad = population.parameters[n, TAU], population.parameters[n, THRESHOLD], gradients.parameters
+    m = chain.first[n] + chain.left[n] - 1
+    chain.left[n] -= 1
+    t = chain.time[m - 1] if chain.left[n] > 0 else 0.0
+    s, p, q, i = chain.time[m] - t, chain.values[m, P], chain.values[m, Q], chain.values[m, I]
+    p_end, q_end, _ = flow(s, p, q, i, tau)
+    P_p, P_q, P_i = chain.adjoint[n, 0], chain.adjoint[n, 1], chain.adjoint[n, 2]
+    if chain.which[m] == SPIKE:
+        # after it (p, q) = (-1, 0): turned and scaled by p; dT = tau dq/p
+        P_p, P_q = P_p / -p_end, P_q / -p_end + G * tau / p_end
+    else:
+        scale = abs(p_end) + q_end
+        P_p, P_q = P_p / scale, P_q / scale
+        chain.values[m, P_I], chain.values[m, BY_TIME] = P_i, (2.0 * P_i - q_end * P_p) / tau
+        grad[n, THRESHOLD] -= P_i * chain.weight[m] / (threshold * threshold)
+    P_p, P_q, P_i, by_tau = flow_adjoint(s, p, q, i, P_p, P_q, P_i, tau)
+    chain.adjoint[n, 0], chain.adjoint[n, 1], chain.adjoint[n, 2] = P_p, P_q, P_i
+    grad[n, TAU] += by_tau
+
+
+@implements(models.cross, Chain)
+@borrowing
+def cross(chain, j, G, population, buffer, sent, gradients):
+    """See models.py."""
+    while chain.which[chain.first[j] + chain.left[j] - 1] != SPIKE:
+        step_back(chain, j, 0.0, population, gradients)
+    step_back(chain, j, G, population, gradients)
+
+
+@implements(models.arrival_gradient, Chain)
+@borrowing
+def arrival_gradient(chain, n, t, w, population, buffer, sent, gradients):
+    """See models.py."""
+    low, high = chain.first[n], chain.first[n] + chain.total[n]
+    while low < high:  # the first point at t or later that is no spike at t
+        middle = (low + high) // 2
+        if chain.time[middle] < t or (chain.time[middle] == t and chain.which[middle] == SPIKE):
+            low = middle + 1
+        else:
+            high = middle
+    if low == chain.first[n] + chain.total[n]:
+        return 0.0, 0.0  # after the last spike
+    while chain.first[n] + chain.left[n] > low:
+        step_back(chain, n, 0.0, population, gradients)
+    w /= population.parameters[n, THRESHOLD]
+    return chain.values[low, P_I] / population.parameters[n, THRESHOLD], w * chain.values[low, BY_TIME]
+
+
+@implements(models.close_neuron, Chain)
+@borrowing
+def close_neuron(chain, n, population, gradients):
+    """See models.py."""
+    while chain.left[n] > 0:
+        step_back(chain, n, 0.0, population, gradients)

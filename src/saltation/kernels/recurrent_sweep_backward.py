@@ -13,6 +13,7 @@ from .arrivals import longest_sample, ordered_arrivals, sort_arrivals
 from .backward import END, P_I_RELEASE
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
+from .chain import C_END, C_KINK, begin_chain, follow_chain, most_spikes, new_chain, rows_of
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, kernel
 from .lanes import (
@@ -28,7 +29,6 @@ from .lanes import (
 )
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
 from .own_flow import FACTORS_SIZE, FLOWS, set_own_rates
-from .recurrent_backward import C_END, C_KINK, begin_chain, follow_chain, new_chain, rows_of
 from .returns import (
     Way,
     carry,
@@ -299,7 +299,7 @@ def recurrent_sweep_backward(
     own, detail, grad = not share_taus(neurons.parameters), TAUS if with_taus else TIMES, gradients.parameters
     shortest, size = shortest_tau(neurons.parameters), weights.shape[1] * LANES
     reach = CHUNK_REACH * shortest
-    chain = new_chain(N, buffer, first, last)
+    chain = new_chain(N, most_spikes(buffer, first, last))
     longest, spikes = longest_sample(events, first, last), chain.owner.size
     room = max(longest + spikes, 2 * spikes + N)
     scratch = np.empty(room), np.empty(room, np.int64), np.empty(room + 1, np.int64)

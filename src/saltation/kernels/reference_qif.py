@@ -10,17 +10,8 @@ import math
 
 import numpy as np
 
-from .layout import (
-    BUDGET_EXCEEDED,
-    BUFFER_FULL,
-    CURRENT,
-    DONE,
-    PSEUDO_DRIVE,
-    PSEUDO_TIME,
-    TAU_MEM,
-    THRESHOLD,
-    TIME,
-)
+from .layout import BUDGET_EXCEEDED, BUFFER_FULL, CURRENT, DONE, TIME, Full
+from .qif import TAU, THRESHOLD
 
 STEP = 1e-30
 
@@ -64,32 +55,39 @@ def spike_times(arrivals, tau, duration, most=10**9):
     return spikes
 
 
-def arrivals_of(events, b, j, synapses, wiring, neuron, step=None):
+def synapses_of(wiring, j):
+    """[(synapse, input)] of neuron j."""
+    if isinstance(wiring, Full):
+        return [(j * wiring.inputs + i, i) for i in range(wiring.inputs)]
+    return [(s, wiring.source[s]) for s in range(wiring.start[j], wiring.start[j + 1])]
+
+
+def arrivals_of(events, b, j, projection, neuron, step=None):
     """[(time, strength)] of neuron j; step (what, index) moves one event time, weight, delay or parameter by i h."""
 
     def moved(array, name, index):
         return array[index] + (1j * STEP if step == (name, index) else 0)
 
     threshold = moved(neuron, "neuron", THRESHOLD)
-    arrivals = [(moved(neuron, "neuron", PSEUDO_TIME), moved(neuron, "neuron", PSEUDO_DRIVE))]
+    arrivals = []
     for k in range(events.offsets[b], events.offsets[b + 1]):
-        for s in range(wiring.start[j], wiring.start[j + 1]):
-            if wiring.source[s] == events.units[k]:
-                d = s if synapses.delay.size > 1 else 0
-                t = moved(events.times, "time", k) + moved(synapses.delay, "delay", d)
-                arrivals.append((t, moved(synapses.weight, "weight", s) / threshold))
+        for s, source in synapses_of(projection.wiring, j):
+            if source == events.units[k]:
+                d = s if projection.delay.size > 1 else 0
+                t = moved(events.times, "time", k) + moved(projection.delay, "delay", d)
+                arrivals.append((t, moved(projection.weight, "weight", s) / threshold))
     return arrivals
 
 
-def qif_forward(events, synapses, wiring, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As qif.qif_forward."""
+def qif_forward(events, projection, feedback, neurons, cursor, last, buffer, filled, peaks, budget):
+    """As neuron_major.neuron_major_forward, without recurrent connections."""
     N = neurons.parameters.shape[0]
     for position in range(cursor, last * N):
         b, j = divmod(position, N)
         neuron = neurons.parameters[j]
-        arrivals = arrivals_of(events, b, j, synapses, wiring, neuron)
+        arrivals = arrivals_of(events, b, j, projection, neuron)
         arrivals = [arrival for arrival in arrivals if arrival[0] < neurons.duration]
-        times = spike_times(arrivals, neuron[TAU_MEM], neurons.duration, budget)
+        times = spike_times(arrivals, neuron[TAU], neurons.duration, budget)
         if len(times) > budget:
             return BUDGET_EXCEEDED, position, filled
         if filled + len(times) > buffer.rows.shape[0]:
@@ -102,24 +100,24 @@ def qif_forward(events, synapses, wiring, neurons, cursor, last, buffer, filled,
     return DONE, last * N, filled
 
 
-def qif_backward(events, synapses, wiring, neurons, first, last, buffer, row_offset, grad_rows, gradients):
-    """As qif.qif_backward: one forward pass for every parameter."""
-    row = row_offset
-    for b in range(first, last):
+def qif_backward(events, projection, feedback, neurons, span, buffer, order, sent, gradients, feedback_gradients):
+    """As neuron_major_backward.neuron_major_backward: one forward pass for every parameter."""
+    row = span.row
+    for b in range(span.first, span.last):
         for j in range(neurons.parameters.shape[0]):
-            G = grad_rows[row : row + buffer.counts[b, j]]
+            G = sent.grad_rows[row : row + buffer.counts[b, j]]
             row += len(G)
             targets = {
                 "time": (gradients.times, range(events.offsets[b], events.offsets[b + 1])),
-                "weight": (gradients.weight, range(wiring.start[j], wiring.start[j + 1])),
+                "weight": (gradients.weight, [s for s, _ in synapses_of(projection.wiring, j)]),
                 "delay": (gradients.delay, range(gradients.delay.size)),
-                "neuron": (gradients.parameters[j], (TAU_MEM, THRESHOLD, PSEUDO_TIME, PSEUDO_DRIVE)),
+                "neuron": (gradients.parameters[j], (TAU, THRESHOLD)),
             }
             for name, (total, indices) in targets.items():
                 for index in indices:
                     neuron = neurons.parameters[j]
-                    arrivals = arrivals_of(events, b, j, synapses, wiring, neuron, (name, index))
+                    arrivals = arrivals_of(events, b, j, projection, neuron, (name, index))
                     arrivals = [arrival for arrival in arrivals if complex(arrival[0]).real < neurons.duration]
-                    tau = neuron[TAU_MEM] + (1j * STEP if (name, index) == ("neuron", TAU_MEM) else 0)
+                    tau = neuron[TAU] + (1j * STEP if (name, index) == ("neuron", TAU) else 0)
                     times = spike_times(arrivals, tau, neurons.duration)
                     total[index] += sum(g * T.imag / STEP for g, T in zip(G, times, strict=True))

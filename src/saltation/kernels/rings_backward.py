@@ -18,7 +18,7 @@ from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient
 from .flow import flow
 from .jit import borrowing, kernel, sum_kernel
 from .layout import REFRACTORY, TAU_SYN, TIME
-from .recurrent_backward import begin_chain, follow_chain, new_chain
+from .chain import begin_chain, follow_chain, most_spikes, new_chain
 from .rings import (
     AHEAD,
     DELAY,
@@ -172,9 +172,9 @@ def rings_backward(
     events, synapses, recurrent, rings, neurons, first, last, buffer, row_offset, order, grad_rows, peaks, grad_peak,
     min_slope, gradients, recurrent_gradients,
 ):  # fmt: skip
-    """As recurrent_backward.recurrent_backward, for what rings_forward can do, without the gradients of taus."""
+    """As neuron_major_backward.neuron_major_backward, for what rings_forward can do, without the gradients of taus."""
     N, inputs, grid = neurons.parameters.shape[0], synapses.weight.shape[1], rings.grid
-    chain, adjoint, near = new_chain(N, buffer, first, last), new_adjoint(rings), NEAR * rings.grid.h
+    chain, adjoint, near = new_chain(N, most_spikes(buffer, first, last)), new_adjoint(rings), NEAR * rings.grid.h
     row = row_offset
     for b in range(first, last):
         begin_chain(b, row, neurons, buffer, peaks, grad_peak, False, gradients.parameters, chain)

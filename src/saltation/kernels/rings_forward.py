@@ -14,7 +14,7 @@ from .advance import advance
 from .arrivals import longest_sample, sort_arrivals, store_spikes
 from .jit import borrowing, kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, NUM_COLUMNS, TIME
-from .recurrent import NO_BUDGET
+from .layout import NO_BUDGET
 from .rings import DELAY, SPAN, SYNAPSES, TILE, WEIGHT
 from .rings_sums import (
     A_NEXT,
@@ -265,7 +265,7 @@ def rings_sample(k, stop, events, inputs, rings, neurons, state, emissions, walk
 
 @kernel
 def rings_forward(events, synapses, recurrent, rings, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As recurrent.recurrent_forward, for shared tau_mem and tau_syn, and no peak; rings: rings.make_rings."""
+    """As neuron_major.neuron_major_forward, for shared tau_mem and tau_syn, and no peak; rings: rings.make_rings."""
     N, tiles = neurons.parameters.shape[0], rings.table.shape[0]
     room, place, grid = N * FIRST_ROOM, FIRST_EMISSIONS, rings.grid
     at_once = min((rings.longest + SPAN * grid.h) / grid.duration, 1.0) * longest_sample(events, cursor // N, last)

@@ -1,0 +1,80 @@
+"""Membrane potential and threshold of one neuron, for pictures: in plain Python, from the spikes of its layer."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from .kernels.flow import phi
+from .kernels.qif import flow
+from .neurons import LI, LIF, QIF
+from .spikes import Spikes
+
+
+def trace(layer: Any, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """See `Layer.trace`."""
+    arrivals: list[tuple[float, float]] = []
+    with torch.no_grad():
+        inputs = spikes.sample(sample)
+        output = layer(inputs)
+        for events, connection in ((inputs, layer.connection), (output, layer.recurrent)):
+            if connection is not None:
+                events = connection.incoming(events)
+                weights, delays = connection.dense()
+                delay = delays.expand(weights.shape)[unit].double().numpy()
+                weight = weights[unit].double().numpy()
+                arrivals += [(t + delay[i], weight[i]) for t, i in events.detach().to_lists()[0]]
+        places = 1 if layer._patches is None else layer._patches.places
+        neuron = layer.neuron.packed()[unit // places].numpy()
+    own = [t for t, j in output.to_lists()[0] if j == unit]
+    if isinstance(layer.neuron, QIF):
+        return _quadratic_trace(times, own, arrivals, neuron, layer.neuron.drive(), unit // places)
+    return _trace(times, own, arrivals, neuron, layer.neuron)
+
+
+def _trace(
+    times: np.ndarray,
+    own: list[float],
+    arrivals: list[tuple[float, float]],
+    neuron: np.ndarray,
+    population: LIF | LI,
+) -> tuple[np.ndarray, np.ndarray]:
+    """V and theta at `times`, given own spikes and arrivals [(time, weight)]."""
+    tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron
+    V, theta, held = np.zeros_like(times), np.full_like(times, threshold), 0.0
+    resets = [(0.0, 0.0, 0.0), *[(T, T + refractory, v_reset) for T in own]]
+    for n, (start, release, V_start) in enumerate(resets):
+        stop = resets[n + 1][0] if n + 1 < len(resets) else np.inf
+        if isinstance(population, LIF) and population.reset == "subtract" and n > 0:
+            a = sum(jump * np.exp(-(start - T) / tau_adapt) for T in own[: n - 1])  # just before the spike
+            forced = n > 1 and np.isclose(start, resets[n - 1][1], rtol=1e-12) and held > threshold + a
+            V_start = held - threshold if forced else a
+            held = V_start
+        before = sum(w * np.exp(-(release - t) / tau_syn) for t, w in arrivals if t <= release)
+        for m in np.nonzero((times > start if n else times >= 0) & (times <= stop))[0]:
+            s = max(times[m] - release, 0.0)
+            V[m] = V_start * np.exp(-s / tau_mem) + before * phi(s, tau_mem, tau_syn) if s > 0 else V_start
+            V[m] += sum(w * phi(times[m] - t, tau_mem, tau_syn) for t, w in arrivals if release < t < times[m])
+            theta[m] += sum(jump * np.exp(-(times[m] - T) / tau_adapt) for T in own[:n])
+    return V, theta
+
+
+def _quadratic_trace(
+    times: np.ndarray, own: list[float], arrivals: list[tuple[float, float]], neuron: np.ndarray, drive: Any, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_trace`, for neuron n of QIF neurons with this drive."""
+    tau, threshold = neuron
+    if drive is not None:
+        arrivals = [*arrivals, (float(drive[0][n]), float(drive[1][n]))]
+    changes = [(t, w / threshold) for t, w in arrivals]
+    changes = sorted([*changes, *((T, np.nan) for T in own)], key=lambda change: change[0])
+    V, n, t, p, q, current = np.zeros_like(times), 0, 0.0, 0.0, 1.0, 0.0
+    for m in np.argsort(times, kind="stable"):
+        while n < len(changes) and changes[n][0] < times[m]:
+            p, q, current = flow(changes[n][0] - t, p, q, current, tau)
+            t, w = changes[n]
+            p, q, current = (-1.0, 0.0, current) if np.isnan(w) else (p / (abs(p) + q), q / (abs(p) + q), current + w)
+            n += 1
+        p_m, q_m, _ = flow(times[m] - t, p, q, current, tau)
+        V[m] = p_m / q_m if q_m > 0.0 else np.inf
+    return threshold * V.clip(-3.0, 3.0), np.full_like(times, threshold)
