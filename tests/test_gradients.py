@@ -471,3 +471,26 @@ def test_nearly_equal_time_constants_of_single_neurons(apart):
         return torch.cat(torch.autograd.grad(output.times.cos().sum(), [neuron.tau_mem, neuron.tau_syn]))
 
     torch.testing.assert_close(gradient("axonal"), gradient("synaptic"), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("delay", [None, "synaptic"])
+def test_a_maximum_that_is_cut_off_by_an_arrival_moves_with_it(delay):
+    # for many times, as t + (t_next - t) is not always t_next
+    generator = torch.Generator().manual_seed(8)
+    first, second = torch.rand(2, 100_000, generator=generator, dtype=torch.float64)
+    second = 0.5 + second
+    rounded = first + (second - first) != second
+    first, second = first[rounded & (first < second)][:300], second[rounded & (first < second)][:300]
+    times = torch.stack([first, second], 1).flatten().requires_grad_()
+    spikes = sal.Spikes(times, torch.tensor([0, 1] * 300), torch.arange(301) * 2, 2, 3.0)
+    layer = sal.Layer(
+        sal.Linear(2, 2, delay=delay, max_delay=1.0 if delay else None).double(), sal.LI(2, tau_mem=2.0, tau_syn=1.5)
+    )
+    layer.connection.weight.data = torch.tensor([[1.0, -9.0], [2.0, -9.0]]).double()
+    if delay:
+        layer.connection.set_delays(0.0)
+    maximum = layer(spikes).maximum()[:, 0]
+    slope = (torch.exp((first - second) / 1.5) - maximum.detach()) / 2.0  # tau_mem V' = I - V
+    gradient = torch.autograd.grad(maximum.sum(), times)[0].view(300, 2)
+    torch.testing.assert_close(gradient[:, 1], slope, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(gradient[:, 0], -slope, rtol=1e-10, atol=1e-12)

@@ -60,7 +60,8 @@ def advance(
             if want_peak and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, threshold + peak):
                 x_top, g, slope = highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
                 if x_top > 0.0 and g > peak:  # at 0 it is the end of the interval before, to the last bit or nearly
-                    peak, peak_time, peak_slope = g, t + x_top, slope
+                    # at the end it is the very time of the event there, which t + s may miss by rounding
+                    peak, peak_time, peak_slope = g, t_next if x_top == s else t + x_top, slope
             e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
             V = V * e_mem + I * phi_s
             I *= e_syn
