@@ -11,7 +11,10 @@ import warnings
 import golden
 import pytest
 import torch
-from kernel_calls import kernels_of_ops, recorded
+from kernel_calls import kernels_of, recorded
+
+from saltation import ops
+from saltation.kernels import plans
 
 COMPILED = not os.environ.get("NUMBA_DISABLE_JIT")
 THREADS = (1, 4)
@@ -72,7 +75,7 @@ def test_values(name, other_bits):
 
 @pytest.mark.nojit
 def test_kernels_are_compiled_or_not_as_asked():
-    assert hasattr(kernels_of_ops()["merge_spikes"], "py_func") == COMPILED
+    assert hasattr(kernels_of(ops)["merge_spikes"], "py_func") == COMPILED
 
 
 def test_the_file_has_the_cases_and_no_others():
@@ -97,7 +100,7 @@ def test_a_change_of_one_part_in_1e11_fails():
 def test_the_cases_call_every_kernel():
     called = set().union(*(computed(name)[1] for name in golden.CASES))
     others = {"announce_compilation", "make_grid", "by_input", "by_neuron", "share_taus", "split_delays"}
-    assert called - others == kernels_of_ops().keys() - others
+    assert called - others == (kernels_of(ops) | kernels_of(plans)).keys() - others
     assert len(called - others) > 10
 
 

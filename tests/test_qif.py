@@ -7,6 +7,7 @@ import pytest
 import torch
 from problems import compare, compare_layer, random_spikes, spike_loss, trained
 from scipy.integrate import solve_ivp
+from test_recurrent import unrolled
 
 import saltation as sal
 from saltation.kernels import layout as L
@@ -152,6 +153,39 @@ def test_any_connection(kind):
     compare_layer(layer, spikes, torch.linspace(-1, 1, 500).double(), trained(layer))
 
 
+@pytest.mark.parametrize("pseudo_time", [math.inf, 5.0])
+@pytest.mark.parametrize("kind", ["none", "axonal", "synaptic", "sparse"])
+def test_recurrent(kind, pseudo_time):
+    """Equal to unrolled feed-forward copies, and every gradient to central differences."""
+    generator = torch.Generator().manual_seed(7)
+    options = {} if kind == "none" else {"delay": "axonal" if kind == "axonal" else "synaptic", "max_delay": 2.0}
+    layer, spikes = qif_layer(4, "synaptic", pseudo_time=pseudo_time)
+    if kind == "sparse":
+        recurrent = sal.Sparse.random(3, 3, fan_in=2, generator=generator, **options).double()
+    else:
+        recurrent = sal.Linear(3, 3, generator=generator, **options).double()
+    with torch.no_grad():
+        recurrent.weight.copy_(torch.randn(recurrent.weight.shape, generator=generator) * 3.0)
+        if kind == "none":
+            recurrent.weight.fill_diagonal_(0.0)
+        else:
+            recurrent.raw_delay.copy_(torch.rand(recurrent.raw_delay.shape, generator=generator) * 0.8 + 0.1)
+    layer = sal.Layer(layer.connection, layer.neuron, recurrent=recurrent)
+    ours = layer(spikes)
+    _, theirs = unrolled(layer, spikes, int(ours.counts().sum(1).max()) + 2)
+    assert torch.equal(ours.units, theirs.units) and ours.times.numel() > 8
+    torch.testing.assert_close(ours.times, theirs.times, rtol=0, atol=1e-10)
+    compare_layer(layer, spikes, torch.linspace(-1, 1, 500).double(), trained(layer))
+
+
+def test_the_drive_of_wired_neurons():
+    layer, spikes = qif_layer(2, inputs=4, pseudo_time=5.0)
+    wired = sal.Layer(sal.Sparse.from_mask(torch.ones(3, 4)).double(), layer.neuron)
+    wired.connection.weight.data.copy_(layer.connection.weight.flatten())
+    assert torch.equal(layer(spikes).units, wired(spikes).units)
+    torch.testing.assert_close(layer(spikes).times, wired(spikes).times, rtol=0, atol=1e-11)
+
+
 def test_two_layers_that_are_silent_but_for_pseudospikes():
     """Every weight has a gradient although no neuron spikes by itself."""
     first, spikes = qif_layer(0, mean=0.0, pseudo_time=5.0)
@@ -211,7 +245,6 @@ def test_strong_inhibition_and_drive():
         (lambda: sal.QIF(2, tau_mem=1.0, pseudo_time=-1.0), "pseudo_time"),
         (lambda: sal.QIF(2, tau_mem=1.0, pseudo_drive=math.nan), "pseudo_drive"),
         (lambda: sal.QIF(2, tau_mem=1.0, train=("jump",)), "jump"),
-        (lambda: sal.Layer(sal.Linear(2, 2), sal.QIF(2, 1.0), recurrent=sal.Linear(2, 2)), "recurrent"),
         (lambda: sal.Layer(sal.Linear(4, 2), sal.QIF(2, 1.0)).run(random_spikes(torch.Generator()), peak=True), "peak"),
     ],
 )
