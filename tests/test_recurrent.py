@@ -46,8 +46,9 @@ def unrolled(layer, spikes, copies):
     N, M, recurrent = layer.neuron.size, layer.connection.in_size, layer.recurrent
     flat = sal.Layer(sal.Linear(M + N, N, delay="synaptic", max_delay=2.0).double(), layer.neuron)
     with torch.no_grad():
-        flat.connection.weight.copy_(torch.cat([layer.connection.weight, recurrent.weight], 1))
-        delays = [layer.connection.delays().expand(N, M), recurrent.delays().expand(N, N)]
+        (weight, delay), (feedback, later) = layer.connection.dense(), recurrent.dense()
+        flat.connection.weight.copy_(torch.cat([weight, feedback], 1))
+        delays = [delay.expand(N, M), later.expand(N, N)]
         flat.connection.set_delays(torch.cat(delays, 1))
     silent = torch.empty(0, dtype=torch.float64), torch.empty(0, dtype=torch.int64)
     output = sal.Spikes(*silent, torch.zeros(spikes.num_samples + 1, dtype=torch.int64), N, spikes.duration)

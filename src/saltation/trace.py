@@ -25,10 +25,10 @@ def trace(layer: Any, spikes: Spikes, sample: int, unit: int, times: np.ndarray)
                 weight = weights[unit].double().numpy()
                 arrivals += [(t + delay[i], weight[i]) for t, i in events.detach().to_lists()[0]]
         places = 1 if layer._patches is None else layer._patches.places
-        neuron = layer.neuron.packed()[unit // places].numpy()
+        neuron, drive = layer.neuron.packed()[unit // places].numpy(), layer.neuron.drive()
     own = [t for t, j in output.to_lists()[0] if j == unit]
     if isinstance(layer.neuron, QIF):
-        return _quadratic_trace(times, own, arrivals, neuron, layer.neuron.drive(), unit // places)
+        return _quadratic_trace(times, own, arrivals, neuron, drive, unit // places)
     return _trace(times, own, arrivals, neuron, layer.neuron)
 
 
