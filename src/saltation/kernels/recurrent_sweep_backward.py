@@ -286,7 +286,7 @@ def recurrent_sweep_backward(
     events, synapses, recurrent, weights, neurons, first, last, buffer, row_offset, grad_rows, peaks, grad_peak,
     min_slope, with_taus, gradients, recurrent_gradients,
 ):  # fmt: skip
-    """As recurrent_backward.recurrent_backward, for what recurrent_sweep_forward can do.
+    """As neuron_major_backward.neuron_major_backward, for what recurrent_sweep_forward can do.
 
     weights as there; gradients.weight has the same shape here, and holds those of the recurrent weights too.
     """
