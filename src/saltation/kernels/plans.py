@@ -316,8 +316,8 @@ def projected(synapses: Synapses, wiring: Wiring | None) -> Projection:
     if wiring is not None:
         return Projection(wiring, synapses.weight, synapses.delay)
     weight, delay = synapses
-    if delay.size > 1:
-        delay = np.ascontiguousarray(np.broadcast_to(delay, weight.shape))
+    if 1 < delay.size < weight.size:
+        delay = np.broadcast_to(delay, weight.shape).copy()
     return Projection(Full(weight.shape[1]), weight.reshape(-1), delay.reshape(-1))
 
 
