@@ -68,7 +68,7 @@ def test_layer(case):
     arguments = problem(case, delay, subtract, refractory, jump)
     status, buffer, peaks = simulate(neuron_major.lif_forward, *arguments)
     status_twin, buffer_twin, peaks_twin = simulate(reference.lif_forward, *arguments)
-    assert status == status_twin
+    assert status[:2] == status_twin[:2]
     if status[0] == L.BUDGET_EXCEEDED:
         assert jump < 0 and refractory == 0.0  # facilitation without a refractory period runs away: both say so
         return
@@ -313,7 +313,7 @@ def test_binned_equals_sorted(case):
     arguments, room = (events, synapses, neurons), {"capacity": 10_000, "want_peak": False}
     status, buffer, none = simulate(neuron_major.lif_forward, *arguments, **room)
     status_binned, ours, _ = simulate(binned.binned_forward, *arguments, (grid, delays), **room)
-    assert status == status_binned
+    assert status[:2] == status_binned[:2]
     if status[0] == L.BUDGET_EXCEEDED:
         return
     S = status[2]
