@@ -1,4 +1,4 @@
-"""The neuron-major kernels for all-to-all layers of LIF neurons, called as the event-major ones are."""
+"""The neuron-major kernels for all-to-all layers of LIF neurons, called as those of other orders of work are."""
 
 import numpy as np
 
@@ -6,26 +6,44 @@ from saltation.kernels import plans
 from saltation.kernels.layout import Gradients, Sent, Span, Synapses
 
 
-def plan_of(events, synapses, neurons):
+def plan_of(events, synapses, recurrent, neurons):
     """The plan, with its synapses prepared."""
-    return plans.NeuronMajor(plans.Task(events, synapses, None, None, None, neurons, False, True))
+    return plans.NeuronMajor(plans.Task(events, synapses, recurrent, None, None, neurons, False, True))
 
 
 def lif_forward(events, synapses, neurons, *rest):
     """(status, cursor, filled); rest: cursor, last, buffer, filled, peaks, budget."""
-    return plan_of(events, synapses, neurons).forward(*rest)
+    return plan_of(events, synapses, None, neurons).forward(*rest)
+
+
+def recurrent_forward(events, synapses, recurrent, neurons, *rest):
+    """As lif_forward, with recurrent connections."""
+    return plan_of(events, synapses, recurrent, neurons).forward(*rest)
 
 
 def lif_backward(
     events, synapses, neurons, first, last, buffer, row, grad_rows, peaks, grad_peak, min_slope, with_taus, gradients
 ):
     """Adds to `gradients`, in the shapes of `synapses`."""
-    plan = plan_of(events, synapses, neurons)
-    weight, delay = (np.zeros_like(array) for array in plan.shapes()[0])
     sent = Sent(grad_rows, peaks, grad_peak, min_slope, True, with_taus)
-    mine = Gradients(gradients.times, weight, delay, gradients.parameters)
-    nothing = Synapses(np.empty(0), np.empty(0))
-    plan.backward(Span(first, last, row), buffer, np.arange(grad_rows.size), sent, mine, nothing)
-    found, _ = plan.restore(Synapses(weight, delay), nothing)
-    gradients.weight[:] += found.weight
-    gradients.delay[:] += found.delay
+    plan, span = plan_of(events, synapses, None, neurons), Span(first, last, row)
+    _add(plan, span, buffer, np.arange(grad_rows.size), sent, gradients, None)
+
+
+def recurrent_backward(
+    events, synapses, recurrent, neurons, first, last, buffer, row, order, grad_rows, peaks, grad_peak, min_slope,
+    with_taus, gradients, of_recurrent,
+):  # fmt: skip
+    """As lif_backward, with recurrent connections."""
+    sent = Sent(grad_rows, peaks, grad_peak, min_slope, True, with_taus)
+    plan, span = plan_of(events, synapses, recurrent, neurons), Span(first, last, row)
+    _add(plan, span, buffer, order, sent, gradients, of_recurrent)
+
+
+def _add(plan, span, buffer, order, sent, gradients, of_recurrent):
+    inputs, own = (Synapses(*map(np.zeros_like, part)) for part in plan.shapes())
+    plan.backward(span, buffer, order, sent, Gradients(gradients.times, *inputs, gradients.parameters), own)
+    found, found_own = plan.restore(inputs, own)
+    pairs = [(gradients.weight, found.weight), (gradients.delay, found.delay)]
+    for total, part in pairs if of_recurrent is None else [*pairs, *zip(of_recurrent, found_own, strict=True)]:
+        total[:] += part

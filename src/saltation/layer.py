@@ -12,7 +12,7 @@ from .connections import Connection
 from .convolution import SumPool2d
 from .drive import driven
 from .kernels.layout import Neurons, Wiring
-from .neurons import LI, Neuron
+from .neurons import LI, LIF, Neuron
 from .readout import Readout
 from .spikes import Spikes
 from .tree import walked
@@ -211,17 +211,12 @@ class Layer(nn.Module):
         ), setting
 
     def _wirings(self) -> list[Wiring | None]:
-        """Of the connection and the recurrent part; None: a matrix. Wired parts of a recurrent layer without delays of
-        single synapses become matrices too, as all neurons sharing the order of arrivals is then much faster.
+        """Of the connection and the recurrent part; None: a matrix. All parts of a recurrent layer of LIF neurons
+        become matrices, as the orders of work for these are much faster than windows.
         """
-        wiring = None if self._patches is not None or not self.neuron.spiking else self.connection.wiring
-        if self.recurrent is None:
-            return [wiring, None]
-        for part, wired in ((self.connection, wiring), (self.recurrent, self.recurrent.wiring)):
-            delay = part.shared()[1] if part is self.connection and self._patches is not None else part.synapses()[1]
-            if delay.numel() > 1 if wired is not None else delay.shape[0] > 1:
-                return [wiring, self.recurrent.wiring]
-        return [None, None]
+        alone = self.neuron.spiking and not (self.recurrent is not None and isinstance(self.neuron, LIF))
+        parts = (None if self._patches is not None else self.connection), self.recurrent
+        return [part.wiring if part is not None and alone else None for part in parts]
 
 
 def _checked(weight: Tensor, delay: Tensor, which: str) -> tuple[Tensor, Tensor]:

@@ -4,12 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from neuron_major import recurrent_backward, recurrent_forward
 
 from saltation.kernels import layout as L
 from saltation.kernels import rings, rings_backward, rings_forward
 from saltation.kernels.arrivals import merge_spikes
-from saltation.kernels.recurrent import recurrent_forward
-from saltation.kernels.recurrent_backward import recurrent_backward
 
 M, BUDGET = 8, 60
 NO_PEAK, NO_GRAD = L.Peaks(*(np.zeros((0, 0)) for _ in range(3))), np.zeros((0, 0))

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient
+from .chain import begin_chain, follow_chain, most_spikes, new_chain
 from .flow import flow
 from .jit import borrowing, kernel, sum_kernel
 from .layout import REFRACTORY, TAU_SYN, TIME
-from .chain import begin_chain, follow_chain, most_spikes, new_chain
 from .rings import (
     AHEAD,
     DELAY,

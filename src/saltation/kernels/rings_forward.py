@@ -13,8 +13,7 @@ import numpy as np
 from .advance import advance
 from .arrivals import longest_sample, sort_arrivals, store_spikes
 from .jit import borrowing, kernel
-from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, NUM_COLUMNS, TIME
-from .layout import NO_BUDGET
+from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, NO_BUDGET, NUM_COLUMNS, TIME
 from .rings import DELAY, SPAN, SYNAPSES, TILE, WEIGHT
 from .rings_sums import (
     A_NEXT,
