@@ -146,7 +146,10 @@ def test_a_peak_above_the_threshold_hides_no_spike(delay, alike):
         torch.nn.init.zeros_(layer.recurrent.weight)
     plain, peaked = layer(spikes), layer.run(spikes, peak=True)
     assert (peaked.peak > 0).any()
-    assert torch.equal(plain.times, peaked.spikes.times) and torch.equal(plain.units, peaked.spikes.units)
+    assert torch.equal(plain.units, peaked.spikes.units)
+    # with recurrent connections more neurons go alone, which rounds otherwise
+    rounding = 1e-13 if delay == "recurrent" else 0.0
+    torch.testing.assert_close(plain.times, peaked.spikes.times, rtol=0, atol=rounding)
 
 
 @pytest.mark.parametrize("delay,refractory", list(itertools.product(DELAYS, [0.0, 0.4, math.inf])))

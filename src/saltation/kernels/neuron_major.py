@@ -25,14 +25,15 @@ SHORTEST_WINDOW = 1e-9  # of the sample
 class Scratch(NamedTuple):
     """Of a sample: inputs, what comes from outside, sorted, of each neuron in a row of its own, or of one neuron at a
     time; own, trial (N, NUM_STATE): states at the start of a window, and what a trial run found; reached (N,): how far
-    that came; over, spikes, last_row (N,): who never spikes again, how often each has spiked, and where the row of its
-    last spike is.
+    that came, and status (N,) how it ended; over, spikes, last_row (N,): who never spikes again, how often each has
+    spiked, and where the row of its last spike is.
     """
 
     inputs: Queue
     own: np.ndarray
     trial: np.ndarray
     reached: np.ndarray
+    status: np.ndarray
     over: np.ndarray
     spikes: np.ndarray
     last_row: np.ndarray
@@ -140,6 +141,7 @@ def try_all(t, bound, delay, projection, feedback, population, want_peak, queue,
             n, n, t, bound, projection, feedback, population, want_peak, queue, arrival, current, log, room + n,
             NO_BUDGET, True, scratch, scratch.trial,
         )  # fmt: skip
+        scratch.status[n] = status
         if status in (FIRED, FINISHED):
             scratch.reached[n] = log[room + n, TIME]
             bound = min(bound, scratch.reached[n] + delay)
@@ -184,7 +186,7 @@ def simulate_sample(
             if length == room:
                 return BUFFER_FULL, n, length
             if fires:
-                status, number = FIRED, scratch.spikes[n] + 1
+                status, number = scratch.status[n], scratch.spikes[n] + 1
                 if number > budget:
                     return BUDGET_EXCEEDED, n, length
                 scratch.own[n], log[length] = scratch.trial[n], log[room + n]
@@ -241,9 +243,10 @@ def neuron_major_forward(events, projection, feedback, population, cursor, last,
     N, want_peak = buffer.counts.shape[1], peaks.value.size > 0
     longest = longest_sample(events, cursor // N, last)
     collected = new_collected(projection.wiring.inputs, longest)
+    states, integers = np.empty((2, N, NUM_STATE)), np.empty((3, N), np.int64)
     scratch = Scratch(
-        new_queue(N if feedback.weight.size > 0 else 1, longest), np.empty((N, NUM_STATE)), np.empty((N, NUM_STATE)),
-        np.empty(N), np.empty(N, np.bool_), np.empty(N, np.int64), np.empty(N, np.int64),
+        new_queue(N if feedback.weight.size > 0 else 1, longest), states[0], states[1], np.empty(N), integers[0],
+        np.empty(N, np.bool_), integers[1], integers[2],
     )  # fmt: skip
     room, starts = N * FIRST_ROOM, np.empty(N + 1, np.int64)
     log, author = np.empty((room + N, NUM_COLUMNS)), np.empty(room, np.int64)
