@@ -188,6 +188,21 @@ def test_every_plan_and_every_kind_of_gradient(plan, kind, reset, refractory):
     check_gradient(plan, kind, *well_posed(plan, reset, refractory, 0.3))
 
 
+NAMES = {
+    "sweep": "event-major", "neuron_major": "neuron-major", "binned": "in bins",
+    "recurrent_sweep": "recurrent event-major", "rings": "recurrent in bins",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_layer_says_how_it_is_simulated(plan):
+    layer, spikes, _ = well_posed(plan, "constant", 0.0, 0.3)
+    assert layer.plan(spikes).split(":")[0] == NAMES[PLANS[plan][3]]
+    with_peak = {"in bins": "neuron-major", "recurrent in bins": "neuron-major"}
+    name = NAMES[PLANS[plan][3]]
+    assert layer.plan(spikes, peak=True).split(":")[0] == with_peak.get(name, name)
+
+
 @pytest.mark.parametrize(("plan", "kind", "reset"), FORCED)
 def test_forced_spikes(plan, kind, reset):
     """Strong facilitation puts theta below the V that is held: spikes at the very moment of the release, in rows."""

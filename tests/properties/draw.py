@@ -193,10 +193,7 @@ def networks(
     if model == "LI":
         values["readout.tau"] = uniform(generator, 1.0, 8.0)
         values["readout.points"] = uniform(generator, 0.0, DURATION, draw(st.integers(0, 3)))
-    # With min_slope gradients are bounded, no longer exact. That of a dendritic delay is the bounded one where the sum
-    # goes over arrivals, and the exact one where the neuron's clock moves: no law holds.
-    by_neuron = any(part.delay in ("dendritic", "channel") for part in (*parts, feedback) if part is not None)
-    slopes = (0.0,) if model != "LIF" or by_neuron else (0.0, 0.0, 0.05)
+    slopes = (0.0,) if model != "LIF" else (0.0, 0.0, 0.05)
     names = {"LIF": TRAINS, "QIF": ((), ("tau_mem", "threshold")), "LI": ((), ("tau_mem", "tau_syn"))}[model]
     return Network(
         parts=parts, joint=joint, recurrent=feedback, model=model, size=size,

@@ -78,23 +78,20 @@ def test_quadratic_neurons():
     assert layer.neuron.train_names == () and layer.connection.raw_delay.shape == (30, 4)
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [("tau_syn", 2.0, "Key 'tau_syn' not in 'QIFLayer'"), ("recurrent", {}, "Key 'recurrent' not in 'QIFLayer'")],
-)
-def test_quadratic_neurons_have_limits(key, value, message):
-    with pytest.raises(ValueError, match=message):
-        load_config("yin_yang_qif", {f"model.layers.0.{key}": value})
+def test_quadratic_neurons_have_limits():
+    with pytest.raises(ValueError, match="Key 'tau_syn' not in 'QIFLayer'"):
+        load_config("yin_yang_qif", {"model.layers.0.tau_syn": 2.0})
 
 
-def test_a_recurrent_layer():
-    config = load_config("yin_yang", {"model.layers.0.recurrent": {"delay": "axonal", "max_delay": 0.5, "std": 0.2}})
+@pytest.mark.parametrize("name", ["yin_yang", "yin_yang_qif"])
+def test_a_recurrent_layer(name):
+    config = load_config(name, {"model.layers.0.recurrent": {"delay": "axonal", "max_delay": 0.5, "std": 0.2}})
     recurrent = config.model.layers[0].recurrent
     assert (recurrent.delay, recurrent.max_delay, recurrent.std) == ("axonal", 0.5, 0.2)
     assert config.model.layers[1].recurrent is None
     layer = make_model(config.model, 4, 3)[0]
     assert layer.recurrent.weight.shape == (30, 30) and layer.recurrent.raw_delay.shape == (1, 30)
-    assert load_config("yin_yang").model.layers[0].recurrent is None
+    assert load_config(name).model.layers[0].recurrent is None
 
 
 @pytest.mark.parametrize(

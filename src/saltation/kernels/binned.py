@@ -62,7 +62,7 @@ def collect(p, older, sources, events, weight, delay, t, t_end, arrival, source,
 
 @kernel
 def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As forward.lif_forward, for synaptic delays, shared tau_mem and tau_syn, and no peak; delays: split_delays."""
+    """As neuron_major.neuron_major_forward, for synaptic delays, shared taus, and no peak; delays: split_delays."""
     N, M = synapses.weight.shape
     longest = longest_sample(events, cursor // N, last)
     sources = new_sources(longest, M)

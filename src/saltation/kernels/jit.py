@@ -1,6 +1,6 @@
 """The one decorator of all kernels, and the cache that can never be stale, nor damaged.
 
-Numba keys a cached function by its own file only, so an edit in `flow.py` would leave machine code of `forward.py`
+Numba keys a cached function by its own file only, so an edit in `flow.py` would leave machine code of `advance.py`
 that has the old flow inlined. Our kernels are therefore cached in a folder named by a hash over all kernel files. Its
 files carry a checksum: what a full disk or a lost computer left of them is compiled anew.
 """

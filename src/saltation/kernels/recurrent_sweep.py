@@ -358,7 +358,7 @@ def sweep_recurrent_sample(net, arrivals, course, neurons, how, scratch, factors
 
 @kernel
 def recurrent_sweep_forward(events, synapses, recurrent, weights, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As recurrent.recurrent_forward, for delays of shape (1, 1) or (1, M), of the inputs and of the layer.
+    """As neuron_major.neuron_major_forward, for delays of shape (1, 1) or (1, M), of the inputs and of the layer.
 
     weights: `sweep.by_input` of the weights of the inputs and of the layer, side by side.
     """

@@ -216,7 +216,7 @@ def arrivals_of(b, j, events, synapses, duration):
 
 
 def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As forward.lif_forward."""
+    """Of all-to-all LIF neurons, with the arguments of sweep.sweep_forward but for its tiles."""
     N = synapses.weight.shape[0]
     for position in range(cursor, last * N):
         b, j = divmod(position, N)
@@ -254,7 +254,7 @@ def lif_backward(
     with_taus,
     gradients,
 ):
-    """As backward.lif_backward: in reverse through every moment of every neuron (README.md, section 3)."""
+    """Its counterpart: in reverse through every moment of every neuron (README.md, section 3)."""
     N, M = synapses.weight.shape
     row = row_offset
     for b in range(first, last):

@@ -167,7 +167,7 @@ def local_arrivals(events, b, synapses, duration, arrival, source, unit, arrival
 
 @kernel
 def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, filled, peaks, budget):
-    """As forward.lif_forward, for delays of shape (1, 1), (1, M) or (N, 1).
+    """As neuron_major.neuron_major_forward, for delays of shape (1, 1), (1, M) or (N, 1).
 
     weights (tiles, M + 1, LANES): `by_input` of the weights. `cursor` always stands at the start of a sample. With
     dendritic delays the times in `buffer` and `peaks` are those on the neurons' own clocks.

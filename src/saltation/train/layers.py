@@ -160,6 +160,7 @@ class SpikingLayer(LayerConfig):
     """What layers of all spiking neurons share."""
 
     max_spikes: int | None = number(None, Range(1, 1_000_000_000))  # of one neuron in a sample; null: see `Layer`
+    recurrent: RecurrentConfig | None = None  # null: none; {}: with the defaults
 
 
 @dataclass
@@ -176,7 +177,6 @@ class LIFLayer(SpikingLayer):
     refractory: float = number(0.0, INFINITE)  # .inf: at most one spike
     reset: Literal["constant", "subtract"] = "constant"
     min_slope: float = number(0.0, NOT_NEGATIVE)  # bound of the slope of grazing spikes; 0: exact gradients
-    recurrent: RecurrentConfig | None = None  # null: none; {}: with the defaults
     model = neurons.LIF
 
 
