@@ -77,7 +77,7 @@ def binned_backward(
     want_times,
     gradients,
 ):
-    """As neuron_major_backward.neuron_major_backward for what binned_forward can do, without the gradients of tau_mem and tau_syn.
+    """As neuron_major_backward.neuron_major_backward for what binned_forward can do, without gradients of the taus.
 
     want_times: whether the gradients of event times are wanted.
     """
