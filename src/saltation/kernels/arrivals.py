@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .jit import borrowing, generic, implements, kernel
+from .jit import borrowing, generic, generic_borrowing, implements, kernel
 from .layout import TIME, Full, Wiring
 
 # Above this many arrivals in one time bin insertion sort would be slow; a merge sort takes over.
@@ -52,7 +52,7 @@ def group_inputs(wiring, events, b, start, event):
     """What `collect` needs to know of sample b: fills start (inputs + 1,) and event."""
 
 
-@generic
+@generic_borrowing
 def collect(wiring, n, events, b, projection, duration, start, event, arrival, synapse, cause):
     """Fill arrival, synapse and cause (the event) with what reaches neuron n in sample b before the end, in any order;
     returns how many.

@@ -141,7 +141,7 @@ def kink_of(rows, neuron, peak_time, peak_slope, grad_peak):
     return grad_peak * peak_slope
 
 
-@kernel
+@borrowing
 def smallest_slope(neuron, min_slope):
     """A slope below this is not resolved by float64, or not wanted."""
     return max(min_slope, EPS * abs(neuron[THRESHOLD]) / neuron[TAU_MEM])
@@ -171,14 +171,20 @@ def adjoint(neuron, subtract, rows, grad_rows, peak_time, peak_slope, grad_peak,
     return grad_peak != 0.0
 
 
-@kernel
+@borrowing
 def arrival_gradient(t, w, neuron, rows, segments, last_counts, with_taus, grad):
     """Second pass, one arrival of weight w at time t: returns (dL/dw, dL/dt).
 
     Adds its share of dL/dtau to grad if with_taus.
     """
     tau_mem, tau_syn = neuron[TAU_MEM], neuron[TAU_SYN]
-    n = np.searchsorted(rows[:, TIME], t, side="right")
+    n, above = 0, rows.shape[0]
+    while n < above:  # the number of spikes up to t
+        middle = (n + above) // 2
+        if rows[middle, TIME] <= t:
+            n = middle + 1
+        else:
+            above = middle
     if n == rows.shape[0] and (not last_counts or t >= segments[n, END]):
         return 0.0, 0.0
     release = rows[n - 1, TIME] + neuron[REFRACTORY] if n > 0 else 0.0

@@ -93,7 +93,7 @@ def place_rows(first, last, b, row, buffer, chain):
         row += count
 
 
-@kernel
+@borrowing
 def begin_neuron(n, b, neurons, buffer, peaks, grad_peak, with_taus, grad, chain):
     """Open the last segment of neuron n; returns whether it carries a gradient: that of the peak."""
     rows, neuron, c = rows_of(n, chain, buffer), neurons.parameters[n], chain.carried[n]
@@ -119,7 +119,7 @@ def begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chai
         begin_neuron(n, b, neurons, buffer, peaks, grad_peak, with_taus, grad, chain)
 
 
-@kernel
+@borrowing
 def follow_chain(j, G, neurons, buffer, min_slope, with_taus, grad, chain):
     """Back over the last spike that is left of neuron j, whose G = dL/dT, into the segment before it."""
     rows, neuron, c, m = rows_of(j, chain, buffer), neurons.parameters[j], chain.carried[j], chain.left[j]

@@ -103,7 +103,7 @@ def borrowing(function):
 _implementations: dict[Any, dict[type, Any]] = {}
 
 
-def generic(interface):
+def generic(interface, **options):
     """Turn `interface`, of which only the docstring counts, into a function that does what was registered by
     `implements` for the type of its first argument, a NamedTuple; compiled callers make the choice when compiled.
     """
@@ -117,8 +117,13 @@ def generic(interface):
         implementation = choices[arguments[0].instance_class]
         return lambda *arguments: implementation(*arguments)
 
-    overload(call)(choose)
+    overload(call, jit_options={"error_model": "numpy", **options})(choose)
     return call
+
+
+def generic_borrowing(interface):
+    """As `generic`, for implementations that are `borrowing` functions."""
+    return generic(interface, _nrt=False)
 
 
 def implements(function, kind):

@@ -3,8 +3,6 @@
 from math import exp
 from typing import NamedTuple
 
-import numpy as np
-
 from . import models
 from .advance import advance as advance_state
 from .backward import arrival_gradient as gradient_of_arrival
@@ -17,9 +15,9 @@ from .reset import spike_slopes
 
 
 class Neuron(NamedTuple):
-    """parameters (7,), largest_phi of them, and what holds for the population."""
+    """parameters (7,), as numbers, largest_phi of them, and what holds for the population."""
 
-    parameters: np.ndarray
+    parameters: tuple[float, float, float, float, float, float, float]
     phi_max: float
     subtract: bool
     spiking: bool
@@ -39,12 +37,14 @@ class State(NamedTuple):
 
 
 @implements(models.single, Neurons)
-@kernel
+@borrowing
 def single(population, n, want_peak):
     """See models.py."""
-    neuron = population.parameters[n]
-    phi_max = largest_phi(neuron[TAU_MEM], neuron[TAU_SYN])
-    return Neuron(neuron, phi_max, population.subtract, population.spiking, want_peak)
+    p = population.parameters
+    neuron = p[n, 0], p[n, 1], p[n, 2], p[n, 3], p[n, 4], p[n, 5], p[n, 6]
+    return Neuron(
+        neuron, largest_phi(p[n, TAU_MEM], p[n, TAU_SYN]), population.subtract, population.spiking, want_peak
+    )  # fmt: skip
 
 
 @implements(models.start, Neuron)
@@ -135,7 +135,7 @@ def lacks_arrivals(population):
 
 
 @implements(models.open_neuron, Chain)
-@kernel
+@borrowing
 def open_neuron(chain, n, b, count, arrival, weight, population, buffer, sent, gradients):
     """See models.py."""
     if chain.left[n] == 0 and (sent.grad_peak.size == 0 or sent.grad_peak[b, n] == 0.0):
@@ -148,14 +148,14 @@ def open_neuron(chain, n, b, count, arrival, weight, population, buffer, sent, g
 
 
 @implements(models.cross, Chain)
-@kernel
+@borrowing
 def cross(chain, j, G, population, buffer, sent, gradients):
     """See models.py."""
     follow_chain(j, G, population, buffer, sent.min_slope, sent.with_taus, gradients.parameters, chain)
 
 
 @implements(models.arrival_gradient, Chain)
-@kernel
+@borrowing
 def arrival_gradient(chain, n, t, w, population, buffer, sent, gradients):
     """See models.py."""
     grad_w, grad_t = gradient_of_arrival(

@@ -6,7 +6,7 @@ for all neurons), one neuron of it, its state, and the chain of its adjoints. Se
 
 from typing import NamedTuple
 
-from .jit import generic
+from .jit import generic, generic_borrowing
 
 NUM_STATE = 7  # the most numbers that a state takes
 
@@ -23,22 +23,22 @@ class Tally(NamedTuple):
 # -- forward -----------------------------------------------------------------------------------------------------------
 
 
-@generic
+@generic_borrowing
 def single(population, n, want_peak):
     """Neuron n of a population; want_peak: whether its highest V - theta is wanted."""
 
 
-@generic
+@generic_borrowing
 def start(neuron):
     """Its state at time 0."""
 
 
-@generic
+@generic_borrowing
 def receive(state, w, neuron):
     """The state right after the arrival of a weight w."""
 
 
-@generic
+@generic_borrowing
 def advance(state, t, t_next, neuron, rows, tally, until_spike):
     """From t to just before t_next, in closed form: returns (status, state, tally).
 
@@ -47,17 +47,17 @@ def advance(state, t, t_next, neuron, rows, tally, until_spike):
     """
 
 
-@generic
+@generic_borrowing
 def store(state, row):
     """Put the state into row (NUM_STATE,)."""
 
 
-@generic
+@generic_borrowing
 def restore(neuron, row):
     """The state that `store` put there."""
 
 
-@generic
+@generic_borrowing
 def peak(state):
     """The highest V - theta since the last spike, its time, and d(V - theta)/dt just before it."""
 
@@ -78,17 +78,17 @@ def new_chain(population, most, arrivals):
     """Room for the adjoints of the neurons of a sample: `most` spikes, and so many arrivals at those open at a time."""
 
 
-@generic
+@generic_borrowing
 def open_group(chain, first, last, b, row, buffer):
     """Neurons first ... last - 1 of sample b come next; the first of their spikes is in row `row`."""
 
 
-@generic
+@generic_borrowing
 def lacks_arrivals(population):
     """Whether `open_neuron` has to know what arrives at the neuron."""
 
 
-@generic
+@generic_borrowing
 def open_neuron(chain, n, b, count, arrival, weight, population, buffer, sent, gradients):
     """The adjoint of neuron n at the end of sample b. arrival (count,): sorted, if `lacks_arrivals`, and their weights.
 
@@ -96,12 +96,12 @@ def open_neuron(chain, n, b, count, arrival, weight, population, buffer, sent, g
     """
 
 
-@generic
+@generic_borrowing
 def cross(chain, j, G, population, buffer, sent, gradients):
     """Back over the last spike that is left of neuron j, whose dL/dT = G."""
 
 
-@generic
+@generic_borrowing
 def arrival_gradient(chain, n, t, w, population, buffer, sent, gradients):
     """dL/dw and dL/dt of an arrival of weight w at neuron n; all spikes of the neuron after it have been crossed.
 
@@ -109,6 +109,6 @@ def arrival_gradient(chain, n, t, w, population, buffer, sent, gradients):
     """
 
 
-@generic
+@generic_borrowing
 def close_neuron(chain, n, population, gradients):
     """All arrivals at neuron n have been asked for; the rest of the gradients of its parameters is added."""

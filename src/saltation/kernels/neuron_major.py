@@ -12,7 +12,7 @@ import numpy as np
 
 from . import lif, qif  # noqa: F401  the models that there are
 from .arrivals import collect, group_inputs, longest_sample, sort_arrivals, store_spikes
-from .jit import kernel
+from .jit import borrowing, kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, NO_BUDGET, NUM_COLUMNS, TIME
 from .models import NUM_STATE, Tally, advance, peak, receive, restore, single, start, store
 from .pending import FIRST_QUEUE, Queue, consume, larger, new_queue, push
@@ -58,7 +58,7 @@ def new_collected(inputs, longest):
     return Collected(start, event, cause, np.empty(longest), source_copy, np.empty(longest + 1, np.int64))
 
 
-@kernel
+@borrowing
 def fill_inputs(r, n, events, b, projection, duration, inputs, collected):
     """Row r: all arrivals of the input spikes of sample b at neuron n, in order; source: the synapse."""
     time, source = inputs.time[r], inputs.source[r]
@@ -70,7 +70,7 @@ def fill_inputs(r, n, events, b, projection, duration, inputs, collected):
     inputs.head[r], inputs.tail[r] = 0, count
 
 
-@kernel
+@borrowing
 def gather(r, n, t, bound, inputs, weight, queue, feedback_weight, arrival, current):
     """What reaches neuron n from t to before `bound`, in order, and its weights; returns how many."""
     k, m, count = inputs.head[r], queue.head[n], 0
@@ -88,7 +88,7 @@ def gather(r, n, t, bound, inputs, weight, queue, feedback_weight, arrival, curr
         count += 1
 
 
-@kernel
+@borrowing
 def walk(state, t, t_end, count, arrival, current, neuron, rows, tally, until_spike):
     """One neuron from its state at t through `count` arrivals to that just before t_end.
 
@@ -107,7 +107,7 @@ def walk(state, t, t_end, count, arrival, current, neuron, rows, tally, until_sp
     return status, state, tally
 
 
-@kernel
+@borrowing
 def run_neuron(
     r, n, t, bound, projection, feedback, population, want_peak, queue, arrival, current, rows, next_row, budget,
     until_spike, scratch, after,
@@ -127,14 +127,13 @@ def run_neuron(
     return status, tally.spikes
 
 
-@kernel
+@borrowing
 def try_all(t, bound, delay, projection, feedback, population, want_peak, queue, arrival, current, log, scratch):
     """Trial runs of all neurons from t to `bound`, or to their first spikes; returns where the window has to end."""
     N = scratch.spikes.size
     room = log.shape[0] - N
-    log[room:, TIME] = -inf
     for n in range(N):
-        scratch.reached[n] = bound
+        scratch.reached[n], log[room + n, TIME] = bound, -inf
         if scratch.over[n]:
             continue
         status, _ = run_neuron(

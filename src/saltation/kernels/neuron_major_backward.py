@@ -9,14 +9,14 @@ import numpy as np
 
 from .arrivals import collect, group_inputs, longest_sample
 from .chain import most_spikes
-from .jit import kernel
+from .jit import borrowing, kernel
 from .layout import TIME
 from .models import arrival_gradient, close_neuron, cross, lacks_arrivals, new_chain, open_group, open_neuron
 from .neuron_major import fill_inputs, gather, new_collected, send
 from .pending import FIRST_QUEUE, new_queue
 
 
-@kernel
+@borrowing
 def arrivals_of_spike(
     j, T, feedback, population, buffer, sent, gradients, feedback_gradients, chain,
 ):  # fmt: skip
@@ -34,7 +34,7 @@ def arrivals_of_spike(
     return total
 
 
-@kernel
+@borrowing
 def input_gradients(b, n, events, projection, population, buffer, sent, gradients, chain, time, synapse, collected):
     """The gradients of all input spikes that arrive at neuron n in sample b."""
     stride = 1 if projection.delay.size > 1 else 0
