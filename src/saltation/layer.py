@@ -183,10 +183,6 @@ class Layer(nn.Module):
         parts = [self.connection, *([] if self.recurrent is None else [self.recurrent])]
         for part in parts:
             part()  # hooks of torch renew the weights
-        packed = self.neuron.packed()
-        if not self._units_checked:
-            check.time_scales(packed, spikes.duration)
-            self._units_checked = True
         wirings = self._wirings()
         if self._patches is not None:
             spikes, synapses = self._patches.unfold(spikes), self.connection.shared()
@@ -194,6 +190,10 @@ class Layer(nn.Module):
             synapses = self.connection.dense() if wirings[0] is None else self.connection.synapses()
         spikes = self.connection.incoming(spikes)
         weight, delay = _checked(*synapses, "")
+        packed = self.neuron.packed()
+        if not self._units_checked:
+            check.time_scales(packed, spikes.duration)
+            self._units_checked = True
         feedback = ops.NOT_RECURRENT
         if self.recurrent is not None:
             synapses = self.recurrent.dense() if wirings[1] is None else self.recurrent.synapses()
