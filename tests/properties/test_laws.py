@@ -37,7 +37,7 @@ def test_what_is_no_law_is_noticed():
     held, noticed = [], []
 
     @seed(0)
-    @settings(max_examples=FEW, **QUIET)
+    @settings(max_examples=3 * FEW, **QUIET)
     @given(networks(models=("LIF",), recurrent=(False,)), st.integers(0, 2**20))
     def check(network, seed_of_law):
         try:
