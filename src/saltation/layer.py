@@ -83,7 +83,7 @@ class Layer(nn.Module):
             patches = None
         self._patches = patches
         if recurrent is not None:
-            check.require(neuron.recurrence, f"recurrent= is not for {type(neuron).__name__} neurons: they never spike")
+            check.require(neuron.spiking, f"recurrent= is not for {type(neuron).__name__} neurons: they never spike")
             check.require(not isinstance(recurrent, Parallel), "recurrent= takes no Parallel: feedback arrives once")
             check.width(recurrent.in_size, neuron.size, "the neurons of a layer and the inputs of its recurrent part")
             check.width(recurrent.out_size, neuron.size, "the neurons of a layer and the outputs of its recurrent part")

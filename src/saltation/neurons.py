@@ -32,7 +32,6 @@ class Neuron(WithSettings):
     names: tuple[str, ...] = PARAMETERS  # of the parameters that a user can set
     spiking = True
     has_peak = False  # whether the kernels know the highest V - theta
-    recurrence = True  # whether it may be recurrent
     min_slope = 0.0
     tau_mem: Tensor
     tau_syn: Tensor
@@ -335,7 +334,7 @@ class LI(Neuron):
     """
 
     names = ("tau_mem", "tau_syn")
-    spiking = recurrence = False
+    spiking = False
 
     def __init__(self, size: int, tau_mem: float | Tensor, tau_syn: float | Tensor, train: Sequence[str] = ()):
         super().__init__(size, {"tau_mem": tau_mem, "tau_syn": tau_syn}, train, ("tau_mem", "tau_syn"))

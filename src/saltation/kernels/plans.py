@@ -206,7 +206,36 @@ class NeuronMajor(Plan):
         return unprojected(synapses, self.task.synapses), unprojected(recurrent, self.task.recurrent or none)
 
 
-class RecurrentInBins(NeuronMajor):
+class Binned(NeuronMajor):
+    """Bin by bin of time; but only the sums over single arrivals know the gradients of tau_mem and tau_syn, so where
+    these are wanted the way back is that of NeuronMajor.
+    """
+
+    def __init__(self, task: Task):
+        if task.with_taus:
+            super().__init__(task)
+        else:
+            Plan.__init__(self, task)
+
+    def backward(self, span, buffer, order, sent, gradients, feedback):
+        """See Plan."""
+        way = super().backward if self.task.with_taus else self.backward_in_bins
+        way(span, buffer, order, sent, gradients, feedback)
+
+    def backward_in_bins(self, span, buffer, order, sent, gradients, feedback):
+        """`backward` without the gradients of tau_mem and tau_syn."""
+        raise NotImplementedError
+
+    def shapes(self):
+        """See Plan."""
+        return super().shapes() if self.task.with_taus else Plan.shapes(self)
+
+    def restore(self, synapses, recurrent):
+        """See Plan."""
+        return super().restore(synapses, recurrent) if self.task.with_taus else (synapses, recurrent)
+
+
+class RecurrentInBins(Binned):
     """All neurons bin by bin of time, own spikes scattered into bins to come."""
 
     name, why = "recurrent in bins", "recurrent, with delays of single synapses or neurons, and shared time constants"
@@ -229,27 +258,16 @@ class RecurrentInBins(NeuronMajor):
         task, rest = self.task, (cursor, last, buffer, filled, peaks, budget)
         return rings_forward(task.events, task.synapses, task.recurrent, self.rings, task.population, *rest)
 
-    def backward(self, span, buffer, order, sent, gradients, feedback):
-        """See Plan; only the sums over single arrivals know the gradients of tau_mem and tau_syn."""
+    def backward_in_bins(self, span, buffer, order, sent, gradients, feedback):
+        """See Binned."""
         task = self.task
-        if task.with_taus:
-            super().backward(span, buffer, order, sent, gradients, feedback)
-            return
         rings_backward(
             task.events, task.synapses, task.recurrent, self.rings, task.population, span.first, span.last, buffer,
             span.row, order, sent.grad_rows, sent.peaks, sent.grad_peak, sent.min_slope, gradients, feedback,
         )  # fmt: skip
 
-    def shapes(self):
-        """See Plan."""
-        return super().shapes() if self.task.with_taus else Plan.shapes(self)
 
-    def restore(self, synapses, recurrent):
-        """See Plan."""
-        return super().restore(synapses, recurrent) if self.task.with_taus else (synapses, recurrent)
-
-
-class InBins(NeuronMajor):
+class InBins(Binned):
     """One neuron after the other, bin by bin of time."""
 
     name, why = "in bins", "synaptic delays, many arrivals, and shared time constants"
@@ -272,24 +290,13 @@ class InBins(NeuronMajor):
         rest = cursor, last, buffer, filled, peaks, budget
         return binned_forward(events, synapses, self.grid, self.delays, neurons, *rest)
 
-    def backward(self, span, buffer, order, sent, gradients, feedback):
-        """See Plan; only the sums over single arrivals know the gradients of tau_mem and tau_syn."""
-        if self.task.with_taus:
-            super().backward(span, buffer, order, sent, gradients, feedback)
-            return
+    def backward_in_bins(self, span, buffer, order, sent, gradients, feedback):
+        """See Binned."""
         events, synapses, neurons = self.task.events, self.task.synapses, self.task.population
         binned_backward(
             events, synapses, self.grid, self.delays, neurons, span.first, span.last, buffer, span.row, sent.grad_rows,
             sent.min_slope, sent.want_times, gradients,
         )  # fmt: skip
-
-    def shapes(self):
-        """See Plan."""
-        return super().shapes() if self.task.with_taus else Plan.shapes(self)
-
-    def restore(self, synapses, recurrent):
-        """See Plan."""
-        return super().restore(synapses, recurrent) if self.task.with_taus else (synapses, recurrent)
 
 
 PLANS: tuple[type[Plan], ...] = (EventMajor, RecurrentEventMajor, RecurrentInBins, InBins, NeuronMajor)

@@ -25,10 +25,21 @@ from .lanes import (
     aligned,
     lowest_bit,
 )
-from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD, TIME
+from .layout import (
+    BUDGET_EXCEEDED,
+    BUFFER_FULL,
+    DONE,
+    FINISHED,
+    FIRED,
+    NO_BUDGET,
+    TAU_ADAPT,
+    TAU_MEM,
+    TAU_SYN,
+    THRESHOLD,
+    TIME,
+)
 from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, watch_level
 
-NO_BUDGET = 2**62
 # Columns of a neuron that goes alone: its state at a time.
 AT, V_AT, I_AT, A_AT = range(4)
 OWN_AT = 4  # where the columns RELEASE ... PEAK_SLOPE begin
