@@ -6,9 +6,10 @@ import sys
 import types
 from pathlib import Path
 
-from saltation import kernels, ops
+from saltation import closed_form, kernels, ops, patches
 from saltation.kernels import plans
 
+CALLERS = (ops, closed_form, patches, plans)
 FOLDER = Path(kernels.__file__).parent
 # Kernels that are not used for simulating, and what runs but once, when a module is loaded.
 TWINS = (
@@ -36,7 +37,7 @@ def kernels_of(module):
 @contextlib.contextmanager
 def recorded():
     """A set that fills with the names of the kernels called in the meantime."""
-    called, functions = set(), [(module, *item) for module in (ops, plans) for item in kernels_of(module).items()]
+    called, functions = set(), [(module, *item) for module in CALLERS for item in kernels_of(module).items()]
 
     def watched(name, function):
         def call(*arguments):

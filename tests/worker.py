@@ -1,12 +1,17 @@
-"""What the tests of `ops` also run in other processes, which must be able to import it by name."""
+"""What the tests of `ops` and `blocks` also run in other processes, which must be able to import it by name."""
 
 import torch
 from problems import random_layer, random_spikes
 
 import saltation as sal
-from saltation import ops
+from saltation import blocks
 
-ops.SYNAPTIC_EVENTS_PER_BLOCK = 1  # small problems, several blocks
+blocks.SYNAPTIC_EVENTS_PER_BLOCK = 1  # small problems, several blocks
+
+
+def same(left, right):
+    """Whether both hold the same tensors, bit for bit."""
+    return len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
 def generator(seed=0):

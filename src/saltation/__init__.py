@@ -3,11 +3,12 @@
 from . import init, losses, regularizers
 from .connections import Linear
 from .convolution import Conv2d, SumPool2d
-from .layer import Layer, Result, Sequential
+from .layer import Layer, Result
 from .neurons import LI, LIF, QIF
 from .ops import SpikeBudgetError
 from .optim import bound_, parameter_groups
 from .readout import Readout
+from .sequential import Sequential
 from .spikes import Spikes
 from .wired import Beside, Parallel, Sparse
 

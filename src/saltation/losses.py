@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from . import check, ops
+from . import check, distances
 from .spikes import Spikes
 
 LARGEST_TABLE = 2**28  # of costs, 2 GiB
@@ -134,7 +134,7 @@ def van_rossum(spikes: Spikes, target: Spikes, tau: float) -> Tensor:
     """
     _matching(spikes, target)
     tau = check.finite_number(tau, "tau", low=0.0, strict=True)
-    return ops.van_rossum(*_trains(spikes), *_trains(target), tau).reshape(spikes.num_samples, spikes.num_units)
+    return distances.van_rossum(*_trains(spikes), *_trains(target), tau).reshape(spikes.num_samples, spikes.num_units)
 
 
 def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
@@ -158,7 +158,7 @@ def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
         f"a train and its target have {largest} pairs of spikes: must be at most 2^28, 2 GiB; use van_rossum, whose "
         "cost is linear, or shorter samples",
     )
-    return ops.victor_purpura(*ours, *theirs, q).reshape(spikes.num_samples, spikes.num_units)
+    return distances.victor_purpura(*ours, *theirs, q).reshape(spikes.num_samples, spikes.num_units)
 
 
 def _trains(spikes: Spikes) -> tuple[Tensor, Tensor]:

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from . import ops
-from .kernels.patches import Reach
+from .kernels.jit import announce_compilation
+from .kernels.layout import Events
+from .kernels.patches import Reach, count_seen, list_seen
 from .spikes import Spikes, by_sample_and_time
 
 
@@ -20,8 +23,18 @@ class Patches:
 
     def unfold(self, spikes: Spikes) -> Spikes:
         """What each place sees: B places samples of `elements` units."""
-        times, elements, offsets = ops.seen(spikes.times, spikes.units, spikes.offsets, self.reach, self.places)
-        return Spikes.unchecked(times, elements, offsets, self.elements, spikes.duration)
+        announce_compilation()
+        tensors = spikes.times, spikes.units, spikes.offsets
+        events = Events(*(tensor.detach().contiguous().numpy() for tensor in tensors))
+        bounds = np.zeros(spikes.num_samples * self.places + 1, np.int64)
+        count_seen(events, self.reach, self.places, bounds[1:])
+        bounds = bounds.cumsum()
+        event, element = np.empty((2, bounds[-1]), np.int64)
+        list_seen(events, self.reach, self.places, bounds[:-1].copy(), event, element)
+        # index_select: its gradient is much faster than that of indexing
+        times = spikes.times.index_select(0, torch.from_numpy(event))
+        units, offsets = torch.from_numpy(element), torch.from_numpy(bounds)
+        return Spikes.unchecked(times, units, offsets, self.elements, spikes.duration)
 
     def fold(self, spikes: Spikes) -> tuple[Spikes, Tensor]:
         """From the spikes of the channels at each place to B samples of channels x places units, and their order."""

@@ -13,8 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from saltation.data.samples import Samples
 from saltation.files import write_bytes
-from saltation.layer import Layer, Sequential
+from saltation.layer import Layer
 from saltation.neurons import LI
+from saltation.sequential import Sequential
 from saltation.spikes import Spikes
 
 # Okabe and Ito's palette: told apart with every kind of colour vision.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import check, ops
+from . import check, closed_form, ops
 from .tree import walked
 
 
@@ -30,12 +30,12 @@ class Readout:
 
     def integral(self) -> Tensor:
         """(B, N): int_0^duration V dt."""
-        return ops.li_window(self._arguments, self._setting, math.inf)
+        return closed_form.window(self._arguments, self._setting, math.inf)
 
     def weighted(self, tau: float) -> Tensor:
         """(B, N): int_0^duration e^{-t/tau} V dt, which favours early activity; tau > 0 in the unit of time."""
         tau = check.finite_number(tau, "tau", low=0.0, strict=True, inf_ok=True)
-        return ops.li_window(self._arguments, self._setting, tau)
+        return closed_form.window(self._arguments, self._setting, tau)
 
     def maximum(self) -> Tensor:
         """(B, N): the largest V, at least 0 (its value at the start)."""
@@ -50,7 +50,7 @@ class Readout:
         bad = ~((points >= 0) & (points <= self.duration))
         if bad.any():
             raise ValueError(f"time {points[bad][0]:g}: must be within [0, duration] = [0, {self.duration:g}]")
-        return ops.li_values(self._arguments, self._setting, points)
+        return closed_form.values(self._arguments, self._setting, points)
 
     def __repr__(self) -> str:
         B = self._arguments.offsets.numel() - 1

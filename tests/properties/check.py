@@ -18,7 +18,7 @@ import torch
 from properties.laws import Law
 from properties.networks import Answer, Network, Tensors, answer, perturbed
 
-from saltation import ops
+from saltation import SpikeBudgetError, blocks
 
 PERTURBATION = 1e-9
 TRIALS = 2
@@ -60,7 +60,7 @@ def tolerances(network: Network, found: Tensors, view, generator: torch.Generato
     for _ in range(TRIALS):
         try:
             other = seen(network, answer(perturbed(network, generator, PERTURBATION)), view)
-        except ops.SpikeBudgetError:
+        except SpikeBudgetError:
             raise Skipped("runs away") from None
         for name, change in difference(found, other).items():
             moved[name] = max(moved[name], change)
@@ -105,11 +105,11 @@ def holds(law: Law, network: Network, seed: int) -> dict[str, float]:
     """Raise AssertionError if not; returns how far each kind of value was off, in units of what is allowed."""
     generator = torch.Generator().manual_seed(seed)
     # so small that most networks have several blocks of samples
-    with patch.object(ops, "SYNAPTIC_EVENTS_PER_BLOCK", 500):
+    with patch.object(blocks, "SYNAPTIC_EVENTS_PER_BLOCK", 500):
         network = law.prepare(network, generator)
         try:
             found = seen(network, answer(network), law.view)
-        except ops.SpikeBudgetError:
+        except SpikeBudgetError:
             raise Skipped("runs away") from None
         allowed = dict.fromkeys(found, 0.0) if law.exact else tolerances(network, found, law.view, generator)
         claimed = seen(network, claim(law, network, generator), law.view)

@@ -16,7 +16,7 @@ from properties.laws import LAWS, Law
 from properties.networks import answer
 from properties.search import ORDERS, QUIET, counted_orders, search
 
-from saltation import ops
+from saltation import SpikeBudgetError
 
 FEW = 20
 
@@ -58,7 +58,7 @@ def test_the_networks_reach_every_order_of_work():
     @settings(max_examples=10 * FEW, **QUIET)
     @given(networks())
     def check(network):
-        with suppress(ops.SpikeBudgetError):
+        with suppress(SpikeBudgetError):
             answer(network)
 
     with counted_orders() as orders:

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from saltation.data.samples import Samples
-from saltation.layer import Sequential
 from saltation.readout import Readout
+from saltation.sequential import Sequential
 from saltation.train.objective import Objective, spiking_results
 
 

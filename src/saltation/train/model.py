@@ -9,7 +9,8 @@ from saltation import init
 from saltation.connections import Connection
 from saltation.convolution import Conv2d, SumPool2d
 from saltation.data.samples import Samples
-from saltation.layer import Layer, Sequential
+from saltation.layer import Layer
+from saltation.sequential import Sequential
 from saltation.spikes import Spikes
 from saltation.train.config import ModelConfig
 from saltation.train.layers import LayerConfig

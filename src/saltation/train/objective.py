@@ -5,8 +5,9 @@ from typing import Any
 import torch
 
 from saltation import regularizers
-from saltation.layer import Layer, Sequential
+from saltation.layer import Layer
 from saltation.readout import Readout
+from saltation.sequential import Sequential
 from saltation.train.config import Config
 
 

@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from saltation.layer import Sequential
 from saltation.optim import parameter_groups
+from saltation.sequential import Sequential
 from saltation.train.config import TrainConfig
 
 

@@ -28,7 +28,7 @@ from saltation.check import cut, shown
 from saltation.data.events import TRAIN, VALIDATION
 from saltation.data.samples import Samples
 from saltation.files import append_line, hold, make_folder, whole_lines, write_bytes, write_text
-from saltation.layer import Sequential
+from saltation.sequential import Sequential
 from saltation.train.checkpoint import load_parameters, read_checkpoint
 from saltation.train.config import Config, DataConfig
 from saltation.train.evaluate import evaluate

@@ -9,7 +9,7 @@ import torch
 
 from saltation.check import shown
 from saltation.data.samples import Samples
-from saltation.layer import Sequential
+from saltation.sequential import Sequential
 from saltation.train.checkpoint import (
     load_optimizer_tensors,
     load_parameters,
