@@ -351,6 +351,7 @@ def test_a_runaway_neuron_is_named():
         network(spikes)
     error = caught.value
     assert (error.layer, error.neuron, error.sample, error.budget) == (1, 1, 2, 1000)
+    assert error.plan == "event-major" and str(error).endswith("(simulated event-major)")
     assert "max_spikes" in str(error) and "Lower the weights" in str(error)
     with pytest.raises(sal.SpikeBudgetError, match=re.compile("^neuron 1 .* sample 2")):
         second(first(spikes))

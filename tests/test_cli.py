@@ -35,6 +35,10 @@ def test_train_then_eval(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["accuracy"] == result["validation_accuracy"]
     assert main(["train", "--resume", str(run), "--quiet"]) == 0
     assert capsys.readouterr().out == ""
+    assert main(["info", str(run)]) == 0
+    assert "a batch of 20 training samples\n  layer 0  6 LIF " in capsys.readouterr().out
+    assert main(["info", str(run), "--root", "elsewhere"]) == 2
+    assert "is a run, which knows its data: leave out --root" in capsys.readouterr().err
 
 
 def test_info(capsys, tmp_path):
@@ -42,6 +46,15 @@ def test_info(capsys, tmp_path):
     out = capsys.readouterr().out
     for word in ("torch", "numba", "threads", "kernel cache", str(tmp_path), "braille", "yin_yang_small"):
         assert word in out
+
+
+def test_info_of_a_recipe(capsys):
+    for recipe, plan in (("yin_yang_axonal", "event-major"), ("yin_yang", "neuron-major")):
+        assert main(["info", recipe]) == 0
+        first, hidden, output = capsys.readouterr().out.splitlines()
+        assert first == f"{recipe}: orders of work for a batch of 150 training samples"
+        assert hidden.startswith(f"  layer 0  30 LIF       {plan}: ")
+        assert output.startswith(f"  layer 1  3 LIF        {plan}: ")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +69,8 @@ def test_info(capsys, tmp_path):
         (["train", "braille", "--data.path", "nowhere.npz"], "10.5281/zenodo.7050094"),
         (["train", "digits", "--data.options.size", "3"], "has no option 'size'"),
         (["eval", "nowhere"], "no run at nowhere"),
+        (["info", "yin_yan"], "did you mean yin_yang?"),
+        (["info", "yin_yang", "--seed", "3"], "unknown argument --seed"),
         (["eval", "nowhere", "--sample", "3"], "unknown argument --sample"),
     ],
 )

@@ -288,8 +288,11 @@ def test_a_runaway_says_who_and_what_to_do():
     assert layer.max_spikes == 10_000
     torch.nn.init.constant_(layer.recurrent.weight, 5.0)
     layer.max_spikes = 300
-    with pytest.raises(sal.SpikeBudgetError, match=r"neuron \d spiked more than 300 times in sample 0: .* Lower the"):
+    with pytest.raises(
+        sal.SpikeBudgetError, match=r"neuron \d spiked more than 300 times in sample 0: .* Lower the"
+    ) as caught:
         layer(spikes)
+    assert caught.value.plan == "recurrent event-major"
 
 
 def test_bad_recurrent_parts():

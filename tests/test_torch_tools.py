@@ -1,6 +1,7 @@
 """torch's own tools on layers: they are followed, or refused, never ignored."""
 
 import copy
+import functools
 import io
 import pickle
 import warnings
@@ -191,6 +192,21 @@ def test_a_layer_on_another_device_is_refused(kind, neuron, part):
         moved(part, kind, neuron)(SPIKES)
 
 
+def moved_tensor(part, name, **options):
+    """A layer of which one tensor is on another device."""
+    made = layer(**options)
+    part = getattr(made, part)
+    (part._parameters if name in part._parameters else part._buffers)[name] = getattr(part, name).to("meta")
+    return made
+
+
+def moved_spikes(name):
+    """Spikes of which one tensor is on another device, put there behind their back."""
+    spikes = sal.Spikes.unchecked(SPIKES.times, SPIKES.units, SPIKES.offsets, SPIKES.num_units, SPIKES.duration)
+    setattr(spikes, name, getattr(spikes, name).to("meta"))
+    return spikes
+
+
 NEURONS = sal.LIF(2, tau_mem=2.0, tau_syn=1.0)
 ELSEWHERE = torch.zeros(2, device="meta")
 TRAINED = sal.LIF(2, tau_mem=2.0, tau_syn=1.0, train=("tau_mem",)).to("meta")
@@ -201,6 +217,10 @@ TRAINED = sal.LIF(2, tau_mem=2.0, tau_syn=1.0, train=("tau_mem",)).to("meta")
     [
         ("layer 0: weight", lambda: sal.Sequential(moved("layer"))(SPIKES)),
         ("recurrent weight", lambda: sal.Layer(connection(), NEURONS, recurrent=sal.Linear(2, 2).to("meta"))(SPIKES)),
+        ("delay", lambda: moved_tensor("connection", "raw_delay", delay="synaptic", max_delay=1.0)(SPIKES)),
+        *((name, functools.partial(moved_tensor("neuron", name), SPIKES)) for name in sal.neurons.PARAMETERS),
+        *((name, functools.partial(layer(), moved_spikes(name))) for name in ("times", "units", "offsets")),
+        *((name, functools.partial(layer("Conv2d"), moved_spikes(name))) for name in ("times", "units", "offsets")),
         ("times", lambda: SPIKES.with_times(SPIKES.times.to("meta"))),
         ("times", lambda: sal.Layer(connection(), sal.LI(2, 2.0, 1.0))(SPIKES).at(ELSEWHERE)),
         ("raster", lambda: sal.Spikes.from_dense(torch.zeros(2, 3, 4, device="meta"), 0.1, time_first=True)),

@@ -83,11 +83,11 @@ def plain_tensor(tensor: Tensor, name: str) -> None:
 
 def on_cpu(tensor: Tensor, name: str) -> None:
     """Where there are kernels."""
-    require(
-        tensor.device.type == "cpu",
-        f"{name} is on {tensor.device}: saltation computes on the CPU; move it there, or the module that holds it, by "
-        "its .cpu()",
-    )
+    if tensor.device.type != "cpu":
+        raise ValueError(
+            f"{name} is on {tensor.device}: saltation computes on the CPU; move it there, or the module that holds it, "
+            "by its .cpu()"
+        )
 
 
 def first_bad(mask: Tensor) -> tuple[int, ...]:
@@ -181,6 +181,14 @@ def legal_values(name: str, value: Tensor, legal: Tensor, rule: str) -> None:
             f"{at} = {bad:g}: {rule}. If training moved it there, call constrain_() after each optimiser step "
             "or lower its learning rate"
         )
+
+
+def bounded(name: str, value: Tensor, limit: float, rule: str) -> None:
+    """Raise unless all are within (-limit, limit); on the CPU."""
+    if value.numel():
+        low, high = torch.aminmax(value.detach())  # nan if one is, and then neither comparison is true
+        if not (-limit < float(low) and float(high) < limit):
+            legal_values(name, value, value.abs() < limit, rule)
 
 
 def time_scales(parameters: Tensor, duration: float) -> None:

@@ -28,6 +28,7 @@ _EXAMPLES = """examples:
   saltation warmup                                           compile all kernels now
   saltation bench W2                                         speed, beside the packages that are installed
   saltation info                                             versions, threads, cache, data sets, recipes
+  saltation info yin_yang                                    in which order of work each layer is simulated, and why
 """
 _PACKAGES = ("torch", "numba", "numpy", "safetensors", "omegaconf", "matplotlib", "scikit-learn")
 LONGEST_MESSAGE = 2000  # characters
@@ -184,12 +185,25 @@ def _eval(options: argparse.Namespace) -> None:
 
 
 def _add_info(add: Any) -> None:
-    what = "Show versions, threads, the cache folder, the data sets found and the recipes."
-    parser = add("info", _info, "versions, threads, cache, data sets, recipes", description=what)
+    what = (
+        "Show versions, threads, the cache folder, the data sets found and the recipes; or, of a run or a recipe, in "
+        "which order of work each layer is simulated, and why."
+    )
+    parser = add("info", _info, "versions, threads, cache, data sets, recipes; how a network is run", description=what)
+    parser.add_argument("of", nargs="?", metavar="RUN|RECIPE", help="a run folder, a name or a YAML file")
     parser.add_argument("--root", metavar="DIR", help="data root (default: the environment variable SALTATION_DATA)")
 
 
 def _info(options: argparse.Namespace) -> None:
+    if options.of is None:
+        _info_here(options)
+        return
+    from saltation.train.orders import orders_of_work
+
+    print("\n".join(orders_of_work(options.of, options.root)))
+
+
+def _info_here(options: argparse.Namespace) -> None:
     import torch
 
     from saltation.data import available, data_root

@@ -1,5 +1,6 @@
 """`Layer` = connection + neuron."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +143,7 @@ class Layer(nn.Module):
         if self._patches is None:
             return error
         sample, place = divmod(error.sample, self._patches.places)
-        return ops.SpikeBudgetError(error.neuron * self._patches.places + place, sample, error.budget)
+        return ops.SpikeBudgetError(error.neuron * self._patches.places + place, sample, error.budget, error.plan)
 
     def free_peak(self, spikes: Spikes) -> Tensor:
         """(B, N): the largest V if no neuron ever spiked, and QIF neurons were linear; how strong the input is."""
@@ -157,7 +158,7 @@ class Layer(nn.Module):
         arguments, setting = self._prepared(spikes, peak)
         if not self.neuron.spiking:
             return "in closed form: leaky integrators are evaluated where the readout is asked for"
-        plan = ops.plans.choose(ops.make_task(arguments, setting, setting.with_taus))
+        plan = ops.choose(arguments, setting, setting.with_taus)
         return f"{plan.name}: {plan.why}"
 
     def trace(self, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,6 +178,8 @@ class Layer(nn.Module):
         """Checked and in float64."""
         if not isinstance(spikes, Spikes):
             raise TypeError(f"a layer takes Spikes, not {type(spikes).__name__}: see Spikes.from_lists and from_dense")
+        for name in ("times", "units", "offsets"):
+            check.on_cpu(getattr(spikes, name), name)
         check.width(self.connection.in_size, spikes.num_units, "the input of this layer")
         parts = [self.connection, *([] if self.recurrent is None else [self.recurrent])]
         for part in parts:
@@ -222,6 +225,6 @@ def _checked(weight: Tensor, delay: Tensor, which: str) -> tuple[Tensor, Tensor]
     check.floating(weight, f"{which}weight")
     check.floating(delay, f"{which}delay")
     rule = f"must be finite and below {LARGEST_WEIGHT:g} in size, so that no sum of weights overflows"
-    check.legal_values(f"{which}weight", weight, weight.abs() < LARGEST_WEIGHT, rule)
-    check.legal_values(f"{which}delay", delay, delay.isfinite(), "must be finite")
+    check.bounded(f"{which}weight", weight, LARGEST_WEIGHT, rule)
+    check.bounded(f"{which}delay", delay, math.inf, "must be finite")
     return weight.double(), delay.double()

@@ -82,7 +82,11 @@ class Neuron(WithSettings):
         return None
 
     def packed(self) -> Tensor:
-        """(size, columns) float64, the columns of the kernels; carries gradients. Raises if one is illegal."""
+        """(size, columns) float64, the columns of the kernels; carries gradients. Raises if one is illegal.
+
+        Made anew for every call: writing to a tensor's `.data`, or to a NumPy array that shares its memory, leaves its
+        version as it was, so that nothing kept could be known to be right.
+        """
         values = self.columns()
         for name, value in values.items():
             check.floating(value, name)
@@ -94,7 +98,7 @@ class Neuron(WithSettings):
     def legal(self, packed: np.ndarray) -> bool:
         """Whether all of `packed` is legal, in one go; `validate` then finds the words for what is not."""
         taus = packed[:, : TAU_ADAPT + 1]
-        return bool((taus > 0).all() and np.isfinite(taus).all())
+        return bool(taus.min() > 0 and taus.max() < np.inf)  # neither is true of nan
 
     def validate(self) -> None:
         """Raise ValueError if a parameter is illegal, and say which."""
@@ -207,7 +211,7 @@ class LIF(Neuron):
         """As for any neuron, and the rest of the model's assumptions."""
         threshold, refractory = packed[:, THRESHOLD], packed[:, REFRACTORY]
         finite = np.isfinite(packed[:, :REFRACTORY]).all()
-        positive = super().legal(packed) and (threshold > 0).all() and (refractory >= 0).all()
+        positive = super().legal(packed) and threshold.min() > 0 and refractory.min() >= 0
         return bool(finite and positive and (threshold > packed[:, V_RESET]).all())
 
     def validate(self) -> None:

@@ -84,7 +84,7 @@ class Sequential(nn.Module):
         try:
             return run(*arguments)
         except SpikeBudgetError as error:
-            raise SpikeBudgetError(error.neuron, error.sample, error.budget, layer=k) from None
+            raise SpikeBudgetError(error.neuron, error.sample, error.budget, error.plan, layer=k) from None
         except (ValueError, TypeError) as error:
             error.args = (f"layer {k}: {error}",)
             raise
