@@ -1,0 +1,1 @@
+"""Networks of recipes on a time grid, trained with surrogate gradients: what exact gradients are compared with."""

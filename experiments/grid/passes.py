@@ -1,0 +1,260 @@
+"""Forward and backward pass of a few samples through all layers: arrays and kernels, no torch."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from grid import kernels
+from grid.pack import Packed, Stage
+from grid.readouts import Functional
+
+
+class Events(NamedTuple):
+    """offsets (G + 1,); times (E,) float64 in steps; units (E,); of a layer's spikes also codes (E,), step * N + unit,
+    and, if some do not go on to the next layer, kept (E,) bool.
+    """
+
+    offsets: np.ndarray
+    times: np.ndarray
+    units: np.ndarray
+    codes: np.ndarray | None = None
+    kept: np.ndarray | None = None
+
+
+class Plan(NamedTuple):
+    """What does not change from batch to batch. steps: T; functional: of leaky integrators at the end, or None: first
+    spikes; window (T + 1,): what an arrival in a slot is worth to it; worth (T + 1,): of a spike in a penalty on
+    counts, or None.
+    """
+
+    stages: list[Stage]
+    steps: int
+    functional: Functional | None
+    window: np.ndarray
+    worth: np.ndarray | None
+
+
+@dataclass
+class Tape:
+    """What the backward pass of a few samples needs."""
+
+    inputs: Events
+    keep: float  # share of hidden spikes that go on
+    courses: list[np.ndarray] = field(default_factory=list)
+    spikes: list[Events] = field(default_factory=list)
+    potentials: list[np.ndarray | None] = field(default_factory=list)
+    values: Any = None  # (G, C)
+    rest: Any = None  # of the readout
+
+    def sent(self, stage: int) -> Events:
+        """What a stage sends; -1: the input."""
+        return self.inputs if stage < 0 else self.spikes[stage]
+
+
+class Sent(NamedTuple):
+    """The gradient with respect to a layer's output at every step: window[t] sent (G, N) + dense (G, T + 1, N)."""
+
+    sent: np.ndarray
+    dense: np.ndarray | None
+
+
+# -- forwards ----------------------------------------------------------------------------------------------------
+
+
+def forwards(
+    plan: Plan, packed: list[Packed], inputs: Events, keep: float, rng: np.random.Generator | None, detach: bool
+) -> Tape:
+    """Simulate all layers; rng: leaves hidden spikes out."""
+    tape = Tape(inputs, keep)
+    for stage, arrays in zip(plan.stages, packed, strict=True):
+        if not stage.spiking:
+            _read_out(plan, stage, arrays, tape)
+            continue
+        course = _input_course(plan, stage, arrays, tape)
+        G, slots, N = course.shape
+        potential = None if detach else np.empty_like(course)
+        codes, counts = np.empty((G, plan.steps * N), np.int32), np.empty(G, np.int64)
+        feedback = arrays.recurrent_weights, arrays.recurrent_delays
+        kernels.simulate(course, stage.dynamics, arrays.neurons, stage.hold, *feedback, potential, codes, counts)
+        last = stage is plan.stages[-1]
+        tape.courses.append(course)
+        tape.spikes.append(_listed(codes, counts, N, None if last else rng, keep))
+        tape.potentials.append(potential)
+    if plan.functional is None:
+        _read_first_spikes(plan, tape)
+    return tape
+
+
+def _input_course(plan: Plan, stage: Stage, arrays: Packed, tape: Tape) -> np.ndarray:
+    """(G, T + 1, N): the input of every slot."""
+    course = np.zeros((len(tape.inputs.offsets) - 1, plan.steps + 1, stage.size), arrays.weights.dtype)
+    for source in stage.sources:
+        events = tape.sent(source.stage)
+        kernels.deposit_all(
+            course, events.offsets, events.times, source.rows[events.units], events.kept,
+            stage.copies, stage.stride, arrays.weights, arrays.delays,
+        )  # fmt: skip
+    return course
+
+
+def _listed(
+    codes: np.ndarray, counts: np.ndarray, N: int, rng: np.random.Generator | None, keep: float
+) -> Events:
+    """The spikes of a few samples, one sample after the other."""
+    flat = np.concatenate([row[:count] for row, count in zip(codes, counts, strict=True)])
+    steps, units = np.divmod(flat, N)
+    kept = None if rng is None else rng.random(len(flat), np.float32) < keep
+    offsets = np.concatenate([[0], counts.cumsum()])
+    return Events(offsets, steps.astype(np.float64), units.astype(np.int64), flat, kept)
+
+
+def _read_out(plan: Plan, stage: Stage, arrays: Packed, tape: Tape) -> None:
+    """Leaky integrators: linear functionals from each spike's worth, the maximum step by step."""
+    functional, source = plan.functional, stage.sources[0]
+    plain = len(stage.sources) == 1 and source.stage >= 0 and stage.copies == 1 and not stage.delayed
+    if functional.name != "maximum" and plain:
+        events = tape.sent(source.stage)
+        features = np.zeros((len(events.offsets) - 1, len(arrays.weights)), arrays.weights.dtype)
+        rows = source.rows[events.units]
+        kernels.spike_features(events.offsets, events.times, rows, events.kept, plan.window, features)
+        tape.values, tape.rest = features @ arrays.weights, features
+        return
+    course = _input_course(plan, stage, arrays, tape)
+    if functional.name == "maximum":
+        shape = course.shape[0], stage.size
+        tape.values, step = np.zeros(shape, course.dtype), np.zeros(shape, np.int64)
+        kernels.integrate(course, stage.dynamics, tape.values, step)
+        tape.rest = course, step
+    else:
+        tape.values, tape.rest = np.einsum("t,gtn->gn", plan.window, course), (course, None)
+
+
+def _read_first_spikes(plan: Plan, tape: Tape) -> None:
+    """Steps of first spikes, T where there is none."""
+    events, N = tape.spikes[-1], plan.stages[-1].size
+    first, second = np.empty((2, len(events.offsets) - 1, N), np.int64)
+    kernels.first_spikes(events.offsets, events.times, events.units, plan.steps, first, second)
+    tape.values, tape.rest = first.astype(np.float64), (first, second)
+
+
+# -- backwards ---------------------------------------------------------------------------------------------------
+
+
+def backwards(
+    plan: Plan,
+    packed: list[Packed],
+    tape: Tape,
+    gradient: np.ndarray,
+    counted: list[np.ndarray | None],
+    totals: list[Packed],
+) -> None:
+    """Add the gradients of all parameters to `totals`. gradient (G, C): of the values; counted: of the mean counts of
+    every spiking layer (N,), or None.
+    """
+    real = packed[0].weights.dtype.type
+    shape = len(tape.inputs.offsets) - 1, plan.steps + 1
+    received: list[Sent | None] = [None] * len(plan.stages)
+    for k in reversed(range(len(plan.stages))):
+        stage, arrays, total = plan.stages[k], packed[k], totals[k]
+        if not stage.spiking:
+            course = _gradient_of_readout(plan, stage, arrays, tape, gradient.astype(real), total, received)
+            if course is None:
+                continue
+        else:
+            if plan.functional is None and k == len(plan.stages) - 1:
+                dense = np.zeros((*shape, stage.size), real)
+                kernels.spread_first(*tape.rest, gradient, dense)
+                received[k] = Sent(np.zeros((shape[0], stage.size), real), dense)
+            course = _unrolled(plan, k, arrays, tape, received[k], counted[k], total)
+        _to_sources(stage, arrays, tape, course, total, received)
+
+
+def _gradient_of_readout(
+    plan: Plan,
+    stage: Stage,
+    arrays: Packed,
+    tape: Tape,
+    gradient: np.ndarray,
+    total: Packed,
+    received: list[Sent | None],
+) -> np.ndarray | None:
+    """(G, T + 1, C): the gradient of the input of every slot; or None, if what led there is dealt with."""
+    if not isinstance(tape.rest, tuple):  # features
+        total.weights[:] += tape.rest.T @ gradient
+        source = stage.sources[0]
+        back = gradient @ arrays.weights.T
+        received[source.stage] = Sent(np.ascontiguousarray(back[:, source.rows]), None)
+        return None
+    course, step = tape.rest
+    if step is None:
+        return np.ascontiguousarray(plan.window[None, :, None] * gradient[:, None, :])
+    # V at a step is the sum over the slots before it of their input times phi(distance)
+    slots = np.arange(course.shape[1])
+    distance = step[:, None, :] - slots[None, :, None]
+    course = np.where(distance > 0, gradient[:, None, :] * plan.window[np.maximum(distance, 0)], 0)
+    return course.astype(gradient.dtype)
+
+
+def _unrolled(
+    plan: Plan,
+    k: int,
+    arrays: Packed,
+    tape: Tape,
+    received: Sent | None,
+    counted: np.ndarray | None,
+    total: Packed,
+) -> np.ndarray:
+    """Backwards through the steps of a layer; its course then holds the gradient of the input of every slot."""
+    stage, course, events = plan.stages[k], tape.courses[k], tape.spikes[k]
+    G, slots, N = course.shape
+    real = course.dtype.type
+    if received is None:
+        received = Sent(np.zeros((G, N), real), None)
+    dropped = None if events.kept is None else (real(tape.keep), events.offsets, events.codes, events.kept)
+    wanted = None if counted is None else (plan.worth, counted)
+    axonal = synaptic = None
+    weights, delays = arrays.recurrent_weights, arrays.recurrent_delays
+    if weights is not None and delays.ndim == 1:
+        axonal = delays, np.ascontiguousarray(weights.T), np.zeros((slots + 1, G, N), real)
+    elif weights is not None:
+        synaptic = weights, delays
+    kernels.unroll(
+        course, stage.dynamics, arrays.neurons, None if stage.hold is None else True, (plan.window, received.sent),
+        received.dense, dropped, wanted, axonal, synaptic, tape.potentials[k], total.neurons,
+    )  # fmt: skip
+    if weights is not None:
+        delayed = total.recurrent_delays if stage.layer.recurrent.delay is not None else None
+        kernels.gather_all(
+            course, events.offsets, events.times, events.units, None, 1, 0,
+            weights, delays, total.recurrent_weights, delayed,
+        )  # fmt: skip
+    return course
+
+
+def _to_sources(
+    stage: Stage, arrays: Packed, tape: Tape, course: np.ndarray, total: Packed, received: list[Sent | None]
+) -> None:
+    """From the gradient of a layer's input to that of its weights and delays, and of the layers before it."""
+    delays = total.delays if stage.delayed or total.delays.ndim == 2 else None
+    weighed = None
+    for source in stage.sources:
+        events = tape.sent(source.stage)
+        kernels.gather_all(
+            course, events.offsets, events.times, source.rows[events.units], events.kept, stage.copies, stage.stride,
+            arrays.weights, arrays.delays, total.weights, delays,
+        )  # fmt: skip
+        if source.stage < 0:
+            continue
+        sent = received[source.stage]
+        if sent is None or sent.dense is None:
+            shape = *course.shape[:2], len(source.rows)
+            given = np.zeros((shape[0], shape[2]), course.dtype) if sent is None else sent.sent
+            sent = received[source.stage] = Sent(given, np.zeros(shape, course.dtype))
+        if arrays.delays.ndim == 1:
+            if weighed is None:
+                weighed = course @ np.ascontiguousarray(arrays.weights.T)
+            kernels.send_back(weighed, arrays.delays, source.rows, stage.copies, stage.stride, sent.dense)
+        else:
+            kernels.send_back_synapses(
+                course, arrays.weights, arrays.delays, source.rows, stage.copies, stage.stride, sent.dense
+            )
