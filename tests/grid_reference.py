@@ -56,6 +56,10 @@ def one_layer(layer, sent, dt, T, slope, detach):
         return inputs
     tau_mem, tau_syn, tau_adapt = (float(x.min()) for x in (neuron.tau_mem, neuron.tau_syn, neuron.tau_adapt))
     phi = (math.exp(-dt / tau_syn) - math.exp(-dt / tau_mem)) / (1 - tau_mem / tau_syn)
+    each = N // neuron.size  # places of a convolution
+    threshold, jump, v_reset = (
+        x.expand(neuron.size).repeat_interleave(each) for x in (neuron.threshold, neuron.jump, neuron.v_reset)
+    )
     V, current, a = (torch.zeros(N, dtype=torch.float64) for _ in range(3))
     refractory = float(neuron.refractory.min())
     hold = refractory if math.isinf(refractory) else round(refractory / dt)
@@ -65,14 +69,14 @@ def one_layer(layer, sent, dt, T, slope, detach):
         current = math.exp(-dt / tau_syn) * current + inputs[t - 1]
         v = torch.where(left > 0, V, math.exp(-dt / tau_mem) * V + phi * current)
         a = math.exp(-dt / tau_adapt) * a
-        S = torch.where(left > 0, torch.zeros_like(v), Spike.apply(v - neuron.threshold - a, slope))
+        S = torch.where(left > 0, torch.zeros_like(v), Spike.apply(v - threshold - a, slope))
         left = torch.where(S > 0, torch.full_like(left, hold), left - 1)
         if neuron.reset == "subtract":
-            V = v - (S.detach() if detach else S) * neuron.threshold
+            V = v - (S.detach() if detach else S) * threshold
         else:
             gone = S.detach() if detach else S
-            V = (1 - gone) * v + gone * neuron.v_reset
-        a = a + S * neuron.jump
+            V = (1 - gone) * v + gone * v_reset
+        a = a + S * jump
         outputs.append(S)
         if layer.recurrent is not None:
             feedback, back = synapses(layer.recurrent, dt)
@@ -92,7 +96,7 @@ def first_times(S):
 
 
 def network(model, spikes, dt, slope=10.0, detach=True, window=None, maximum=False):
-    """(B, C): sum over slots of window[t] input[t], the largest V, or first steps; and S (T + 1, N) by sample, layer."""
+    """(B, C): sum over slots of window[t] input[t], the largest V, or first steps; S (T + 1, N) by sample and layer."""
     T = int(math.floor(spikes.duration / dt * (1 + 1e-12)))
     values, outputs = [], []
     for sample in spikes.to_lists():

@@ -62,9 +62,9 @@ def deposit_all(course, offsets, times, rows, kept, copies, stride, weights, del
     Each event is one of `copies` rows, `stride` apart.
     """
     for b in range(course.shape[0]):
-        for e in range(offsets[b], offsets[b + 1]):
-            if kept is None or kept[e]:
-                for q in range(copies):
+        for q in range(copies):  # outside, so that the rows of a copy stay in the cache
+            for e in range(offsets[b], offsets[b + 1]):
+                if kept is None or kept[e]:
                     deposit(course, b, times[e], rows[e] + q * stride, weights, delays)
 
 
@@ -72,9 +72,9 @@ def deposit_all(course, offsets, times, rows, kept, copies, stride, weights, del
 def gather_all(course, offsets, times, rows, kept, copies, stride, weights, delays, d_weights, d_delays):
     """The reverse of `deposit_all`: adds the gradients of weights and, unless d_delays is None, of delays in steps."""
     for b in range(course.shape[0]):
-        for e in range(offsets[b], offsets[b + 1]):
-            if kept is None or kept[e]:
-                for q in range(copies):
+        for q in range(copies):
+            for e in range(offsets[b], offsets[b + 1]):
+                if kept is None or kept[e]:
                     gather(course, b, times[e], rows[e] + q * stride, weights, delays, d_weights, d_delays)
 
 
@@ -113,8 +113,8 @@ def gather(course, b, x, row, weights, delays, d_weights, d_delays):
 
 @kernel()
 def simulate(course, dynamics, neurons, hold, recurrent_weights, recurrent_delays, potential, codes, counts):
-    """Steps 1 ... T of G samples side by side. `course` holds the input of slots 0 ... T - 1, and V - theta of step t in
-    slot t - 1 afterwards.
+    """Steps 1 ... T of G samples side by side. `course` holds the input of slots 0 ... T - 1; afterwards V - theta of
+    step t in slot t - 1.
 
     hold: refractory period in steps, or None for 0; recurrent_*: as in `deposit`, or None; potential, like course: V
     before a reset, or None. codes (G, T N): t N + n for every spike in the order of time, counts (G,): how many.
@@ -155,17 +155,28 @@ def simulate(course, dynamics, neurons, hold, recurrent_weights, recurrent_delay
 
 
 @kernel()
-def unroll(
-    course, dynamics, neurons, refractory, sent, dense, dropped, counted, axonal, synaptic, potential, d_neurons
-):
-    """Backwards through steps T ... 1: `course` holds V - theta, and the gradient of the input of slot t - 1 in its place
-    afterwards.
+def list_spikes(codes, counts, N, offsets, flat, times, units):
+    """From the codes (G, T N) of `simulate` to those of all samples one after the other, and their steps and units."""
+    e = 0
+    for b in range(len(counts)):
+        for j in range(counts[b]):
+            code = codes[b, j]
+            flat[e], times[e], units[e] = code, code // N, code % N
+            e += 1
+        offsets[b + 1] = e
 
+
+@kernel()
+def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, axonal, synaptic, potential, d_neurons):
+    """Backwards through steps T ... 1: `course` holds V - theta; afterwards the gradient with respect to the input of
+    slot t - 1 in that slot.
+
+    spikes: offsets (G + 1,), codes (E,) of all spikes; kept (E,), whether they go on; the share of those.
     With respect to the output of neuron n at step t, whether or not it spiked, the loss has the gradient
-    sent[0][t] sent[1][b, n] + dense[b, t - 1, n]. Each of these is given or None:
-    dense (G, T + 1, N); refractory: whether there are held neurons; dropped: see `leave_out`;
-    counted (worth (T + 1,), gradient (N,)): for a penalty on counts; axonal, synaptic: recurrent connections, see
-    `fed_back` and `fed_back_synapses`; potential: V before resets, through which the gradient then flows as well.
+    sent[0][t] sent[1][b, n] + dense[b, t - 1, n] if it goes on. Each of these is given or None:
+    dense (G, T + 1, N); refractory: whether there are held neurons; counted (worth (T + 1,), gradient (N,)): for a
+    penalty on counts; axonal, synaptic: recurrent connections, see `fed_back` and `fed_back_synapses`; potential: V
+    before resets, through which the gradient then flows as well.
     d_neurons (3, N): the gradient of `neurons` is added to it.
     """
     real = course.dtype.type
@@ -175,21 +186,26 @@ def unroll(
     e_adapt, keep, slope = dynamics[E_ADAPT], dynamics[KEEP], dynamics[SLOPE]
     jump, reset = neurons[JUMP], neurons[RESET]
     p_V, p_I, p_a = np.zeros((G, N), course.dtype), np.zeros((G, N), course.dtype), np.zeros((G, N), course.dtype)
-    p_S = np.zeros(N, course.dtype)
-    cursor = np.zeros(G, np.int64)
-    if dropped is not None:
-        cursor[:] = dropped[1][1:]
+    p_S, d_threshold = np.zeros(N, course.dtype), np.zeros(N, course.dtype)
+    offsets, codes, kept, share = spikes
+    cursor = offsets[1:].copy()
     course[:, slots - 1] = zero
     for t in range(slots - 1, 0, -1):
+        w = sent[0][t] * share
         for b in range(G):
-            w = sent[0][t]
             for n in range(N):
                 p_S[n] = w * sent[1][b, n]
             if dense is not None:
                 for n in range(N):
-                    p_S[n] += dense[b, t - 1, n]
-            if dropped is not None:
-                cursor[b] = leave_out(p_S, dropped, t, b, cursor[b])
+                    p_S[n] += share * dense[b, t - 1, n]
+            e = cursor[b] - 1
+            while e >= offsets[b] and codes[e] >= t * N:  # the spikes at step t
+                n = codes[e] - t * N
+                d_neurons[JUMP, n] += p_a[b, n]
+                d_neurons[RESET, n] += p_V[b, n]
+                p_S[n] *= kept[e] / share  # what did not spike counts by the share, what did by whether it goes on
+                e -= 1
+            cursor[b] = e + 1
             if counted is not None:
                 for n in range(N):
                     p_S[n] += counted[0][t] * counted[1][n]
@@ -199,57 +215,35 @@ def unroll(
                 fed_back_synapses(p_S, course, b, t, synaptic)
             for n in range(N):
                 x = course[b, t - 1, n]
-                spiked = x >= zero
                 after_V, after_a = p_V[b, n], p_a[b, n]
                 s = p_S[n] + jump[n] * after_a
                 if potential is not None:
                     s += ((keep - one) * potential[b, t - 1, n] + reset[n]) * after_V
                 z = one + slope * abs(x)
                 p_x = s / (z * z)
-                v = (keep * after_V if spiked else after_V) + p_x
-                d_neurons[0, n] -= p_x
-                d_neurons[1, n] += after_a if spiked else zero
-                d_neurons[2, n] += after_V if spiked else zero
+                d_threshold[n] -= p_x
                 p_a[b, n] = e_adapt * (after_a - p_x)
-                moving = v
+                v = (keep * after_V if x >= zero else after_V) + p_x
                 if refractory is not None:
-                    moving = zero if x < held else v
                     p_V[b, n] = v if x < held else e_mem * v
+                    v = zero if x < held else v
                 else:
                     p_V[b, n] = e_mem * v
-                p = e_syn * p_I[b, n] + phi * moving
+                p = e_syn * p_I[b, n] + phi * v
                 p_I[b, n] = p
                 course[b, t - 1, n] = p
         if axonal is not None:
             np.dot(p_I, axonal[1], axonal[2][t - 1])
-
-
-@kernel()
-def leave_out(p_S, dropped, t, b, end):
-    """Some spikes did not go on. Where there was none the gradient counts by the share that does, on average; where there
-    was one, by whether it did.
-
-    dropped: the share, offsets (G + 1,), codes and kept of all spikes; those of sample b up to step t come before `end`.
-    Returns their new end.
-    """
-    share, offsets, codes, kept = dropped
-    N = len(p_S)
-    first = end
-    while first > offsets[b] and codes[first - 1] >= t * N:
-        first -= 1
     for n in range(N):
-        p_S[n] *= share
-    for e in range(first, end):
-        p_S[codes[e] - t * N] *= kept[e] / share
-    return first
+        d_neurons[THRESHOLD, n] += d_threshold[n]
 
 
 @kernel()
 def fed_back(p_S, b, t, axonal):
     """Add what spikes at step t of a recurrent layer do in slots t and later.
 
-    axonal: delays (N,) in steps; transposed weights; weighed (T + 2, G, N): the gradient of the slots that are known, as
-    each source sees it.
+    axonal: delays (N,) in steps; transposed weights; weighed (T + 2, G, N): the gradient with respect to the input of
+    the slots that are known, as each source sees it.
     """
     delays, _, weighed = axonal
     real = p_S.dtype.type

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from grid.pack import Packed, Settings, stages
-from grid.passes import Events, Plan, Tape, backwards, forwards
-from grid.readouts import Functional
 from torch import Tensor
 
+from grid.pack import Packed, Settings, stages
+from grid.passes import Buffers, Events, Plan, Tape, backwards, forwards, release
+from grid.readouts import Functional
 from saltation import Sequential, Spikes
 from saltation.kernels.flow import phi
 
@@ -19,9 +19,9 @@ GROUP_CELLS = 1 << 18  # steps x neurons of as many samples as go through the la
 
 
 class Outcome(NamedTuple):
-    """value: what leaky integrators are read out with, or first spike times with the duration where there is none, (B, C)
-    float64; counts: for every spiking layer the mean over the samples of `losses.soft_counts` (N,), if asked for;
-    spikes: of every spiking layer. The first two carry gradients.
+    """value: what leaky integrators are read out with, or first spike times with the duration where there is none,
+    (B, C) float64; counts: for every spiking layer the mean over the samples of `losses.soft_counts` (N,), if asked
+    for; spikes: of every spiking layer. The first two carry gradients.
     """
 
     value: Tensor
@@ -65,21 +65,24 @@ class Twin:
         else:
             window = functional.worth(times, duration, last.tau_mem, last.tau_syn)
         worth = None if count_tau is None else -np.expm1((times - duration) / count_tau).astype(settings.dtype)
-        self.plan = Plan(made, steps, functional, window.astype(settings.dtype), worth)
+        self.plan = Plan(made, steps, functional, window.astype(settings.dtype), worth, Buffers())
         self.recurrent = any(stage.layer.recurrent is not None for stage in made)
         self._pools: dict[int, ThreadPoolExecutor] = {}
 
     def run(self, spikes: Spikes, drop: float = 0.0, generator: torch.Generator | None = None) -> Outcome:
         """Simulate a batch.
 
-        drop: fraction of hidden spikes, drawn from `generator`, that do not go on to the next layer (they do feed back).
+        drop: fraction of hidden spikes, drawn from `generator`, that do not go on to the next layer; they do feed back.
         """
         packed = [stage.pack() for stage in self.plan.stages]
         seed = int(torch.randint(2**62, (1,), generator=generator)) if drop > 0 else None
         flat = [tensor for stage in packed for tensor in stage]
         kept: dict[str, Any] = {"drop": drop, "seed": seed, "tapes": []}
         value, *counts = _Unrolled.apply(self, spikes, kept, *flat)
-        tapes = kept.pop("tapes") if not value.requires_grad else kept["tapes"]
+        tapes = kept["tapes"]
+        if not value.requires_grad:
+            for tape in tapes:
+                release(self.plan, tape)
         return Outcome(value, counts, [self._spikes(tapes, k) for k in range(len(tapes[0].spikes))])
 
     def _spikes(self, tapes: list[Tape], stage: int) -> Spikes:
@@ -138,8 +141,7 @@ class _Unrolled(torch.autograd.Function):
         ctx.kept = twin, blocks, packed, done
         value = np.concatenate([tape.values for tape in how["tapes"]]).astype(np.float64)
         if twin.plan.functional is None:
-            silent = np.concatenate([tape.rest[0] - tape.rest[1] for tape in how["tapes"]]) == 0
-            value = np.where(silent & (value == twin.plan.steps), twin.duration, twin.settings.dt * value)
+            value = np.where(value == twin.plan.steps, twin.duration, twin.settings.dt * value)
         counts = [] if twin.plan.worth is None else _mean_counts(twin, how["tapes"], spikes.num_samples)
         return torch.from_numpy(value), *counts
 

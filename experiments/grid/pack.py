@@ -38,8 +38,8 @@ class Source(NamedTuple):
 class Packed(NamedTuple):
     """The tensors of a stage; carry gradients. Rows are sources; delays in steps.
 
-    weights (M, N); delays (M,), or (M, N) where targets differ; neurons (3, N): threshold, jump and reset, what is added
-    to V at a reset; recurrent ones likewise, or None.
+    weights (M, N); delays (M,), or (M, N) where targets differ; neurons (3, N): threshold, jump and what is added to V
+    at a reset; recurrent ones likewise, or None.
     """
 
     weights: Tensor

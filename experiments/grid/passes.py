@@ -1,9 +1,11 @@
 """Forward and backward pass of a few samples through all layers: arrays and kernels, no torch."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from grid import kernels
 from grid.pack import Packed, Stage
 from grid.readouts import Functional
@@ -21,6 +23,32 @@ class Events(NamedTuple):
     kept: np.ndarray | None = None
 
 
+class Buffers:
+    """Arrays that are used again from batch to batch: to get fresh memory costs as much as the work on it."""
+
+    def __init__(self) -> None:
+        self.free: dict[Any, list[np.ndarray]] = defaultdict(list)
+
+    def take(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array with anything in it."""
+        try:
+            return self.free[shape, np.dtype(dtype)].pop()
+        except IndexError:
+            return np.empty(shape, dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array of zeros."""
+        array = self.take(shape, dtype)
+        array.fill(0)
+        return array
+
+    def give(self, *arrays: np.ndarray | None) -> None:
+        """Take these back; nobody must use them any more."""
+        for array in arrays:
+            if array is not None:
+                self.free[array.shape, array.dtype].append(array)
+
+
 class Plan(NamedTuple):
     """What does not change from batch to batch. steps: T; functional: of leaky integrators at the end, or None: first
     spikes; window (T + 1,): what an arrival in a slot is worth to it; worth (T + 1,): of a spike in a penalty on
@@ -32,6 +60,7 @@ class Plan(NamedTuple):
     functional: Functional | None
     window: np.ndarray
     worth: np.ndarray | None
+    buffers: Buffers
 
 
 @dataclass
@@ -72,14 +101,15 @@ def forwards(
             continue
         course = _input_course(plan, stage, arrays, tape)
         G, slots, N = course.shape
-        potential = None if detach else np.empty_like(course)
-        codes, counts = np.empty((G, plan.steps * N), np.int32), np.empty(G, np.int64)
+        potential = None if detach else plan.buffers.take(course.shape, course.dtype)
+        codes, counts = plan.buffers.take((G, plan.steps * N), np.int32), np.empty(G, np.int64)
         feedback = arrays.recurrent_weights, arrays.recurrent_delays
         kernels.simulate(course, stage.dynamics, arrays.neurons, stage.hold, *feedback, potential, codes, counts)
         last = stage is plan.stages[-1]
         tape.courses.append(course)
         tape.spikes.append(_listed(codes, counts, N, None if last else rng, keep))
         tape.potentials.append(potential)
+        plan.buffers.give(codes)
     if plan.functional is None:
         _read_first_spikes(plan, tape)
     return tape
@@ -87,7 +117,8 @@ def forwards(
 
 def _input_course(plan: Plan, stage: Stage, arrays: Packed, tape: Tape) -> np.ndarray:
     """(G, T + 1, N): the input of every slot."""
-    course = np.zeros((len(tape.inputs.offsets) - 1, plan.steps + 1, stage.size), arrays.weights.dtype)
+    shape = len(tape.inputs.offsets) - 1, plan.steps + 1, stage.size
+    course = plan.buffers.zeros(shape, arrays.weights.dtype)
     for source in stage.sources:
         events = tape.sent(source.stage)
         kernels.deposit_all(
@@ -97,15 +128,13 @@ def _input_course(plan: Plan, stage: Stage, arrays: Packed, tape: Tape) -> np.nd
     return course
 
 
-def _listed(
-    codes: np.ndarray, counts: np.ndarray, N: int, rng: np.random.Generator | None, keep: float
-) -> Events:
+def _listed(codes: np.ndarray, counts: np.ndarray, N: int, rng: np.random.Generator | None, keep: float) -> Events:
     """The spikes of a few samples, one sample after the other."""
-    flat = np.concatenate([row[:count] for row, count in zip(codes, counts, strict=True)])
-    steps, units = np.divmod(flat, N)
-    kept = None if rng is None else rng.random(len(flat), np.float32) < keep
-    offsets = np.concatenate([[0], counts.cumsum()])
-    return Events(offsets, steps.astype(np.float64), units.astype(np.int64), flat, kept)
+    total = int(counts.sum())
+    offsets, flat, units = np.zeros(len(counts) + 1, np.int64), np.empty(total, np.int32), np.empty(total, np.int64)
+    times = np.empty(total)
+    kernels.list_spikes(codes, counts, N, offsets, flat, times, units)
+    return Events(offsets, times, units, flat, None if rng is None else rng.random(total, np.float32) < keep)
 
 
 def _read_out(plan: Plan, stage: Stage, arrays: Packed, tape: Tape) -> None:
@@ -162,11 +191,20 @@ def backwards(
                 continue
         else:
             if plan.functional is None and k == len(plan.stages) - 1:
-                dense = np.zeros((*shape, stage.size), real)
+                dense = plan.buffers.zeros((*shape, stage.size), real)
                 kernels.spread_first(*tape.rest, gradient, dense)
                 received[k] = Sent(np.zeros((shape[0], stage.size), real), dense)
             course = _unrolled(plan, k, arrays, tape, received[k], counted[k], total)
-        _to_sources(stage, arrays, tape, course, total, received)
+        if received[k] is not None:
+            plan.buffers.give(received[k].dense)
+        _to_sources(plan, stage, arrays, tape, course, total, received)
+    release(plan, tape)
+
+
+def release(plan: Plan, tape: Tape) -> None:
+    """The tape is not needed any more, but for its spikes and values."""
+    plan.buffers.give(*tape.courses, *tape.potentials)
+    tape.courses, tape.potentials = [], []
 
 
 def _gradient_of_readout(
@@ -210,7 +248,8 @@ def _unrolled(
     real = course.dtype.type
     if received is None:
         received = Sent(np.zeros((G, N), real), None)
-    dropped = None if events.kept is None else (real(tape.keep), events.offsets, events.codes, events.kept)
+    kept, share = (events.kept, tape.keep) if events.kept is not None else (np.ones(len(events.codes), np.bool_), 1.0)
+    spikes = events.offsets, events.codes, kept, real(share)
     wanted = None if counted is None else (plan.worth, counted)
     axonal = synaptic = None
     weights, delays = arrays.recurrent_weights, arrays.recurrent_delays
@@ -219,8 +258,8 @@ def _unrolled(
     elif weights is not None:
         synaptic = weights, delays
     kernels.unroll(
-        course, stage.dynamics, arrays.neurons, None if stage.hold is None else True, (plan.window, received.sent),
-        received.dense, dropped, wanted, axonal, synaptic, tape.potentials[k], total.neurons,
+        course, stage.dynamics, arrays.neurons, None if stage.hold is None else True, spikes,
+        (plan.window, received.sent), received.dense, wanted, axonal, synaptic, tape.potentials[k], total.neurons,
     )  # fmt: skip
     if weights is not None:
         delayed = total.recurrent_delays if stage.layer.recurrent.delay is not None else None
@@ -232,7 +271,7 @@ def _unrolled(
 
 
 def _to_sources(
-    stage: Stage, arrays: Packed, tape: Tape, course: np.ndarray, total: Packed, received: list[Sent | None]
+    plan: Plan, stage: Stage, arrays: Packed, tape: Tape, course: np.ndarray, total: Packed, received: list[Sent | None]
 ) -> None:
     """From the gradient of a layer's input to that of its weights and delays, and of the layers before it."""
     delays = total.delays if stage.delayed or total.delays.ndim == 2 else None
@@ -249,7 +288,7 @@ def _to_sources(
         if sent is None or sent.dense is None:
             shape = *course.shape[:2], len(source.rows)
             given = np.zeros((shape[0], shape[2]), course.dtype) if sent is None else sent.sent
-            sent = received[source.stage] = Sent(given, np.zeros(shape, course.dtype))
+            sent = received[source.stage] = Sent(given, plan.buffers.zeros(shape, course.dtype))
         if arrays.delays.ndim == 1:
             if weighed is None:
                 weighed = course @ np.ascontiguousarray(arrays.weights.T)

@@ -13,7 +13,7 @@ from grid.readouts import Functional
 import saltation as sal
 
 DT, DURATION = 0.05, 2.0
-ADAPTIVE = dict(tau_mem=0.4, tau_syn=0.15, tau_adapt=0.8, jump=0.3, v_reset=-0.1, refractory=0.1)
+ADAPTIVE = {"tau_mem": 0.4, "tau_syn": 0.15, "tau_adapt": 0.8, "jump": 0.3, "v_reset": -0.1, "refractory": 0.1}
 
 
 def spikes(samples=3, units=5, events=14, seed=0):
@@ -99,7 +99,8 @@ def compare(model, inputs, detach, functional, draw=0):
     value, outputs = grid_reference.network(model, inputs, DT, detach=detach, **options)
     if functional is None:
         value = DT * value
-    hidden = [S for made in outputs for S, layer in zip(made, model, strict=True) if layer.neuron.spiking]
+    layers = [layer for layer in model.layers if isinstance(layer, sal.Layer)]
+    hidden = [S for made in outputs for S, layer in zip(made, layers, strict=True) if layer.neuron.spiking]
     assert sum(int(S.detach().sum()) for S in hidden) == sum(s.times.numel() for s in outcome.spikes) > 20
     torch.testing.assert_close(outcome.value, value, rtol=1e-9, atol=1e-12)
     factors = torch.rand(value.shape, generator=torch.Generator().manual_seed(draw), dtype=torch.float64)
@@ -120,3 +121,141 @@ def test_gradients_are_those_of_autograd(name, detach):
 @pytest.mark.parametrize("name", ["integral", "maximum"])
 def test_other_readouts(name):
     compare(NETWORKS["two layers None"](), spikes(), True, Functional(name))
+
+
+@pytest.mark.parametrize("refractory", [math.inf, 0.2])
+def test_first_spike_times_and_their_gradient(refractory):
+    outputs = lif(3, ("threshold",), refractory=refractory)
+    model = sal.Sequential(
+        sal.Layer(linear(5, 6, "axonal"), lif(6)), sal.Layer(linear(6, 3, "synaptic", seed=2), outputs)
+    )
+    compare(model, spikes(), True, None)
+
+
+def recurrent_network():
+    return sal.Sequential(
+        sal.Layer(linear(5, 6, "axonal"), lif(6), recurrent=linear(6, 6, "synaptic", mean=0.0, seed=4)),
+        sal.Layer(linear(6, 4, "dendritic", mean=1.5, seed=2), lif(4, refractory=0.07)),
+    )
+
+
+def test_spike_times_converge_to_the_exact_ones():
+    """At first order: a tenth of the step, a tenth of the error."""
+    model, inputs = recurrent_network(), spikes()
+    exact = [result.spikes for result in model.run(inputs)]
+    errors = []
+    for dt in (1e-3, 1e-4, 1e-5):
+        found = Twin(model, DURATION, Settings(dt, dtype=np.float64)).run(inputs).spikes
+        for ours, theirs in zip(found, exact, strict=True):
+            assert torch.equal(ours.counts(), theirs.counts())
+        in_trains = [(sal.losses._trains(a)[0], sal.losses._trains(b)[0]) for a, b in zip(found, exact, strict=True)]
+        errors.append(max(float((a - b).abs().max()) for a, b in in_trains))
+    assert sum(s.times.numel() for s in exact) > 50
+    assert errors[0] < 0.05 and all(5 < a / b < 20 for a, b in zip(errors[:-1], errors[1:], strict=True)), errors
+
+
+@pytest.mark.parametrize("name", ["integral", "weighted", "maximum"])
+def test_readouts_converge_to_the_exact_ones(name):
+    model, inputs = NETWORKS["recurrent axonal"](), spikes()
+    readout = model(inputs)
+    exact = readout.weighted(0.7) if name == "weighted" else getattr(readout, name)()
+    errors = []
+    for dt in (1e-3, 1e-4):
+        twin = Twin(
+            model, DURATION, Settings(dt, dtype=np.float64), Functional(name, 0.7 if name == "weighted" else math.inf)
+        )
+        errors.append(float((twin.run(inputs).value - exact).abs().max() / exact.abs().max()))
+    assert errors[0] < 0.02 and 5 < errors[0] / errors[1] < 20, errors
+
+
+def test_nothing_depends_on_threads_or_groups(monkeypatch):
+    model, inputs = NETWORKS["two layers axonal"](), spikes(samples=11)
+    twin = Twin(model, DURATION, Settings(DT, dtype=np.float64), Functional("integral"))
+    results = []
+    for threads, cells in ((1, 1 << 18), (2, 1 << 18), (1, 1)):
+        monkeypatch.setattr("grid.network.GROUP_CELLS", cells)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        model.zero_grad()
+        value = twin.run(inputs).value
+        value.square().sum().backward()
+        torch.set_num_threads(before)
+        results.append([value.detach(), *(p.grad for p in model.parameters())])
+    for a, b, c in zip(*results, strict=True):
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a, c, rtol=1e-9, atol=1e-12)
+
+
+def test_float32_is_close_to_float64():
+    model, inputs = NETWORKS["recurrent axonal"](), spikes()
+    results = []
+    for dtype in (np.float32, np.float64):
+        twin = Twin(model, DURATION, Settings(DT, dtype=dtype), Functional("integral"))
+        model.zero_grad()
+        value = twin.run(inputs).value
+        value.sum().backward()
+        results.append([value.detach(), *(p.grad for p in model.parameters())])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
+
+
+def test_counts_and_their_gradient():
+    model, inputs = NETWORKS["two layers None"](), spikes()
+    twin = Twin(model, DURATION, Settings(DT, dtype=np.float64), Functional("integral"), count_tau=0.5)
+    outcome = twin.run(inputs)
+    worth = torch.as_tensor(-np.expm1((DT * np.arange(twin.plan.steps + 1) - DURATION) / 0.5))
+    _, outputs = grid_reference.network(model, inputs, DT, window=twin.plan.window)
+    wanted = [torch.stack([worth @ made[k] for made in outputs]).mean(0) for k in range(2)]
+    for ours, theirs in zip(outcome.counts, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    found, right = (
+        torch.autograd.grad(sum(c.square().sum() for c in counts), model.layers[0].connection.weight)[0]
+        for counts in (outcome.counts, wanted)
+    )
+    torch.testing.assert_close(found, right, rtol=1e-6, atol=1e-9)
+
+
+def test_dropped_spikes():
+    """Those that go on are drawn; the mean over many draws is what nothing dropped gives, times the share."""
+    model, inputs = NETWORKS["input None"](), spikes()
+    twin = Twin(model, DURATION, Settings(DT, dtype=np.float64), Functional("integral"))
+    generator = torch.Generator().manual_seed(0)
+    whole = twin.run(inputs)
+    draws, gradients = [], []
+    for _ in range(1000):
+        outcome = twin.run(inputs, 0.3, generator)
+        gradients.append(torch.autograd.grad(outcome.value.sum(), list(model.parameters())))
+        draws.append(outcome.value.detach())
+        assert torch.equal(outcome.spikes[0].times, whole.spikes[0].times)
+    torch.testing.assert_close(torch.stack(draws).mean(0), 0.7 * whole.value.detach(), rtol=0.05, atol=0.02)
+    right = torch.autograd.grad(whole.value.sum(), list(model.parameters()))
+    for ours, theirs in zip(zip(*gradients, strict=True), right, strict=True):
+        scale = float(theirs.abs().max())
+        torch.testing.assert_close(torch.stack(ours).mean(0), 0.7 * theirs, rtol=0.0, atol=0.03 * scale)
+
+
+def test_pools_and_convolutions():
+    generator = torch.Generator().manual_seed(1)
+    conv = sal.Conv2d((1, 6, 6), 2, 3, delay="kernel", max_delay=0.2, generator=generator).double()
+    pool = sal.SumPool2d((2, 4, 4), 2)
+    with torch.no_grad():
+        conv.weight.add_(1.5)
+        conv.raw_delay.copy_(0.1 + 0.8 * torch.rand(conv.raw_delay.shape, generator=generator))
+    model = sal.Sequential(
+        sal.Layer(conv, lif(2)), pool, sal.Layer(linear(8, 4, "axonal"), lif(4)), sal.Layer(linear(4, 3), li(3))
+    )
+    compare(model, spikes(samples=2, units=36, events=40), True, Functional("weighted", 1.0))
+
+
+def test_what_has_no_twin_is_refused():
+    first = sal.Layer(linear(5, 6), sal.QIF(6, tau_mem=0.4))
+    with pytest.raises(ValueError, match="QIF neurons have no twin"):
+        Twin(sal.Sequential(first), DURATION, Settings(DT))
+    trained = sal.Layer(linear(5, 6), sal.LIF(6, 0.4, 0.15, train=("tau_mem",)))
+    with pytest.raises(ValueError, match="trained time constants"):
+        Twin(sal.Sequential(trained), DURATION, Settings(DT))
+    own = sal.Layer(linear(5, 6), sal.LIF(6, torch.linspace(0.3, 0.4, 6), 0.15))
+    with pytest.raises(ValueError, match="tau_mem differs"):
+        Twin(sal.Sequential(own), DURATION, Settings(DT))
+    with pytest.raises(ValueError, match="needs a functional"):
+        Twin(NETWORKS["plain"](), DURATION, Settings(DT))

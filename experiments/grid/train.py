@@ -1,0 +1,166 @@
+"""Train the twin of a recipe as `saltation.train` trains the network itself: same start, batches, random changes of the
+samples, optimiser groups, schedule and choice of the epoch. A run can be stopped at any time and continued.
+"""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grid.network import Outcome, Twin
+from grid.pack import Settings
+from grid.readouts import Functional
+from saltation import Spikes, losses
+from saltation.data.samples import Samples
+from saltation.regularizers import bump_silent_
+from saltation.train.checkpoint import load_parameters
+from saltation.train.config import Config
+from saltation.train.evaluate import evaluate
+from saltation.train.loop import augmented
+from saltation.train.loss import FirstSpikeCrossEntropy, LossConfig, ReadoutCrossEntropy, ShiftInvariant
+from saltation.train.objective import Objective
+from saltation.train.optim import clip_gradient, set_learning_rates
+from saltation.train.run import Origin, RunFolder, load_data, new_run
+from saltation.train.state import State, begin, keep_best, new_state, restore_state, save_state
+
+
+def make_twin(config: Config, state: State, duration: float, settings: Settings) -> Twin:
+    """Of the network of a run. Raises ValueError for what has no counterpart on a grid."""
+    loss, train = config.loss, config.train
+    if isinstance(loss, ReadoutCrossEntropy):
+        functional = Functional(loss.readout, loss.window if loss.readout == "weighted" else math.inf)
+    elif isinstance(loss, ShiftInvariant | FirstSpikeCrossEntropy):
+        functional = None
+    else:
+        raise ValueError(f"loss.name is {loss.name}: on a grid there are only losses of readouts and of first spikes")
+    if train.starts > 1:
+        raise ValueError("train.starts must be 1")
+    return Twin(state.model, duration, settings, functional, train.counts.tau if train.counts.weight > 0 else None)
+
+
+def loss_of(config: LossConfig, outcome: Outcome, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over the samples (scalar), and the class of every sample, as the recipe has them.
+
+    Silent outputs have a gradient here, towards a spike: they take part in the loss with a spike at the end.
+    """
+    if isinstance(config, ReadoutCrossEntropy):
+        values = config.scale * outcome.value
+        return losses.readout_cross_entropy(values, labels), values.detach().argmax(dim=1)
+    first = outcome.value
+    B, C = first.shape
+    units, offsets = torch.arange(C).repeat(B), C * torch.arange(B + 1)
+    spikes = Spikes.unchecked(first.flatten(), units, offsets, C, outcome.spikes[-1].duration)
+    return config(spikes, labels)[0], losses.first_spike_prediction(outcome.spikes[-1])
+
+
+@torch.no_grad()
+def evaluate_twin(twin: Twin, config: Config, data: Samples) -> dict[str, Any]:
+    """Loss, accuracy and spikes per neuron on the grid."""
+    total, correct, spikes = 0.0, 0, 0
+    for inputs, labels in data.batches(config.train.batch_size):
+        outcome = twin.run(inputs)
+        loss, predictions = loss_of(config.loss, outcome, labels)
+        total += float(loss) * len(labels)
+        correct += int((predictions == labels).sum())
+        spikes += sum(layer.times.numel() for layer in outcome.spikes)
+    neurons = sum(layer.num_units for layer in outcome.spikes)
+    return {
+        "loss": total / len(data),
+        "accuracy": correct / len(data),
+        "spikes_per_neuron": spikes / neurons / len(data),
+    }
+
+
+def train_step(
+    twin: Twin, config: Config, state: State, spikes: Spikes, labels: Tensor, where: str = ""
+) -> tuple[float, Tensor, Outcome]:
+    """One batch: its loss, predictions and activity."""
+    settings = config.train
+    outcome = twin.run(spikes, settings.hidden_drop, state.generator)
+    loss, predictions = loss_of(config.loss, outcome, labels)
+    penalty = sum((counts - settings.counts.target).square().mean() for counts in outcome.counts)
+    state.optimizer.zero_grad()
+    (loss + settings.counts.weight * penalty).backward()
+    clip_gradient(state.model, settings.clip_norm, where)
+    state.optimizer.step()
+    state.model.constrain_()
+    return float(loss.detach()), predictions, outcome
+
+
+def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict[str, Any]:
+    """One pass over the training samples."""
+    settings, bump = config.train, config.train.bump
+    total, correct, silent, spiked = 0.0, 0, 0, 0
+    steps = math.ceil(len(data) / settings.batch_size)
+    begun = time.process_time()
+    for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
+        set_learning_rates(state.optimizer, settings, state.epoch * steps + i, steps)
+        spikes = augmented(spikes, labels, settings, config.model.image, state.generator)
+        where = f"in epoch {state.epoch + 1}, batch {i + 1}"
+        loss, predictions, outcome = train_step(twin, config, state, spikes, labels, where)
+        if bump.amount > 0:
+            for stage, layer in zip(twin.plan.stages, outcome.spikes, strict=False):
+                last = stage is twin.plan.stages[-1]
+                bump_silent_(stage.layer, layer, bump.output_fraction if last else bump.hidden_fraction, bump.amount)
+        counts = torch.cat([layer.counts().sum(0) for layer in outcome.spikes])
+        silent = silent + counts
+        total += loss * len(labels)
+        correct += int((predictions == labels).sum())
+        spiked += int(counts.sum())
+    return {
+        "loss": total / len(data),
+        "accuracy": correct / len(data),
+        "spikes_per_neuron": spiked / len(counts) / len(data),
+        "silent_neurons": float((silent == 0).double().mean()),
+        "cpu_seconds": time.process_time() - begun,
+    }
+
+
+def train_twin(config: Config, settings: Settings, out: Path, test: bool = True) -> dict[str, Any]:
+    """Train in the run folder `out`, or go on there; returns accuracies on the grid and in continuous time.
+
+    The epoch that validates best on the grid counts, and the last one.
+    """
+    dataset = load_data(config.data)
+    data, validation = dataset.subset("train"), dataset.subset("validation")
+    origin, run = Origin.of(config, dataset), RunFolder(out)
+    if run.begun():
+        state = restore_state(run, config, data, origin)
+    else:
+        state = new_state(config, data, origin)
+        run, lock = new_run(config, out)
+        lock.release()
+        begin(run, state)
+    twin = make_twin(config, state, dataset.duration, settings)
+    history = run.truncate_metrics(state.epoch)
+    while state.epoch < config.train.epochs:
+        line = {"epoch": state.epoch + 1, **train_epoch(twin, config, data, state)}
+        found = evaluate_twin(twin, config, validation)
+        line |= {"validation_loss": found["loss"], "validation_accuracy": found["accuracy"]}
+        history.append(line)
+        run.append_metrics(line)
+        keep_best(run, state, found)
+        state.epoch += 1
+        save_state(run, state)
+        print(
+            f"{out.name} epoch {line['epoch']}: loss {line['loss']:.3f}, training {100 * line['accuracy']:.1f} %, "
+            f"validation {100 * line['validation_accuracy']:.1f} %, {line['spikes_per_neuron']:.2f} spikes a neuron, "
+            f"{line['cpu_seconds']:.1f} s CPU",
+            flush=True,
+        )
+    cpu = [line["cpu_seconds"] for line in history]
+    result: dict[str, Any] = {"seed": config.seed, "epochs": state.epoch, "best_epoch": state.best_epoch}
+    result["cpu_seconds_per_epoch"] = round(sorted(cpu)[len(cpu) // 2], 2)
+    subsets = {"validation": validation, **({"test": dataset.subset("test")} if test else {})}
+    for which in ("last", "best"):
+        if which == "best":
+            tensors, _ = origin.read(run.checkpoint("best"))
+            load_parameters(state.model, tensors, run.checkpoint("best"))
+        for name, samples in subsets.items():
+            exact = evaluate(state.model, Objective(config), samples, config.train.batch_size)
+            grid = evaluate_twin(twin, config, samples)
+            result[f"{which}_{name}"] = {"grid": grid["accuracy"], "continuous": exact["accuracy"]}
+    return result
