@@ -46,7 +46,7 @@ def watched_maker(function):
         return function(*arguments, **options)
     return call
 
-jit.borrowing, jit.kernel = watched, watched_kernel
+jit.borrowing, jit.embedded, jit.kernel = watched, watched, watched_kernel
 jit.sum_kernel, jit.inlined = watched_kernel, lambda function: function
 for name in ("empty", "zeros", "ones", "full", "argsort"):
     setattr(np, name, watched_maker(getattr(np, name)))

@@ -66,13 +66,17 @@ def announce_compilation():
         print("saltation: compiling kernels, once; `saltation warmup` compiles all of them ...", file=sys.stderr)
 
 
-def kernel(function, fastmath=False, **options):
-    """Compile `function` lazily: no Python objects, the GIL released, IEEE arithmetic (no fastmath), cached on disk."""
+def kernel(function, fastmath=False, forceinline=False, **options):
+    """Compile `function` lazily: no Python objects, the GIL released, IEEE arithmetic (no fastmath), cached on disk.
+
+    What is not said here Numba takes from the function that happens to be the first caller.
+    """
     config: Any = numba_config  # its settings are made at run time
     users_choice = config.CACHE_DIR
     config.CACHE_DIR = str(CACHE_DIR)  # read when the dispatcher is made, so the user's own functions are not affected
+    options |= {"fastmath": fastmath, "forceinline": forceinline}
     try:
-        dispatcher = numba.njit(function, nogil=True, cache=True, error_model="numpy", fastmath=fastmath, **options)
+        dispatcher = numba.njit(function, nogil=True, cache=True, error_model="numpy", **options)
     finally:
         config.CACHE_DIR = users_choice
     if not config.DISABLE_JIT:
@@ -100,6 +104,13 @@ def borrowing(function):
     return kernel(function, _nrt=False)
 
 
+def embedded(function):
+    """As `borrowing`, for the short way through a function whose state takes longer to hand over than to work on: it
+    becomes part of each of its callers, where the state stays in registers. The long way belongs elsewhere.
+    """
+    return kernel(function, _nrt=False, forceinline=True)
+
+
 _implementations: dict[Any, dict[type, Any]] = {}
 
 
@@ -117,12 +128,12 @@ def generic(interface, **options):
         implementation = choices[arguments[0].instance_class]
         return lambda *arguments: implementation(*arguments)
 
-    overload(call, jit_options={"error_model": "numpy", **options})(choose)
+    overload(call, jit_options={"error_model": "numpy", "forceinline": True, **options})(choose)
     return call
 
 
 def generic_borrowing(interface):
-    """As `generic`, for implementations that are `borrowing` functions."""
+    """As `generic`, for implementations that are `borrowing` or `embedded` functions."""
     return generic(interface, _nrt=False)
 
 

@@ -9,7 +9,7 @@ from .backward import arrival_gradient as gradient_of_arrival
 from .chain import C_KINK, C_PEAK_TIME, Chain, begin_neuron, follow_chain, new_chain, place_rows, rows_of, segments_of
 from .crossing import cannot_cross, largest_phi, watched
 from .flow import flow
-from .jit import borrowing, implements, kernel
+from .jit import borrowing, embedded, implements, kernel
 from .layout import DONE, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD, Neurons
 from .reset import spike_slopes
 
@@ -55,14 +55,29 @@ def start(neuron):
 
 
 @implements(models.receive, State)
-@borrowing
+@embedded
 def receive(x, w, neuron):
     """See models.py."""
     return State(x.V, x.I + w, x.a, x.release, x.peak, x.peak_time, x.peak_slope)
 
 
-@implements(models.advance, State)
 @borrowing
+def advance_far(x, t, t_next, neuron, rows, tally, until_spike):
+    """`advance`, whatever happens."""
+    status, V, I, a, release, peak, peak_time, peak_slope, spikes = advance_state(
+        t, t_next, x.V, x.I, x.a, x.release, x.peak, x.peak_time, x.peak_slope, neuron.parameters, neuron.phi_max,
+        neuron.subtract, neuron.spiking, neuron.want_peak, until_spike, rows, tally.last_row, tally.next_row,
+        tally.spikes, tally.budget,
+    )  # fmt: skip
+    last_row, next_row = tally.last_row, tally.next_row + spikes - tally.spikes
+    if spikes > tally.spikes:
+        last_row = next_row - 1
+    after = State(V, I, a, release, peak, peak_time, peak_slope)
+    return status, after, models.Tally(last_row, next_row, spikes, tally.budget)
+
+
+@implements(models.advance, State)
+@embedded
 def advance(x, t, t_next, neuron, rows, tally, until_spike):
     """See models.py; in most intervals nothing happens."""
     p = neuron.parameters
@@ -72,16 +87,7 @@ def advance(x, t, t_next, neuron, rows, tally, until_spike):
         a = x.a * exp(-s / p[TAU_ADAPT]) if x.a != 0.0 else 0.0
         after = State(x.V * e_mem + x.I * phi_s, x.I * e_syn, a, x.release, x.peak, x.peak_time, x.peak_slope)
         return DONE, after, tally
-    status, V, I, a, release, peak, peak_time, peak_slope, spikes = advance_state(
-        t, t_next, x.V, x.I, x.a, x.release, x.peak, x.peak_time, x.peak_slope, p, neuron.phi_max, neuron.subtract,
-        neuron.spiking, neuron.want_peak, until_spike, rows, tally.last_row, tally.next_row, tally.spikes,
-        tally.budget,
-    )  # fmt: skip
-    last_row, next_row = tally.last_row, tally.next_row + spikes - tally.spikes
-    if spikes > tally.spikes:
-        last_row = next_row - 1
-    after = State(V, I, a, release, peak, peak_time, peak_slope)
-    return status, after, models.Tally(last_row, next_row, spikes, tally.budget)
+    return advance_far(x, t, t_next, neuron, rows, tally, until_spike)
 
 
 @implements(models.store, State)

@@ -12,8 +12,8 @@ from .chain import most_spikes
 from .jit import borrowing, kernel
 from .layout import TIME
 from .models import arrival_gradient, close_neuron, cross, lacks_arrivals, new_chain, open_group, open_neuron
-from .neuron_major import fill_inputs, gather, new_collected, send
-from .pending import FIRST_QUEUE, new_queue
+from .pending import FIRST_QUEUE, fill_inputs, new_collected, new_queue, send
+from .windows import gather
 
 
 @borrowing
@@ -64,21 +64,19 @@ def neuron_major_backward(
     collected, inputs = new_collected(projection.wiring.inputs, longest), new_queue(1, longest)
     at_once = N if recurrent else 1
     chain = new_chain(population, most, at_once * (longest + (most if recurrent else 0)))
-    time, weight = np.empty(longest + most), np.empty(longest + most)
+    time, weight, queue = np.empty(longest + most), np.empty(longest + most), new_queue(N, FIRST_QUEUE)
     synapse, live, row = np.empty(longest, np.int64), np.empty(N, np.bool_), span.row
     for b in range(span.first, span.last):
         group_inputs(projection.wiring, events, b, collected.start, collected.event)
-        queue = new_queue(N, FIRST_QUEUE if recurrent else 1)
-        if recurrent and lacks_arrivals(population):
-            begin = row
-            for m in range(begin, begin + buffer.counts[b].sum()):
-                j = np.searchsorted(buffer.counts[b].cumsum(), order[m] - begin, side="right")
-                queue = send(buffer.rows[order[m], TIME], j, feedback, population.duration, queue)
         for first in range(0, N, at_once):
             spikes = 0
             for n in range(first, first + at_once):
                 spikes += buffer.counts[b, n]
             open_group(chain, first, first + at_once, b, row, buffer)
+            if recurrent and lacks_arrivals(population):
+                queue.head[:], queue.tail[:] = 0, 0
+                for m in order[row : row + spikes]:
+                    queue = send(buffer.rows[m, TIME], chain.owner[m - row], feedback, population.duration, queue)
             for n in range(first, first + at_once):
                 count = 0
                 if lacks_arrivals(population):

@@ -12,41 +12,48 @@ from typing import NamedTuple
 import numpy as np
 
 from . import models
-from .jit import borrowing, implements, kernel
+from .jit import borrowing, embedded, implements, kernel
 from .layout import ADAPTATION, BUDGET_EXCEEDED, BUFFER_FULL, CURRENT, DONE, FIRED, RELEASE_CURRENT, TIME
 
 # Columns of the (N, 2) array of parameters
 TAU, THRESHOLD = range(2)
 
-# Below this |I m^2| the series of df/dx is used, whose first term left out is below 1e-18.
+# Below this |I m^2| the series of dS/dI is used, whose first term left out is below 1e-18.
 SERIES_LIMIT = 0.5
-SERIES_TERMS = 10
 # cosh and sinh of more are divided by exp of it: the scale of (p, q) means nothing.
 LARGE = 30.0
 SPIKE = -1  # in place of the number of an arrival
 
 
+# cos and sin of less than half a turn: q passes 0 once at most.
+HALF_TURN = 3.0
+
+
 @borrowing
 def rotation(m, I):
-    """C = cos(m sqrt(I)), S = sin(m sqrt(I))/sqrt(I) (cosh and sinh for I < 0), and dC/dI, dS/dI; of a common scale."""
-    D = m * sqrt(abs(I))
+    """C = cos(m sqrt(I)), S = sin(m sqrt(I))/sqrt(I) (cosh and sinh for I < 0), of a common scale."""
+    root = sqrt(abs(I))
+    D = m * root
     if I > 0.0:
-        C, S = cos(D), sin(D) / sqrt(I)
-    elif D > LARGE:
-        C, S = 0.5, 0.5 / sqrt(-I)
-    elif I < 0.0:
-        C, S = cosh(D), sinh(D) / sqrt(-I)
-    else:
-        C, S = 1.0, m
+        return cos(D), sin(D) / root
+    if D > LARGE:
+        return 0.5, 0.5 / root
+    if I < 0.0:
+        return cosh(D), sinh(D) / root
+    return 1.0, m
+
+
+@borrowing
+def rotation_by_current(m, I, C, S):
+    """dC/dI and dS/dI, of the scale of C and S."""
     x = I * m * m
     if abs(x) > SERIES_LIMIT:
-        return C, S, -0.5 * m * S, 0.5 * (m * C - S) / I
-    term, total = 1.0, 0.0  # d/dx sin(sqrt x)/sqrt x = sum_k (-1)^k k x^(k - 1) / (2 k + 1)!
-    for k in range(1, SERIES_TERMS):
-        term /= -2.0 * k * (2.0 * k + 1.0)
-        total += k * term
-        term *= x
-    return C, S, -0.5 * m * S, m * m * m * total
+        return -0.5 * m * S, 0.5 * (m * C - S) / I
+    # d/dx sin(sqrt x)/sqrt x = sum_k (-1)^k k x^(k - 1) / (2 k + 1)!
+    x_2 = x * x
+    low = -1 / 6 + 1 / 60 * x + x_2 * (-1 / 1680 + 1 / 90720 * x)
+    high = -1 / 7983360 + 1 / 1037836800 * x + x_2 * (-1 / 186810624000 + 1 / 44460928512000 * x)
+    return -0.5 * m * S, m * m * m * (low + x_2 * x_2 * high)
 
 
 @borrowing
@@ -64,20 +71,41 @@ def spike_after(p, q, I, tau):
     return -tau * log1p(-m) if m < 1.0 else inf
 
 
+class Turn(NamedTuple):
+    """Of an interval of length s: m = 1 - e^{-s/tau}, c = e^{-s/tau}, and C, S of `rotation`."""
+
+    m: float
+    c: float
+    C: float
+    S: float
+
+
+@borrowing
+def turn(s, I, tau):
+    """That of an interval at the start of which the current is I."""
+    m = -expm1(-s / tau)
+    C, S = rotation(m, I)
+    return Turn(m, exp(-s / tau), C, S)
+
+
+@embedded
+def turned(p, q, I, by):
+    """(p, q, I) at the end of an interval."""
+    return by.c * (by.C * p + I * by.S * q), by.C * q - by.S * p, I * by.c * by.c
+
+
 @borrowing
 def flow(s, p, q, I, tau):
     """(p, q, I) a time s later."""
-    C, S, _, _ = rotation(-expm1(-s / tau), I)
-    c = exp(-s / tau)
-    return c * (C * p + I * S * q), C * q - S * p, I * c * c
+    return turned(p, q, I, turn(s, I, tau))
 
 
 @borrowing
-def flow_adjoint(s, p, q, I, P_p, P_q, P_I, tau):
+def flow_adjoint(s, p, q, I, by, P_p, P_q, P_I, tau):
     """The adjoint at the start (p, q, I) of an interval from that at its end, and dL/dtau with both ends held."""
-    C, S, C_I, S_I = rotation(-expm1(-s / tau), I)
-    c = exp(-s / tau)
-    p_end, q_end, I_end = c * (C * p + I * S * q), C * q - S * p, I * c * c
+    m, c, C, S = by
+    C_I, S_I = rotation_by_current(m, I, C, S)
+    p_end, q_end, I_end = turned(p, q, I, by)
     # scaling all times by tau: dL/dtau = -(s/tau) dL/ds
     along = P_p * (I_end * q_end - p_end) - P_q * p_end - 2.0 * P_I * I_end
     by_I = P_p * c * (C_I * p + (S + I * S_I) * q) + P_q * (C_I * q - S_I * p)
@@ -126,16 +154,27 @@ def start(neuron):
 
 
 @implements(models.receive, State)
-@borrowing
+@embedded
 def receive(x, w, neuron):
     """See models.py."""
     return State(x.p, x.q, x.I + w / neuron.threshold)
 
 
 @implements(models.advance, State)
-@borrowing
+@embedded
 def advance(x, t, t_next, neuron, rows, tally, until_spike):
-    """See models.py."""
+    """See models.py; in most intervals q stays above 0, or leaves it, right after a spike, with p < 0."""
+    by = turn(t_next - t, x.I, neuron.tau)
+    p, q, I = turned(x.p, x.q, x.I, by)
+    if (q > 0.0 or (q == 0.0 and p < 0.0)) and x.I * by.m * by.m < HALF_TURN * HALF_TURN:
+        scale = abs(p) + q
+        return DONE, State(p / scale, q / scale, I), tally
+    return advance_far(x, t, t_next, neuron, rows, tally, until_spike)
+
+
+@borrowing
+def advance_far(x, t, t_next, neuron, rows, tally, until_spike):
+    """`advance`, whatever happens."""
     p, q, I, next_row, spikes, status = x.p, x.q, x.I, tally.next_row, tally.spikes, DONE
     while True:
         T = t + spike_after(p, q, I, neuron.tau)
@@ -191,9 +230,10 @@ def fill_slopes(population, counts, rows, slopes):
         slopes[n] = inf
 
 
-# Columns of points: own spikes and arrivals of a neuron in one order. The state right after the point before; and of an
-# arrival P_I and dL/dt / (w / threshold).
-P, Q, I, P_I, BY_TIME = range(5)
+# Columns of points: own spikes and arrivals of a neuron in one order. The state right after the point before, the Turn
+# from there to the point; and of an arrival P_I and dL/dt / (w / threshold).
+P, Q, I, TURN_m, TURN_c, TURN_C, TURN_S, P_I, BY_TIME = range(9)
+NUM_VALUES = 9
 
 
 class Chain(NamedTuple):
@@ -201,7 +241,7 @@ class Chain(NamedTuple):
 
     begin: row of the first spike; row (N + 1,): those of each neuron; owner: whose each row is; points of neuron n:
     first[n] ... first[n] + left[n] - 1 are still to come, of total[n]; time, weight, which (of an arrival its number,
-    or SPIKE), values (points, 5); adjoint (N, 3): P_p, P_q, P_I; free: the next point that no neuron has.
+    or SPIKE), values (points, NUM_VALUES); adjoint (N, 3): P_p, P_q, P_I; free: the next point that no neuron has.
     """
 
     begin: np.ndarray
@@ -226,8 +266,8 @@ def new_chain(population, most, arrivals):
     first, left, total = np.empty((3, N), np.int64)
     return Chain(
         np.empty(1, np.int64), np.empty(N + 1, np.int64), np.empty(most, np.int64), first, left, total,
-        np.empty(points), np.empty(points), np.empty(points, np.int64), np.empty((points, 5)), np.empty((N, 3)),
-        np.empty(1, np.int64),
+        np.empty(points), np.empty(points), np.empty(points, np.int64), np.empty((points, NUM_VALUES)),
+        np.empty((N, 3)), np.empty(1, np.int64),
     )  # fmt: skip
 
 
@@ -265,8 +305,10 @@ def open_neuron(chain, n, b, count, arrival, weight, population, buffer, sent, g
         is_spike = k == count or buffer.rows[row, TIME] <= arrival[k]
         t_next = buffer.rows[row, TIME] if is_spike else arrival[k]
         chain.time[point], chain.which[point] = t_next, SPIKE if is_spike else k
-        chain.values[point, P], chain.values[point, Q], chain.values[point, I] = p, q, i
-        p, q, i = flow(t_next - t, p, q, i, tau)
+        by, values = turn(t_next - t, i, tau), chain.values[point]
+        values[P], values[Q], values[I] = p, q, i
+        values[TURN_m], values[TURN_c], values[TURN_C], values[TURN_S] = by
+        p, q, i = turned(p, q, i, by)
         if is_spike:
             p, q, row = -1.0, 0.0, row + 1
         else:
@@ -286,8 +328,10 @@ def step_back(chain, n, G, population, gradients):
     m = chain.first[n] + chain.left[n] - 1
     chain.left[n] -= 1
     t = chain.time[m - 1] if chain.left[n] > 0 else 0.0
-    s, p, q, i = chain.time[m] - t, chain.values[m, P], chain.values[m, Q], chain.values[m, I]
-    p_end, q_end, _ = flow(s, p, q, i, tau)
+    values, s = chain.values[m], chain.time[m] - t
+    p, q, i = values[P], values[Q], values[I]
+    by = Turn(values[TURN_m], values[TURN_c], values[TURN_C], values[TURN_S])
+    p_end, q_end, _ = turned(p, q, i, by)
     P_p, P_q, P_i = chain.adjoint[n, 0], chain.adjoint[n, 1], chain.adjoint[n, 2]
     if chain.which[m] == SPIKE:
         # after it (p, q) = (-1, 0): turned and scaled by p; dT = tau dq/p
@@ -295,9 +339,9 @@ def step_back(chain, n, G, population, gradients):
     else:
         scale = abs(p_end) + q_end
         P_p, P_q = P_p / scale, P_q / scale
-        chain.values[m, P_I], chain.values[m, BY_TIME] = P_i, (2.0 * P_i - q_end * P_p) / tau
+        values[P_I], values[BY_TIME] = P_i, (2.0 * P_i - q_end * P_p) / tau
         grad[n, THRESHOLD] -= P_i * chain.weight[m] / (threshold * threshold)
-    P_p, P_q, P_i, by_tau = flow_adjoint(s, p, q, i, P_p, P_q, P_i, tau)
+    P_p, P_q, P_i, by_tau = flow_adjoint(s, p, q, i, by, P_p, P_q, P_i, tau)
     chain.adjoint[n, 0], chain.adjoint[n, 1], chain.adjoint[n, 2] = P_p, P_q, P_i
     grad[n, TAU] += by_tau
 
