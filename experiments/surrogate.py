@@ -27,13 +27,11 @@ def train_one(job: tuple[str, dict[str, Any], float, float, bool, str, bool]) ->
     import torch
     from grid.pack import Settings
     from grid.train import train_twin
-    from threadpoolctl import threadpool_limits
 
     from saltation.train import load_config
 
     torch.set_num_threads(1)
-    with threadpool_limits(1):
-        return train_twin(load_config(recipe, changes), Settings(dt, slope, detach), Path("runs") / place, test)
+    return train_twin(load_config(recipe, changes), Settings(dt, slope, detach), Path("runs") / place, test)
 
 
 def summary(results: list[dict[str, Any]], test: bool) -> dict[str, Any]:

@@ -69,37 +69,33 @@ def deposit_all(course, offsets, times, rows, kept, copies, stride, weights, del
 
 
 @kernel()
-def gather_all(course, offsets, times, rows, kept, copies, stride, weights, delays, d_weights, d_delays):
-    """The reverse of `deposit_all`: adds the gradients of weights and, unless d_delays is None, of delays in steps."""
+def gather_all(course, offsets, times, rows, kept, copies, stride, delays, d_weights, d_shift):
+    """The reverse of `deposit_all`: adds the gradient of the weights to d_weights (M, N) and, unless it is None,
+    that of arrival times in steps, over the weight, to d_shift (M, N).
+    """
     for b in range(course.shape[0]):
         for q in range(copies):
             for e in range(offsets[b], offsets[b + 1]):
                 if kept is None or kept[e]:
-                    gather(course, b, times[e], rows[e] + q * stride, weights, delays, d_weights, d_delays)
+                    gather(course, b, times[e], rows[e] + q * stride, delays, d_weights, d_shift)
 
 
 @kernel()
-def gather(course, b, x, row, weights, delays, d_weights, d_delays):
+def gather(course, b, x, row, delays, d_weights, d_shift):
     """The reverse of `deposit`."""
     real = course.dtype.type
     last, N = course.shape[1] - 1, course.shape[2]
     if delays.ndim == 1:
         y = x + delays[row]
         k = int(y)
-        if k >= last:
-            return
-        late = real(y - k)
-        early = real(1.0) - late
-        if d_delays is None:
-            for n in range(N):
-                d_weights[row, n] += early * course[b, k, n] + late * course[b, k + 1, n]
-        else:
-            slope = real(0.0)
+        if k < last:
+            late = real(y - k)
+            early = real(1.0) - late
             for n in range(N):
                 g, h = course[b, k, n], course[b, k + 1, n]
                 d_weights[row, n] += early * g + late * h
-                slope += weights[row, n] * (h - g)
-            d_delays[row] += slope
+                if d_shift is not None:
+                    d_shift[row, n] += h - g
     else:
         for n in range(N):
             y = x + delays[row, n]
@@ -108,7 +104,8 @@ def gather(course, b, x, row, weights, delays, d_weights, d_delays):
                 g, h = course[b, k, n], course[b, k + 1, n]
                 late = real(y - k)
                 d_weights[row, n] += (real(1.0) - late) * g + late * h
-                d_delays[row, n] += weights[row, n] * (h - g)
+                if d_shift is not None:
+                    d_shift[row, n] += h - g
 
 
 @kernel()
@@ -187,6 +184,7 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
     jump, reset = neurons[JUMP], neurons[RESET]
     p_V, p_I, p_a = np.zeros((G, N), course.dtype), np.zeros((G, N), course.dtype), np.zeros((G, N), course.dtype)
     p_S, d_threshold = np.zeros(N, course.dtype), np.zeros(N, course.dtype)
+    product = np.zeros((G, N), course.dtype)
     offsets, codes, kept, share = spikes
     cursor = offsets[1:].copy()
     course[:, slots - 1] = zero
@@ -233,7 +231,10 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
                 p_I[b, n] = p
                 course[b, t - 1, n] = p
         if axonal is not None:
-            np.dot(p_I, axonal[1], axonal[2][t - 1])
+            np.dot(p_I, axonal[2], product)
+            for b in range(G):
+                for n in range(N):
+                    axonal[3][b, n, t - 1] = product[b, n]
     for n in range(N):
         d_neurons[THRESHOLD, n] += d_threshold[n]
 
@@ -242,18 +243,15 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
 def fed_back(p_S, b, t, axonal):
     """Add what spikes at step t of a recurrent layer do in slots t and later.
 
-    axonal: delays (N,) in steps; transposed weights; weighed (T + 2, G, N): the gradient with respect to the input of
-    the slots that are known, as each source sees it.
+    axonal: delays in steps, as whole steps (N,) and the rest (N,); transposed weights; weighed (G, N, T + 2 + longest
+    delay): the gradient with respect to the input of the slots that are known, as each source sees it, else 0. There a
+    source walks through its own memory, step by step.
     """
-    delays, _, weighed = axonal
-    real = p_S.dtype.type
-    last = weighed.shape[0] - 2
+    whole, late, _, weighed = axonal
+    one = p_S.dtype.type(1.0)
     for n in range(len(p_S)):
-        y = t + delays[n]
-        k = int(y)
-        if k < last:
-            late = real(y - k)
-            p_S[n] += (real(1.0) - late) * weighed[k, b, n] + late * weighed[k + 1, b, n]
+        k = t + whole[n]
+        p_S[n] += (one - late[n]) * weighed[b, n, k] + late[n] * weighed[b, n, k + 1]
 
 
 @kernel()

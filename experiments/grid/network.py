@@ -1,21 +1,27 @@
 """`Twin`: a network of LIF neurons on a time grid, with the parameters of an exact one and surrogate gradients."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  what Numba's np.dot calls; loaded here, so that BLAS finds it
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from grid.pack import Packed, Settings, stages
-from grid.passes import Buffers, Events, Plan, Tape, backwards, forwards, release
+from grid.passes import Buffers, Events, Plan, Tape, backwards, forwards, gradients, release, totals_of
 from grid.readouts import Functional
 from saltation import Sequential, Spikes
 from saltation.kernels.flow import phi
 
 MAX_BLOCKS = 8  # of samples, each with gradients of its own
-RECURRENT_BLOCK = 16  # samples that go side by side, so that the matrix product of each step is worth a call
+SIDE_BY_SIDE = 4  # samples of a recurrent network, so that the matrix product of each step is worth a call
 GROUP_CELLS = 1 << 18  # steps x neurons of as many samples as go through the layers together: they fit a cache
+
+BLAS = ThreadpoolController()
+Loss = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 class Outcome(NamedTuple):
@@ -74,119 +80,161 @@ class Twin:
 
         drop: fraction of hidden spikes, drawn from `generator`, that do not go on to the next layer; they do feed back.
         """
-        packed = [stage.pack() for stage in self.plan.stages]
-        seed = int(torch.randint(2**62, (1,), generator=generator)) if drop > 0 else None
-        flat = [tensor for stage in packed for tensor in stage]
-        kept: dict[str, Any] = {"drop": drop, "seed": seed, "tapes": []}
-        value, *counts = _Unrolled.apply(self, spikes, kept, *flat)
-        tapes = kept["tapes"]
+        batch = _Batch(self, spikes, drop, generator)
+        value, *counts = _Unrolled.apply(batch, *batch.tensors())
         if not value.requires_grad:
-            for tape in tapes:
+            for tape in batch.tapes():
                 release(self.plan, tape)
-        return Outcome(value, counts, [self._spikes(tapes, k) for k in range(len(tapes[0].spikes))])
+        return Outcome(value, counts, batch.spikes())
 
-    def _spikes(self, tapes: list[Tape], stage: int) -> Spikes:
-        """Of one layer; as tensors."""
-        events = [tape.spikes[stage] for tape in tapes]
-        counts = np.concatenate([np.diff(part.offsets) for part in events])
-        offsets = torch.from_numpy(np.concatenate([[0], counts.cumsum()]))
-        times = self.settings.dt * np.concatenate([part.times for part in events])
-        units = np.concatenate([part.units for part in events])
-        size = self.plan.stages[stage].size
-        return Spikes.unchecked(
-            torch.from_numpy(times).clamp(max=self.duration), torch.from_numpy(units), offsets, size, self.duration
-        )
+    def descend(
+        self, spikes: Spikes, loss: Loss, drop: float = 0.0, generator: torch.Generator | None = None
+    ) -> tuple[np.ndarray, list[Spikes]]:
+        """As `run` and the backward pass of the mean loss, but faster: a few samples go forwards and backwards before
+        the next ones, while what they left is in the cache.
+
+        loss: from values (G, C) of samples first ... first + G - 1 to the loss of each and its gradient (G, C).
+        Returns losses (B,) and the spikes of the spiking layers; gradients are added to those of the parameters.
+        """
+        batch = _Batch(self, spikes, drop, generator)
+        losses = np.empty(spikes.num_samples)
+
+        def block(spans: list[tuple[int, int]]) -> tuple[list[Tape], list[Packed]]:
+            tapes, totals = [], totals_of(self.plan, batch.packed)
+            for first, stop in spans:
+                tape = batch.forwards(first, stop)
+                losses[first:stop], gradient = loss(self.in_time(tape.values), first)
+                batch.backwards(tape, gradient / len(losses), [None] * len(totals), totals)
+                tapes.append(tape)
+            return tapes, totals
+
+        batch.done, blocks = zip(*self.side_by_side(block, batch.blocks), strict=True)
+        flat = [array for stage in gradients(batch.packed, list(blocks)) for array in stage]
+        pairs = [
+            (tensor, torch.from_numpy(array))
+            for tensor, array in zip(batch.tensors(), flat, strict=True)
+            if tensor is not None and tensor.requires_grad and array is not None
+        ]
+        torch.autograd.backward(*zip(*pairs, strict=True))
+        return losses, batch.spikes()
+
+    def in_time(self, values: np.ndarray) -> np.ndarray:
+        """What the passes computed, float64, steps as times."""
+        if self.plan.functional is not None:
+            return values.astype(np.float64)
+        return np.where(values == self.plan.steps, self.duration, self.settings.dt * values)
 
     def blocks(self, batch: int) -> list[list[tuple[int, int]]]:
         """Spans of samples: of each block one group after the other. They do not depend on the number of threads."""
-        number = -(-batch // RECURRENT_BLOCK) if self.recurrent else min(batch, MAX_BLOCKS)
+        number = min(batch, MAX_BLOCKS)
         edges = [batch * k // number for k in range(number + 1)]
         cells = self.plan.steps * max(stage.size for stage in self.plan.stages)
-        size = batch if self.recurrent else max(1, GROUP_CELLS // cells)
+        size = max(SIDE_BY_SIDE if self.recurrent else 1, GROUP_CELLS // cells)
         return [
             [(low, min(low + size, stop)) for low in range(start, stop, size)]
             for start, stop in zip(edges[:-1], edges[1:], strict=True)
         ]
 
     def side_by_side(self, work: Any, items: list[Any]) -> list[Any]:
-        """[work(item) ...] on torch.get_num_threads() threads, in order."""
+        """[work(item) ...] on torch.get_num_threads() threads, in order; none of them has threads of its own."""
         threads = torch.get_num_threads()
-        if threads == 1:
-            return [work(item) for item in items]
-        if threads not in self._pools:
-            self._pools[threads] = ThreadPoolExecutor(threads)
-        return list(self._pools[threads].map(work, items))
+        with BLAS.limit(limits=1, user_api="blas"):
+            if threads == 1:
+                return [work(item) for item in items]
+            if threads not in self._pools:
+                self._pools[threads] = ThreadPoolExecutor(threads)
+            return list(self._pools[threads].map(work, items))
+
+
+class _Batch:
+    """A batch on its way through a twin: the parameters as they are, the tapes of all samples."""
+
+    def __init__(self, twin: Twin, spikes: Spikes, drop: float, generator: torch.Generator | None):
+        self.twin, self.plan = twin, twin.plan
+        self.stages = [stage.pack() for stage in twin.plan.stages]
+        self.packed = [Packed(*(None if t is None else t.detach().numpy() for t in stage)) for stage in self.stages]
+        self.blocks = twin.blocks(spikes.num_samples)
+        self.done: Any = []  # of each block the tapes
+        self.drop = drop
+        self.seed = int(torch.randint(2**62, (1,), generator=generator)) if drop > 0 else None
+        self.times = spikes.times.numpy() / twin.settings.dt
+        self.units, self.offsets = spikes.units.numpy(), spikes.offsets.numpy()
+
+    def tensors(self) -> list[Tensor | None]:
+        """Of all stages."""
+        return [tensor for stage in self.stages for tensor in stage]
+
+    def tapes(self) -> list[Tape]:
+        """In the order of the samples."""
+        return [tape for tapes in self.done for tape in tapes]
+
+    def forwards(self, first: int, stop: int) -> Tape:
+        """Samples first ... stop - 1."""
+        own = slice(self.offsets[first], self.offsets[stop])
+        inputs = Events(self.offsets[first : stop + 1] - self.offsets[first], self.times[own], self.units[own])
+        rng = None if self.seed is None else np.random.default_rng([self.seed, first])
+        return forwards(self.plan, self.packed, inputs, 1.0 - self.drop, rng, self.twin.settings.detach)
+
+    def backwards(self, tape: Tape, gradient: np.ndarray, counted: list[Any], totals: list[Packed]) -> None:
+        """From the gradient of the values, times among them."""
+        unit = 1.0 if self.plan.functional is not None else self.twin.settings.dt
+        backwards(self.plan, self.packed, tape, unit * gradient, counted, totals)
+
+    def spikes(self) -> list[Spikes]:
+        """Of every spiking layer."""
+        tapes, found = self.tapes(), []
+        for k, stage in enumerate(self.plan.stages[: len(tapes[0].spikes)]):
+            events = [tape.spikes[k] for tape in tapes]
+            counts = np.concatenate([np.diff(part.offsets) for part in events])
+            offsets = torch.from_numpy(np.concatenate([[0], counts.cumsum()]))
+            times = torch.from_numpy(self.twin.settings.dt * np.concatenate([part.times for part in events]))
+            units = torch.from_numpy(np.concatenate([part.units for part in events]))
+            duration = self.twin.duration
+            found.append(Spikes.unchecked(times.clamp(max=duration), units, offsets, stage.size, duration))
+        return found
+
+    def mean_counts(self) -> list[Tensor]:
+        """See `Outcome`."""
+        counts = []
+        for k, stage in enumerate(self.plan.stages):
+            if stage.spiking:
+                total = np.zeros(stage.size)
+                for tape in self.tapes():
+                    events = tape.spikes[k]
+                    worth = self.plan.worth[events.times.astype(np.int64)]
+                    total += np.bincount(events.units, worth, minlength=stage.size)
+                counts.append(torch.from_numpy(total / (len(self.offsets) - 1)))
+        return counts
 
 
 class _Unrolled(torch.autograd.Function):
-    """(twin, spikes, how, *tensors of all stages) -> value, *counts; see `Outcome`."""
+    """(batch, *its tensors) -> value, *counts; see `Outcome`."""
 
     @staticmethod
-    def forward(ctx: Any, twin: Twin, spikes: Spikes, how: dict[str, Any], *flat: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, batch: _Batch, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         """Simulate, and keep the tapes."""
-        packed = _arrays(flat)
-        times = spikes.times.numpy() / twin.settings.dt
-        units, offsets = spikes.units.numpy(), spikes.offsets.numpy()
-
-        def group(span: tuple[int, int]) -> Tape:
-            first, stop = span
-            own = slice(offsets[first], offsets[stop])
-            inputs = Events(offsets[first : stop + 1] - offsets[first], times[own], units[own])
-            rng = None if how["seed"] is None else np.random.default_rng([how["seed"], first])
-            return forwards(twin.plan, packed, inputs, 1.0 - how["drop"], rng, twin.settings.detach)
-
-        blocks = twin.blocks(spikes.num_samples)
-        done = twin.side_by_side(lambda spans: [group(span) for span in spans], blocks)
-        how["tapes"] = [tape for tapes in done for tape in tapes]
-        ctx.kept = twin, blocks, packed, done
-        value = np.concatenate([tape.values for tape in how["tapes"]]).astype(np.float64)
-        if twin.plan.functional is None:
-            value = np.where(value == twin.plan.steps, twin.duration, twin.settings.dt * value)
-        counts = [] if twin.plan.worth is None else _mean_counts(twin, how["tapes"], spikes.num_samples)
-        return torch.from_numpy(value), *counts
+        twin = batch.twin
+        batch.done = twin.side_by_side(lambda spans: [batch.forwards(*span) for span in spans], batch.blocks)
+        ctx.batch = batch
+        value = twin.in_time(np.concatenate([tape.values for tape in batch.tapes()]))
+        return torch.from_numpy(value), *([] if twin.plan.worth is None else batch.mean_counts())
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor, *counted: Tensor) -> tuple[Tensor | None, ...]:
         """Once only: the tapes are overwritten."""
-        twin, blocks, packed, done = ctx.kept
-        ctx.kept = None
-        G = gradient.numpy() * (twin.settings.dt if twin.plan.functional is None else 1.0)
-        batch, dtype = len(G), twin.settings.dtype
-        each = [np.ascontiguousarray(c.numpy() / batch, dtype) for c in counted]
-        each = each or [None] * len(packed)
+        batch, ctx.batch = ctx.batch, None
+        if batch is None:
+            raise RuntimeError("the backward pass of a twin runs once: simulate again")
+        G, dtype = gradient.numpy(), batch.twin.settings.dtype
+        each = [np.ascontiguousarray(part.numpy() / len(G), dtype) for part in counted] or [None] * len(batch.packed)
 
         def block(item: tuple[list[tuple[int, int]], list[Tape]]) -> list[Packed]:
-            totals = [Packed(*(None if a is None else np.zeros_like(a) for a in stage)) for stage in packed]
+            totals = totals_of(batch.plan, batch.packed)
             for (first, stop), tape in zip(*item, strict=True):
-                backwards(twin.plan, packed, tape, G[first:stop], each, totals)
+                batch.backwards(tape, G[first:stop], each, totals)
             return totals
 
-        total, *others = twin.side_by_side(block, list(zip(blocks, done, strict=True)))
-        flat = [array for stage in total for array in stage]
-        for other in others:
-            for sum_, part in zip(flat, (array for stage in other for array in stage), strict=True):
-                if sum_ is not None:
-                    sum_ += part
-        return None, None, None, *(None if array is None else torch.from_numpy(array) for array in flat)
-
-
-def _arrays(flat: tuple[Tensor | None, ...]) -> list[Packed]:
-    """The tensors of all stages as arrays."""
-    arrays = [None if tensor is None else tensor.detach().numpy() for tensor in flat]
-    width = len(Packed._fields)
-    return [Packed(*arrays[k : k + width]) for k in range(0, len(arrays), width)]
-
-
-def _mean_counts(twin: Twin, tapes: list[Tape], batch: int) -> list[Tensor]:
-    """See `Outcome`."""
-    counts = []
-    for k, stage in enumerate(twin.plan.stages):
-        if stage.spiking:
-            total = np.zeros(stage.size)
-            for tape in tapes:
-                events = tape.spikes[k]
-                worth = twin.plan.worth[events.times.astype(np.int64)]
-                total += np.bincount(events.units, worth, minlength=stage.size)
-            counts.append(torch.from_numpy(total / batch))
-    return counts
+        blocks = batch.twin.side_by_side(block, list(zip(batch.blocks, batch.done, strict=True)))
+        flat = [array for stage in gradients(batch.packed, blocks) for array in stage]
+        return None, *(None if array is None else torch.from_numpy(array) for array in flat)

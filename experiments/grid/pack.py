@@ -74,6 +74,8 @@ class Stage:
         self.hold = dtype(hold) if hold > 0 else None
         self.tau_mem, self.tau_syn = tau_mem, tau_syn
         self.delayed = any(part.delay is not None for part in connection.parts())
+        feedback = layer.recurrent
+        self.reach = 0 if feedback is None or feedback.delay is None else math.ceil(feedback.max_delay / dt)
 
     def pack(self) -> Packed:
         """The parameters as they are now."""

@@ -169,6 +169,43 @@ def _read_first_spikes(plan: Plan, tape: Tape) -> None:
 # -- backwards ---------------------------------------------------------------------------------------------------
 
 
+def totals_of(plan: Plan, packed: list[Packed]) -> list[Packed]:
+    """Zeros to which gradients are added. For delays, if there are any, (M, N): of arrivals over weights."""
+    totals = []
+    for stage, arrays in zip(plan.stages, packed, strict=True):
+        recurrent = stage.layer.recurrent
+        totals.append(
+            Packed(
+                np.zeros_like(arrays.weights),
+                np.zeros_like(arrays.weights) if stage.delayed else None,
+                np.zeros_like(arrays.neurons),
+                None if recurrent is None else np.zeros_like(arrays.recurrent_weights),
+                None if recurrent is None or recurrent.delay is None else np.zeros_like(arrays.recurrent_weights),
+            )
+        )
+    return totals
+
+
+def gradients(packed: list[Packed], blocks: list[list[Packed]]) -> list[Packed]:
+    """The sums of what blocks of samples gave, in their order, as gradients of `packed`."""
+    summed = []
+    for arrays, *parts in zip(packed, *blocks, strict=True):
+        sums = [None if part[0] is None else sum(part[1:], part[0]) for part in zip(*parts, strict=True)]
+        weights, delays, neurons, recurrent_weights, recurrent_delays = sums
+        delays = _of_delays(arrays.weights, arrays.delays, delays)
+        recurrent_delays = _of_delays(arrays.recurrent_weights, arrays.recurrent_delays, recurrent_delays)
+        summed.append(Packed(weights, delays, neurons, recurrent_weights, recurrent_delays))
+    return summed
+
+
+def _of_delays(weights: Any, delays: Any, shift: Any) -> Any:
+    """From the gradient of arrivals over weights (M, N) to that of the delays."""
+    if shift is None:
+        return None
+    each = weights * shift
+    return each.sum(1, dtype=np.float64) if delays.ndim == 1 else each.astype(np.float64)
+
+
 def backwards(
     plan: Plan,
     packed: list[Packed],
@@ -254,18 +291,21 @@ def _unrolled(
     axonal = synaptic = None
     weights, delays = arrays.recurrent_weights, arrays.recurrent_delays
     if weights is not None and delays.ndim == 1:
-        axonal = delays, np.ascontiguousarray(weights.T), np.zeros((slots + 1, G, N), real)
+        whole = delays.astype(np.int64)
+        weighed = plan.buffers.zeros((G, N, slots + 1 + stage.reach), real)
+        axonal = whole, (delays - whole).astype(real), np.ascontiguousarray(weights.T), weighed
     elif weights is not None:
         synaptic = weights, delays
     kernels.unroll(
         course, stage.dynamics, arrays.neurons, None if stage.hold is None else True, spikes,
         (plan.window, received.sent), received.dense, wanted, axonal, synaptic, tape.potentials[k], total.neurons,
     )  # fmt: skip
+    if axonal is not None:
+        plan.buffers.give(axonal[3])
     if weights is not None:
-        delayed = total.recurrent_delays if stage.layer.recurrent.delay is not None else None
         kernels.gather_all(
-            course, events.offsets, events.times, events.units, None, 1, 0,
-            weights, delays, total.recurrent_weights, delayed,
+            course, events.offsets, events.times, events.units, None, 1, 0, delays,
+            total.recurrent_weights, total.recurrent_delays,
         )  # fmt: skip
     return course
 
@@ -274,13 +314,12 @@ def _to_sources(
     plan: Plan, stage: Stage, arrays: Packed, tape: Tape, course: np.ndarray, total: Packed, received: list[Sent | None]
 ) -> None:
     """From the gradient of a layer's input to that of its weights and delays, and of the layers before it."""
-    delays = total.delays if stage.delayed or total.delays.ndim == 2 else None
     weighed = None
     for source in stage.sources:
         events = tape.sent(source.stage)
         kernels.gather_all(
             course, events.offsets, events.times, source.rows[events.units], events.kept, stage.copies, stage.stride,
-            arrays.weights, arrays.delays, total.weights, delays,
+            arrays.delays, total.weights, total.delays,
         )  # fmt: skip
         if source.stage < 0:
             continue

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from grid.pack import Settings
 from grid.train import make_twin, train_step
@@ -49,16 +48,15 @@ def timing(recipe: str, changes: dict[str, Any], dts: list[float]) -> dict[str, 
         steps[f"{dt:g}"] = lambda twin=twin: train_step(twin, config, state, spikes, labels)
     start = [parameter.detach().clone() for parameter in state.model.parameters()]
     milliseconds: dict[str, list[float]] = {name: [] for name in steps}
-    with threadpool_limits(1):
-        for k in range(REPEATS + 1):  # the first one compiles
-            for name, step in steps.items():
-                with torch.no_grad():
-                    for parameter, value in zip(state.model.parameters(), start, strict=True):
-                        parameter.copy_(value)
-                begun = time.process_time()
-                step()
-                if k > 0:
-                    milliseconds[name].append(1e3 * (time.process_time() - begun))
+    for k in range(REPEATS + 1):  # the first one compiles
+        for name, step in steps.items():
+            with torch.no_grad():
+                for parameter, value in zip(state.model.parameters(), start, strict=True):
+                    parameter.copy_(value)
+            begun = time.process_time()
+            step()
+            if k > 0:
+                milliseconds[name].append(1e3 * (time.process_time() - begun))
     medians = {name: round(float(np.median(values)), 2) for name, values in milliseconds.items()}
     ratios = {
         name: round(float(np.median(np.array(milliseconds["exact"]) / np.array(values))), 2)

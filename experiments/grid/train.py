@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,18 +77,44 @@ def evaluate_twin(twin: Twin, config: Config, data: Samples) -> dict[str, Any]:
 
 def train_step(
     twin: Twin, config: Config, state: State, spikes: Spikes, labels: Tensor, where: str = ""
-) -> tuple[float, Tensor, Outcome]:
-    """One batch: its loss, predictions and activity."""
+) -> tuple[float, int, list[Spikes]]:
+    """One batch: its mean loss, how many predictions were right, and the spikes of all layers."""
     settings = config.train
-    outcome = twin.run(spikes, settings.hidden_drop, state.generator)
-    loss, predictions = loss_of(config.loss, outcome, labels)
-    penalty = sum((counts - settings.counts.target).square().mean() for counts in outcome.counts)
     state.optimizer.zero_grad()
-    (loss + settings.counts.weight * penalty).backward()
+    if isinstance(config.loss, ReadoutCrossEntropy) and settings.counts.weight == 0:
+        scale, right = config.loss.scale, np.zeros(len(labels), bool)
+        targets = labels.numpy()
+
+        def cross_entropy(values: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+            own = targets[first : first + len(values)]
+            right[first : first + len(values)] = values.argmax(1) == own
+            return cross_entropy_of(scale, values, own)
+
+        each, layers = twin.descend(spikes, cross_entropy, settings.hidden_drop, state.generator)
+        loss, correct = float(each.mean()), int(right.sum())
+    else:
+        outcome = twin.run(spikes, settings.hidden_drop, state.generator)
+        mean, predictions = loss_of(config.loss, outcome, labels)
+        penalty = sum((counts - settings.counts.target).square().mean() for counts in outcome.counts)
+        (mean + settings.counts.weight * penalty).backward()
+        loss, correct, layers = float(mean.detach()), int((predictions == labels).sum()), outcome.spikes
     clip_gradient(state.model, settings.clip_norm, where)
     state.optimizer.step()
     state.model.constrain_()
-    return float(loss.detach()), predictions, outcome
+    return loss, correct, layers
+
+
+def cross_entropy_of(scale: float, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every sample (G,), with scale * values (G, C) as logits; and its gradient with respect to the values."""
+    logits = scale * values
+    logits -= logits.max(1, keepdims=True)
+    chances = np.exp(logits)
+    total = chances.sum(1, keepdims=True)
+    rows = np.arange(len(labels))
+    loss = np.log(total[:, 0]) - logits[rows, labels]
+    gradient = scale * chances / total
+    gradient[rows, labels] -= scale
+    return loss, gradient
 
 
 def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict[str, Any]:
@@ -100,15 +127,15 @@ def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict
         set_learning_rates(state.optimizer, settings, state.epoch * steps + i, steps)
         spikes = augmented(spikes, labels, settings, config.model.image, state.generator)
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
-        loss, predictions, outcome = train_step(twin, config, state, spikes, labels, where)
+        loss, right, layers = train_step(twin, config, state, spikes, labels, where)
         if bump.amount > 0:
-            for stage, layer in zip(twin.plan.stages, outcome.spikes, strict=False):
+            for stage, layer in zip(twin.plan.stages, layers, strict=False):
                 last = stage is twin.plan.stages[-1]
                 bump_silent_(stage.layer, layer, bump.output_fraction if last else bump.hidden_fraction, bump.amount)
-        counts = torch.cat([layer.counts().sum(0) for layer in outcome.spikes])
+        counts = torch.cat([layer.counts().sum(0) for layer in layers])
         silent = silent + counts
         total += loss * len(labels)
-        correct += int((predictions == labels).sum())
+        correct += right
         spiked += int(counts.sum())
     return {
         "loss": total / len(data),

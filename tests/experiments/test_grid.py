@@ -9,6 +9,7 @@ import torch
 from grid.network import Twin
 from grid.pack import Settings
 from grid.readouts import Functional
+from grid.train import cross_entropy_of
 
 import saltation as sal
 
@@ -184,6 +185,32 @@ def test_nothing_depends_on_threads_or_groups(monkeypatch):
     for a, b, c in zip(*results, strict=True):
         assert torch.equal(a, b)
         torch.testing.assert_close(a, c, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["recurrent axonal", "terminals", "beside"])
+def test_descending_is_running_and_going_back(name):
+    model, inputs = NETWORKS[name](), spikes(samples=9)
+    labels = np.arange(9) % 3
+    twin = Twin(model, DURATION, Settings(DT, dtype=np.float64), Functional("weighted", 1.0))
+    results = []
+    for fused in (False, True):
+        model.zero_grad()
+        generator = torch.Generator().manual_seed(5)
+        if fused:
+            losses, layers = twin.descend(
+                inputs, lambda v, first: cross_entropy_of(2.0, v, labels[first : first + len(v)]), 0.2, generator
+            )
+            loss = torch.tensor(losses.mean())
+        else:
+            outcome = twin.run(inputs, 0.2, generator)
+            loss, layers = (
+                sal.losses.readout_cross_entropy(2.0 * outcome.value, torch.from_numpy(labels)),
+                outcome.spikes,
+            )
+            loss.backward()
+        results.append([loss.detach(), *(s.times for s in layers), *(p.grad for p in model.parameters())])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
 
 
 def test_float32_is_close_to_float64():
