@@ -184,12 +184,14 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
     jump, reset = neurons[JUMP], neurons[RESET]
     p_V, p_I, p_a = np.zeros((G, N), course.dtype), np.zeros((G, N), course.dtype), np.zeros((G, N), course.dtype)
     p_S, d_threshold = np.zeros(N, course.dtype), np.zeros(N, course.dtype)
-    product = np.zeros((G, N), course.dtype)
+    felt = np.zeros((N, G), course.dtype)
     offsets, codes, kept, share = spikes
     cursor = offsets[1:].copy()
     course[:, slots - 1] = zero
     for t in range(slots - 1, 0, -1):
         w = sent[0][t] * share
+        if axonal is not None:
+            fed_back(felt, t, axonal)
         for b in range(G):
             for n in range(N):
                 p_S[n] = w * sent[1][b, n]
@@ -208,7 +210,8 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
                 for n in range(N):
                     p_S[n] += counted[0][t] * counted[1][n]
             if axonal is not None:
-                fed_back(p_S, b, t, axonal)
+                for n in range(N):
+                    p_S[n] += felt[n, b]
             if synaptic is not None:
                 fed_back_synapses(p_S, course, b, t, synaptic)
             for n in range(N):
@@ -231,27 +234,25 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
                 p_I[b, n] = p
                 course[b, t - 1, n] = p
         if axonal is not None:
-            np.dot(p_I, axonal[2], product)
-            for b in range(G):
-                for n in range(N):
-                    axonal[3][b, n, t - 1] = product[b, n]
+            np.dot(axonal[0], p_I.T, axonal[3][t - 1])
     for n in range(N):
         d_neurons[THRESHOLD, n] += d_threshold[n]
 
 
 @kernel()
-def fed_back(p_S, b, t, axonal):
-    """Add what spikes at step t of a recurrent layer do in slots t and later.
+def fed_back(felt, t, axonal):
+    """felt (N, G): what spikes at step t of a recurrent layer do in slots t and later.
 
-    axonal: delays in steps, as whole steps (N,) and the rest (N,); transposed weights; weighed (G, N, T + 2 + longest
-    delay): the gradient with respect to the input of the slots that are known, as each source sees it, else 0. There a
-    source walks through its own memory, step by step.
+    axonal: weights (N, N); delays in steps, as whole steps (N,) and the rest (N,); weighed (T + 2 + longest delay, N, G):
+    the gradient with respect to the input of the slots that are known, as each source sees it, else 0. The samples are
+    innermost, so that what is read at one delay lies together.
     """
-    whole, late, _, weighed = axonal
-    one = p_S.dtype.type(1.0)
-    for n in range(len(p_S)):
-        k = t + whole[n]
-        p_S[n] += (one - late[n]) * weighed[b, n, k] + late[n] * weighed[b, n, k + 1]
+    _, whole, late, weighed = axonal
+    one = late.dtype.type(1.0)
+    for n in range(felt.shape[0]):
+        k, f = t + whole[n], late[n]
+        for b in range(felt.shape[1]):
+            felt[n, b] = (one - f) * weighed[k, n, b] + f * weighed[k + 1, n, b]
 
 
 @kernel()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from saltation import Sequential, Spikes
 from saltation.kernels.flow import phi
 
 MAX_BLOCKS = 8  # of samples, each with gradients of its own
-SIDE_BY_SIDE = 4  # samples of a recurrent network, so that the matrix product of each step is worth a call
+SIDE_BY_SIDE = 16
 GROUP_CELLS = 1 << 18  # steps x neurons of as many samples as go through the layers together: they fit a cache
 
 BLAS = ThreadpoolController()
@@ -126,7 +127,7 @@ class Twin:
 
     def blocks(self, batch: int) -> list[list[tuple[int, int]]]:
         """Spans of samples: of each block one group after the other. They do not depend on the number of threads."""
-        number = min(batch, MAX_BLOCKS)
+        number = min(-(-batch // (SIDE_BY_SIDE if self.recurrent else 1)), MAX_BLOCKS)
         edges = [batch * k // number for k in range(number + 1)]
         cells = self.plan.steps * max(stage.size for stage in self.plan.stages)
         size = max(SIDE_BY_SIDE if self.recurrent else 1, GROUP_CELLS // cells)
@@ -140,10 +141,21 @@ class Twin:
         threads = torch.get_num_threads()
         with BLAS.limit(limits=1, user_api="blas"):
             if threads == 1:
-                return [work(item) for item in items]
+                return [_flushed(work, item) for item in items]
             if threads not in self._pools:
                 self._pools[threads] = ThreadPoolExecutor(threads)
-            return list(self._pools[threads].map(work, items))
+            return list(self._pools[threads].map(partial(_flushed, work), items))
+
+
+def _flushed(work: Any, item: Any) -> Any:
+    """work(item), in which numbers too small for full precision are 0: the processor takes a hundred times longer for
+    them, and gradients of samples that are right for sure are full of them.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        return work(item)
+    finally:
+        torch.set_flush_denormal(False)
 
 
 class _Batch:

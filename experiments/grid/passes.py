@@ -292,8 +292,8 @@ def _unrolled(
     weights, delays = arrays.recurrent_weights, arrays.recurrent_delays
     if weights is not None and delays.ndim == 1:
         whole = delays.astype(np.int64)
-        weighed = plan.buffers.zeros((G, N, slots + 1 + stage.reach), real)
-        axonal = whole, (delays - whole).astype(real), np.ascontiguousarray(weights.T), weighed
+        weighed = plan.buffers.zeros((slots + 1 + stage.reach, N, G), real)
+        axonal = weights, whole, (delays - whole).astype(real), weighed
     elif weights is not None:
         synaptic = weights, delays
     kernels.unroll(
