@@ -243,8 +243,8 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
 def fed_back(felt, t, axonal):
     """felt (N, G): what spikes at step t of a recurrent layer do in slots t and later.
 
-    axonal: weights (N, N); delays in steps, as whole steps (N,) and the rest (N,); weighed (T + 2 + longest delay, N, G):
-    the gradient with respect to the input of the slots that are known, as each source sees it, else 0. The samples are
+    axonal: weights (N, N); delays, as whole steps (N,) and the rest (N,); weighed (T + 2 + longest delay, N, G): the
+    gradient with respect to the input of the slots that are known, as each source sees it, else 0. The samples are
     innermost, so that what is read at one delay lies together.
     """
     _, whole, late, weighed = axonal
