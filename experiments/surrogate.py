@@ -15,15 +15,24 @@ import argparse
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from runner import write
 
 
-def train_one(job: tuple[str, dict[str, Any], float, float, bool, str, bool]) -> dict[str, Any]:
+class Job(NamedTuple):
+    """One run: of which recipe with which changes, `Settings` of the grid, and where it goes under runs/."""
+
+    recipe: str
+    changes: dict[str, Any]
+    settings: dict[str, Any]
+    place: str
+    test: bool
+
+
+def train_one(job: Job) -> dict[str, Any]:
     """One run, in a process of its own."""
-    recipe, changes, dt, slope, detach, place, test = job
     import torch
     from grid.pack import Settings
     from grid.train import train_twin
@@ -31,7 +40,9 @@ def train_one(job: tuple[str, dict[str, Any], float, float, bool, str, bool]) ->
     from saltation.train import load_config
 
     torch.set_num_threads(1)
-    return train_twin(load_config(recipe, changes), Settings(dt, slope, detach), Path("runs") / place, test)
+    return train_twin(
+        load_config(job.recipe, job.changes), Settings(**job.settings), Path("runs") / job.place, job.test
+    )
 
 
 def summary(results: list[dict[str, Any]], test: bool) -> dict[str, Any]:
@@ -54,6 +65,9 @@ def main() -> None:
     parser.add_argument("--dt", type=float, nargs="+", default=[0.005], help="steps, in the recipe's unit of time")
     parser.add_argument("--slope", type=float, default=10.0, help="of the surrogate 1 / (1 + slope |V - theta|)^2")
     parser.add_argument("--through-reset", action="store_true", help="let the gradient flow through the reset of V")
+    parser.add_argument(
+        "--gaussian", type=float, metavar="SIGMA", help="steps: share arrivals of the input out, as DCLS"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-test", action="store_true", help="leave the test samples alone")
@@ -72,21 +86,24 @@ def main() -> None:
         return
     test = not arguments.no_test
     for dt in arguments.dt:
-        reset = "_reset" if arguments.through_reset else ""
-        name = f"surrogate_{arguments.recipe}_dt{dt:g}_slope{arguments.slope:g}{reset}{tag}"
+        settings = {
+            "dt": dt,
+            "slope": arguments.slope,
+            "detach": not arguments.through_reset,
+            "sigma": arguments.gaussian,
+        }
+        name = f"{arguments.recipe}_dt{dt:g}_slope{arguments.slope:g}" + ("_reset" if arguments.through_reset else "")
+        name += tag if arguments.gaussian is None else f"_gaussian{arguments.gaussian:g}{tag}"
         jobs = [
-            (
-                arguments.recipe, {**changes, "seed": seed, "threads": 1}, dt, arguments.slope,
-                not arguments.through_reset, f"surrogate/{name.removeprefix('surrogate_')}-{seed}", test,
-            )
+            Job(arguments.recipe, {**changes, "seed": seed, "threads": 1}, settings, f"surrogate/{name}-{seed}", test)
             for seed in arguments.seeds
-        ]  # fmt: skip
+        ]
         with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
             results = list(pool.map(train_one, jobs))
         shown = summary(results, test)
         overrides = {key: value for key, value in changes.items() if key != "data.root"}
-        settings = {"dt": dt, "slope": arguments.slope, "detach": not arguments.through_reset}
-        write(name, {"recipe": arguments.recipe, "overrides": overrides, **settings, **shown, "runs": results})
+        content = {"recipe": arguments.recipe, "overrides": overrides, **settings, **shown, "runs": results}
+        write(f"surrogate_{name}", content)
         print(f"{name}: {shown}", flush=True)
 
 

@@ -35,13 +35,27 @@ def arrive(inputs, times, amplitudes, weight):
     return inputs
 
 
+def arrive_wide(inputs, time, delay, amplitude, weight, sigma):
+    """Among the steps within 4 sigma of the arrival, none of them before the event, by a normalised Gaussian."""
+    T = inputs.shape[0]
+    for n in range(inputs.shape[1]):
+        y = time + delay[n]
+        k, reach = int(y), math.ceil(4 * sigma)
+        steps = torch.arange(max(math.ceil(time), k - reach + 1), k + reach + 1)
+        shares = torch.softmax(-0.5 * ((steps - y) / sigma) ** 2, 0)
+        there = steps < T
+        where = steps[there], torch.full_like(steps[there], n)
+        inputs = inputs.index_put(where, (amplitude * weight[n] * shares)[there], accumulate=True)
+    return inputs
+
+
 def synapses(connection, dt):
     """Weights (M, N), delays (M, N) in steps."""
     weight, delay = connection.dense()
     return weight.T, (delay.expand(weight.shape) / dt).T
 
 
-def one_layer(layer, sent, dt, T, slope, detach):
+def one_layer(layer, sent, dt, T, slope, detach, sigma=None):
     """sent: [(time in steps, row, amplitude)]. Returns outputs S (T + 1, N), of steps 0 ... T, or for LI the input."""
     weight, delay = synapses(layer.connection, dt)
     copies = len(layer.connection.connections) if isinstance(layer.connection, Parallel) else 1
@@ -50,7 +64,10 @@ def one_layer(layer, sent, dt, T, slope, detach):
     for time, row, amplitude in sent:
         for q in range(copies):
             r = row + q * layer.connection.in_size
-            inputs = arrive(inputs, time + delay[r], amplitude, weight[r])
+            if sigma is None:
+                inputs = arrive(inputs, time + delay[r], amplitude, weight[r])
+            else:
+                inputs = arrive_wide(inputs, time, delay[r], amplitude, weight[r], sigma)
     neuron = layer.neuron
     if isinstance(neuron, LI):
         return inputs
@@ -95,7 +112,7 @@ def first_times(S):
     return total + T * none
 
 
-def network(model, spikes, dt, slope=10.0, detach=True, window=None, maximum=False):
+def network(model, spikes, dt, slope=10.0, detach=True, window=None, maximum=False, sigma=None):
     """(B, C): sum over slots of window[t] input[t], the largest V, or first steps; S (T + 1, N) by sample and layer."""
     T = int(math.floor(spikes.duration / dt * (1 + 1e-12)))
     values, outputs = [], []
@@ -111,7 +128,7 @@ def network(model, spikes, dt, slope=10.0, detach=True, window=None, maximum=Fal
             for i in (k, *model.beside.get(k, ())):
                 inputs += [(t, n + shift, a) for t, n, a in sent[i]]
                 shift += sizes[i]
-            S = one_layer(module, inputs, dt, T, slope, detach)
+            S = one_layer(module, inputs, dt, T, slope, detach, sigma if k == 0 else None)
             made.append(S)
             sent.append([(t, n, S[t, n]) for t in range(1, len(S)) for n in range(S.shape[1])])
             sizes.append(module.out_size)

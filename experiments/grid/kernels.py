@@ -17,6 +17,8 @@ kernel = partial(numba.njit, nogil=True, cache=True, error_model="numpy", fastma
 
 HELD = -1e9  # V - theta of a neuron in its refractory period: so far from threshold that the surrogate vanishes
 
+REACH = 4.0  # standard deviations, beyond which a Gaussian counts as 0
+
 # Places in `dynamics` (6,): e^{-dt/tau_mem}, phi(dt), e^{-dt/tau_syn}, e^{-dt/tau_adapt}; what a reset keeps of V, 0 or
 # 1; the slope of the surrogate 1 / (1 + slope |V - theta|)^2.
 E_MEM, PHI, E_SYN, E_ADAPT, KEEP, SLOPE = range(6)
@@ -56,20 +58,83 @@ def deposit(course, b, x, row, weights, delays):
 
 
 @kernel()
-def deposit_all(course, offsets, times, rows, kept, copies, stride, weights, delays):
+def bell(x, y, sigma):
+    """The first step and the end of those among which an event at x that arrives at y is shared out by a Gaussian: none
+    before the event; the sum of its values there, and of its values times (step - y) / sigma^2.
+    """
+    k, reach = int(y), int(np.ceil(REACH * sigma))
+    first, end = max(int(np.ceil(x)), k - reach + 1), k + reach + 1
+    total = pull = 0.0
+    for s in range(first, end):
+        value = np.exp(-0.5 * ((s - y) / sigma) ** 2)
+        total += value
+        pull += value * (s - y) / sigma**2
+    return first, end, total, pull
+
+
+@kernel()
+def deposit_wide(course, b, x, row, weights, delays, sigma):
+    """As `deposit`, with a Gaussian of standard deviation `sigma` steps in place of the linear interpolation."""
+    real = course.dtype.type
+    slots, N = course.shape[1], course.shape[2]
+    if delays.ndim == 1:
+        y = x + delays[row]
+        first, end, total, _ = bell(x, y, sigma)
+        for s in range(first, min(end, slots)):
+            share = real(np.exp(-0.5 * ((s - y) / sigma) ** 2) / total)
+            for n in range(N):
+                course[b, s, n] += share * weights[row, n]
+    else:
+        for n in range(N):
+            y = x + delays[row, n]
+            first, end, total, _ = bell(x, y, sigma)
+            for s in range(first, min(end, slots)):
+                course[b, s, n] += real(np.exp(-0.5 * ((s - y) / sigma) ** 2) / total) * weights[row, n]
+
+
+@kernel()
+def gather_wide(course, b, x, row, delays, d_weights, d_shift, sigma):
+    """The reverse of `deposit_wide`."""
+    real = course.dtype.type
+    slots, N = course.shape[1], course.shape[2]
+    if delays.ndim == 1:
+        y = x + delays[row]
+        first, end, total, pull = bell(x, y, sigma)
+        for s in range(first, min(end, slots)):
+            share = np.exp(-0.5 * ((s - y) / sigma) ** 2) / total
+            slope = real(share * ((s - y) / sigma**2 - pull / total))
+            share = real(share)
+            for n in range(N):
+                d_weights[row, n] += share * course[b, s, n]
+                d_shift[row, n] += slope * course[b, s, n]
+    else:
+        for n in range(N):
+            y = x + delays[row, n]
+            first, end, total, pull = bell(x, y, sigma)
+            for s in range(first, min(end, slots)):
+                share = np.exp(-0.5 * ((s - y) / sigma) ** 2) / total
+                d_weights[row, n] += real(share) * course[b, s, n]
+                d_shift[row, n] += real(share * ((s - y) / sigma**2 - pull / total)) * course[b, s, n]
+
+
+@kernel()
+def deposit_all(course, offsets, times, rows, kept, copies, stride, weights, delays, sigma):
     """All events of the samples: offsets (G + 1,), times (E,) in steps, rows (E,), kept (E,) bool or None: which count.
 
-    Each event is one of `copies` rows, `stride` apart.
+    Each event is one of `copies` rows, `stride` apart. sigma: see `deposit_wide`; None: `deposit`.
     """
     for b in range(course.shape[0]):
         for q in range(copies):  # outside, so that the rows of a copy stay in the cache
             for e in range(offsets[b], offsets[b + 1]):
                 if kept is None or kept[e]:
-                    deposit(course, b, times[e], rows[e] + q * stride, weights, delays)
+                    if sigma is None:
+                        deposit(course, b, times[e], rows[e] + q * stride, weights, delays)
+                    else:
+                        deposit_wide(course, b, times[e], rows[e] + q * stride, weights, delays, sigma)
 
 
 @kernel()
-def gather_all(course, offsets, times, rows, kept, copies, stride, delays, d_weights, d_shift):
+def gather_all(course, offsets, times, rows, kept, copies, stride, delays, d_weights, d_shift, sigma):
     """The reverse of `deposit_all`: adds the gradient of the weights to d_weights (M, N) and, unless it is None,
     that of arrival times in steps, over the weight, to d_shift (M, N).
     """
@@ -77,7 +142,10 @@ def gather_all(course, offsets, times, rows, kept, copies, stride, delays, d_wei
         for q in range(copies):
             for e in range(offsets[b], offsets[b + 1]):
                 if kept is None or kept[e]:
-                    gather(course, b, times[e], rows[e] + q * stride, delays, d_weights, d_shift)
+                    if sigma is None:
+                        gather(course, b, times[e], rows[e] + q * stride, delays, d_weights, d_shift)
+                    else:
+                        gather_wide(course, b, times[e], rows[e] + q * stride, delays, d_weights, d_shift, sigma)
 
 
 @kernel()

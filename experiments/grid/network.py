@@ -119,6 +119,15 @@ class Twin:
         torch.autograd.backward(*zip(*pairs, strict=True))
         return losses, batch.spikes()
 
+    def narrow(self, progress: float) -> None:
+        """Narrow the Gaussian of the settings, if there is one, as training goes on from progress 0 to 1: to half a
+        step at a quarter of it, as Hammouamri, Khalfaoui-Hassani and Masquelier (2024) do.
+        """
+        start = self.settings.sigma
+        if start is not None:
+            for stage in self.plan.stages:
+                stage.sigma = max(min(start, 0.5), start * (0.5 / start) ** (4.0 * progress))
+
     def in_time(self, values: np.ndarray) -> np.ndarray:
         """What the passes computed, float64, steps as times."""
         if self.plan.functional is not None:

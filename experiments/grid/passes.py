@@ -123,9 +123,14 @@ def _input_course(plan: Plan, stage: Stage, arrays: Packed, tape: Tape) -> np.nd
         events = tape.sent(source.stage)
         kernels.deposit_all(
             course, events.offsets, events.times, source.rows[events.units], events.kept,
-            stage.copies, stage.stride, arrays.weights, arrays.delays,
+            stage.copies, stage.stride, arrays.weights, arrays.delays, _sigma(stage, source.stage),
         )  # fmt: skip
     return course
+
+
+def _sigma(stage: Stage, source: int) -> float | None:
+    """How wide arrivals are shared out: those of the network's input with delays, if a Gaussian is wanted."""
+    return stage.sigma if source < 0 and stage.delayed else None
 
 
 def _listed(codes: np.ndarray, counts: np.ndarray, N: int, rng: np.random.Generator | None, keep: float) -> Events:
@@ -305,7 +310,7 @@ def _unrolled(
     if weights is not None:
         kernels.gather_all(
             course, events.offsets, events.times, events.units, None, 1, 0, delays,
-            total.recurrent_weights, total.recurrent_delays,
+            total.recurrent_weights, total.recurrent_delays, None,
         )  # fmt: skip
     return course
 
@@ -319,7 +324,7 @@ def _to_sources(
         events = tape.sent(source.stage)
         kernels.gather_all(
             course, events.offsets, events.times, source.rows[events.units], events.kept, stage.copies, stage.stride,
-            arrays.delays, total.weights, total.delays,
+            arrays.delays, total.weights, total.delays, _sigma(stage, source.stage),
         )  # fmt: skip
         if source.stage < 0:
             continue

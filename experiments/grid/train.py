@@ -37,8 +37,8 @@ def make_twin(config: Config, state: State, duration: float, settings: Settings)
         functional = None
     else:
         raise ValueError(f"loss.name is {loss.name}: on a grid there are only losses of readouts and of first spikes")
-    if train.starts > 1:
-        raise ValueError("train.starts must be 1")
+    if train.starts > 1 or train.peak_hinge > 0:
+        raise ValueError("train.starts must be 1 and train.peak_hinge 0: on a grid there is neither")
     return Twin(state.model, duration, settings, functional, train.counts.tau if train.counts.weight > 0 else None)
 
 
@@ -125,6 +125,7 @@ def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict
     begun = time.process_time()
     for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
         set_learning_rates(state.optimizer, settings, state.epoch * steps + i, steps)
+        twin.narrow((state.epoch + i / steps) / settings.epochs)
         spikes = augmented(spikes, labels, settings, config.model.image, state.generator)
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
         loss, right, layers = train_step(twin, config, state, spikes, labels, where)
@@ -162,6 +163,7 @@ def train_twin(config: Config, settings: Settings, out: Path, test: bool = True)
         lock.release()
         begin(run, state)
     twin = make_twin(config, state, dataset.duration, settings)
+    twin.narrow(state.epoch / config.train.epochs)
     history = run.truncate_metrics(state.epoch)
     while state.epoch < config.train.epochs:
         line = {"epoch": state.epoch + 1, **train_epoch(twin, config, data, state)}

@@ -88,11 +88,11 @@ NETWORKS = {
 }
 
 
-def compare(model, inputs, detach, functional, draw=0):
+def compare(model, inputs, detach, functional, draw=0, sigma=None):
     """Values and all gradients of the twin against those of the plain model."""
-    twin = Twin(model, DURATION, Settings(DT, 10.0, detach, np.float64), functional)
+    twin = Twin(model, DURATION, Settings(DT, 10.0, detach, np.float64, sigma), functional)
     outcome = twin.run(inputs)
-    options = {}
+    options = {} if sigma is None else {"sigma": sigma}
     if functional is not None and functional.name == "maximum":
         options["maximum"] = True
     elif functional is not None:
@@ -133,6 +133,12 @@ def test_first_spike_times_and_their_gradient(refractory):
     compare(model, spikes(), True, None)
 
 
+@pytest.mark.parametrize("sigma", [0.5, 2.3])
+@pytest.mark.parametrize("name", ["input synaptic", "terminals", "recurrent axonal"])
+def test_gaussian_arrivals(name, sigma):
+    compare(NETWORKS[name](), spikes(), True, Functional("weighted", 1.0), sigma=sigma)
+
+
 def recurrent_network():
     return sal.Sequential(
         sal.Layer(linear(5, 6, "axonal"), lif(6), recurrent=linear(6, 6, "synaptic", mean=0.0, seed=4)),
@@ -150,7 +156,7 @@ def test_spike_times_converge_to_the_exact_ones():
         for ours, theirs in zip(found, exact, strict=True):
             assert torch.equal(ours.counts(), theirs.counts())
         in_trains = [(sal.losses._trains(a)[0], sal.losses._trains(b)[0]) for a, b in zip(found, exact, strict=True)]
-        errors.append(max(float((a - b).abs().max()) for a, b in in_trains))
+        errors.append(max(float((a - b).detach().abs().max()) for a, b in in_trains))
     assert sum(s.times.numel() for s in exact) > 50
     assert errors[0] < 0.05 and all(5 < a / b < 20 for a, b in zip(errors[:-1], errors[1:], strict=True)), errors
 

@@ -1,0 +1,103 @@
+"""Training on a grid: it learns, goes on where it was stopped, and says what it did."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import surrogate
+from grid import train
+from grid.pack import Settings
+
+from saltation.train import load_config
+
+TINY = {
+    "data.options.publication": False,
+    "data.options.sizes": [60, 30, 30],
+    "train.batch_size": 20,
+    "train.epochs": 3,
+    "model.layers.0.size": 8,
+}
+
+
+def readout_recipe(tmp_path):
+    """Yin-Yang read out by leaky integrators."""
+    recipe = tmp_path / "readout.yaml"
+    recipe.write_text(
+        """
+name: readout
+data: {name: yin_yang, options: {publication: false, sizes: [90, 30, 30]}}
+model:
+  layers:
+    - {size: 8, tau_mem: 2.0, tau_syn: 1.0, delay: synaptic, max_delay: 1.0, train: [threshold]}
+    - {neuron: li, size: null, tau_mem: 2.0, tau_syn: 1.0, weights: {mean: 0.0, std: 0.3}}
+loss: {name: readout, readout: weighted, window: 4.0, scale: 3.0}
+train: {epochs: 3, batch_size: 20, hidden_drop: 0.1, jitter: 0.05, lr: {weight: 0.02}}
+"""
+    )
+    return str(recipe)
+
+
+def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    config = load_config(readout_recipe(tmp_path))
+    whole = train.train_twin(config, Settings(0.1), tmp_path / "whole")
+    epoch = train.train_epoch
+
+    def stop(*arguments):
+        if arguments[-1].epoch == 1:
+            raise KeyboardInterrupt
+        return epoch(*arguments)
+
+    monkeypatch.setattr(train, "train_epoch", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.train_twin(config, Settings(0.1), tmp_path / "stopped")
+    monkeypatch.setattr(train, "train_epoch", epoch)
+    again = train.train_twin(config, Settings(0.1), tmp_path / "stopped")
+    for result in (whole, again):
+        result.pop("cpu_seconds_per_epoch")
+    assert whole == again
+    lines = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "stopped")
+    ]
+    assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
+    assert lines[0][-1]["loss"] < lines[0][0]["loss"]
+
+
+def test_first_spikes_are_learnt(tmp_path):
+    config = load_config("yin_yang", {**TINY, "data.options.sizes": [400, 30, 30]})
+    result = train.train_twin(config, Settings(0.05), tmp_path / "run")
+    history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert history[-1]["loss"] < history[0]["loss"] and history[-1]["accuracy"] > 0.5
+    assert result["epochs"] == 3 and 0.0 <= result["best_test"]["continuous"] <= 1.0
+
+
+def test_what_cannot_be_trained_is_refused(tmp_path):
+    for changes, message in (
+        ({"loss": {"name": "van_rossum"}}, "van_rossum"),
+        ({"train.starts": 2, "train.start_epochs": 1}, "train.starts"),
+        ({"train.peak_hinge": 1.0}, "train.peak_hinge"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train.train_twin(load_config("yin_yang", {**TINY, **changes}), Settings(0.1), tmp_path / message)
+
+
+def test_cross_entropy():
+    values = np.random.default_rng(0).standard_normal((4, 3))
+    labels = np.array([0, 2, 1, 1])
+    loss, gradient = train.cross_entropy_of(3.0, values, labels)
+    assert math.isclose(loss[1], np.log(np.exp(3 * values[1]).sum()) - 3 * values[1, 2])
+    for b, c in ((0, 0), (2, 1), (3, 2)):
+        moved = values.copy()
+        moved[b, c] += 1e-6
+        slope = (train.cross_entropy_of(3.0, moved, labels)[0] - loss)[b] / 1e-6
+        assert abs(slope - gradient[b, c]) < 1e-5
+
+
+def test_summary_of_runs():
+    run = {f"{w}_{n}": {"grid": 0.5, "continuous": 0.25} for w in ("best", "last") for n in ("validation", "test")}
+    runs = [{**run, "cpu_seconds_per_epoch": 2.0}, {**run, "cpu_seconds_per_epoch": 4.0}]
+    table = surrogate.summary(runs, True)
+    assert table["best_test_grid"] == {"mean": 50.0, "std": 0.0}
+    assert table["cpu_seconds_per_epoch"] == 3.0
+    assert "last_test_grid" not in surrogate.summary(runs[:1], False)
