@@ -3,7 +3,7 @@
 import numpy as np
 
 from saltation.kernels import plans
-from saltation.kernels.layout import Gradients, Sent, Span, Synapses
+from saltation.kernels.layout import Gradients, Synapses
 
 
 def plan_of(events, synapses, recurrent, neurons):
@@ -21,23 +21,15 @@ def recurrent_forward(events, synapses, recurrent, neurons, *rest):
     return plan_of(events, synapses, recurrent, neurons).forward(*rest)
 
 
-def lif_backward(
-    events, synapses, neurons, first, last, buffer, row, grad_rows, peaks, grad_peak, min_slope, with_taus, gradients
-):
+def lif_backward(events, synapses, neurons, span, buffer, sent, gradients):
     """Adds to `gradients`, in the shapes of `synapses`."""
-    sent = Sent(grad_rows, peaks, grad_peak, min_slope, True, with_taus)
-    plan, span = plan_of(events, synapses, None, neurons), Span(first, last, row)
-    _add(plan, span, buffer, np.arange(grad_rows.size), sent, gradients, None)
+    order = np.arange(sent.grad_rows.size)
+    _add(plan_of(events, synapses, None, neurons), span, buffer, order, sent, gradients, None)
 
 
-def recurrent_backward(
-    events, synapses, recurrent, neurons, first, last, buffer, row, order, grad_rows, peaks, grad_peak, min_slope,
-    with_taus, gradients, of_recurrent,
-):  # fmt: skip
+def recurrent_backward(events, synapses, recurrent, neurons, span, buffer, order, sent, gradients, of_recurrent):
     """As lif_backward, with recurrent connections."""
-    sent = Sent(grad_rows, peaks, grad_peak, min_slope, True, with_taus)
-    plan, span = plan_of(events, synapses, recurrent, neurons), Span(first, last, row)
-    _add(plan, span, buffer, order, sent, gradients, of_recurrent)
+    _add(plan_of(events, synapses, recurrent, neurons), span, buffer, order, sent, gradients, of_recurrent)
 
 
 def _add(plan, span, buffer, order, sent, gradients, of_recurrent):

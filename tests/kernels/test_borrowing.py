@@ -83,9 +83,11 @@ for tau in (1.0, torch.linspace(0.8, 1.2, 20)):
     times = layer(crowded).times
     assert times.numel() > 60
     times.sum().backward()
-layer = sal.Layer(sal.Linear(3, 3, delay="synaptic", max_delay=0.1), sal.LIF(3, 1.0, 0.5), recurrent=sal.Linear(3, 3))
-torch.nn.init.constant_(layer.connection.weight, 0.1)
-layer(crowded).times.sum().backward()
+for recurrent in (None, sal.Linear(3, 3)):
+    synaptic = sal.Linear(3, 3, delay="synaptic", max_delay=0.1)
+    layer = sal.Layer(synaptic, sal.LIF(3, 1.0, 0.5), recurrent=recurrent)
+    torch.nn.init.constant_(layer.connection.weight, 0.1)
+    layer(crowded).times.sum().backward()
 burst = sal.Spikes.from_lists([[(1.0 + 1e-8 * (37 * k % 200), k % 3) for k in range(200)] + [(2.0, 0)]], 3, 3.0)
 layer = sal.Layer(sal.Linear(3, 3, delay="synaptic", max_delay=1e-7), sal.LIF(3, torch.tensor([1.0, 1.5, 1.2]), 0.5))
 with torch.no_grad():

@@ -51,15 +51,17 @@ def simulate(kernel, arguments, extra=(), budget=BUDGET):
     return status, buffer
 
 
-def gradients(kernel, arguments, extra, buffer, S, wants):
+def gradients(kernel, arguments, extra, buffer, S):
     events, of_inputs, of_layer, neurons = arguments
     B, N = buffer.counts.shape
     order, grad_rows = np.empty(S, np.int64), np.random.default_rng(S).normal(size=S)
     merge_spikes(buffer.counts, buffer.rows[:S], np.zeros(N), np.empty(S), np.empty(S, np.int64), order)
     total = L.Gradients(*map(np.zeros_like, (events.times, *of_inputs, neurons.parameters)))
     of_recurrent = L.Synapses(*map(np.zeros_like, of_layer))
-    rest = order, grad_rows, NO_PEAK, NO_GRAD, 0.0, *wants, total, of_recurrent
-    kernel(events, of_inputs, of_layer, *extra, neurons, 0, B, buffer, 0, *rest)
+    sent = L.Sent(grad_rows, NO_PEAK, NO_GRAD, 0.0, True, False)
+    kernel(
+        events, of_inputs, of_layer, *extra, neurons, L.Span(0, B, 0), buffer, order, sent, total, of_recurrent
+    )  # fmt: skip
     parameters = total.parameters[:, L.TAU_ADAPT :]
     return {
         **total._replace(parameters=parameters)._asdict(),
@@ -83,8 +85,8 @@ def check(arguments, least=4, tolerance=1e-12):
     S = status[2]
     np.testing.assert_array_equal(buffer.counts, ours.counts)
     np.testing.assert_allclose(buffer.rows[:S], ours.rows[:S], rtol=tolerance, atol=tolerance)
-    left = gradients(recurrent_backward, arguments, (), buffer, S, (False,))
-    right = gradients(rings_backward.rings_backward, arguments, extra, buffer, S, ())
+    left = gradients(recurrent_backward, arguments, (), buffer, S)
+    right = gradients(rings_backward.rings_backward, arguments, extra, buffer, S)
     for name in left:
         scale = np.abs(left[name]).max() + 1e-3
         np.testing.assert_allclose(right[name] / scale, left[name] / scale, atol=1e-9, err_msg=name)

@@ -50,8 +50,8 @@ def simulate(kernel, events, synapses, neurons, extra=(), capacity=2000, want_pe
 def gradients(kernel, events, synapses, neurons, buffer, peaks, grad_rows, grad_peak):
     shapes = (events.times, synapses.weight, synapses.delay, neurons.parameters)
     total = L.Gradients(*(np.zeros_like(array) for array in shapes))
-    B = events.offsets.size - 1
-    kernel(events, synapses, neurons, 0, B, buffer, 0, grad_rows, peaks, grad_peak, 0.0, True, total)
+    sent = L.Sent(grad_rows, peaks, grad_peak, 0.0, True, True)
+    kernel(events, synapses, neurons, L.Span(0, events.offsets.size - 1, 0), buffer, sent, total)
     return total
 
 
@@ -136,13 +136,13 @@ def test_event_major_equals_neuron_major(case, want_peak, alike, with_taus):
     rng = np.random.default_rng(case)
     grad_rows, grad_peak = rng.normal(size=S), rng.normal(size=peaks.value.shape)
     totals = []
-    for kernel, extra, kept, kept_peaks, wants, weight in [
-        (neuron_major.lif_backward, (), buffer, peaks, (with_taus,), synapses.weight),
-        (sweep_backward.sweep_backward, (weights,), swept, peaks_swept, (True, with_taus), weights),
+    for kernel, extra, kept, kept_peaks, weight in [
+        (neuron_major.lif_backward, (), buffer, peaks, synapses.weight),
+        (sweep_backward.sweep_backward, (weights,), swept, peaks_swept, weights),
     ]:
         total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
-        head = (events, synapses, *extra, neurons, 0, B)
-        kernel(*head, kept, 0, grad_rows, kept_peaks, grad_peak, 0.0, *wants, total)
+        sent = L.Sent(grad_rows, kept_peaks, grad_peak, 0.0, True, with_taus)
+        kernel(events, synapses, *extra, neurons, L.Span(0, B, 0), kept, sent, total)
         totals.append(total)
     ours = totals[1]._replace(weight=sweep.by_neuron(totals[1].weight, N))
     for name, left, right in zip(L.Gradients._fields, ours, totals[0], strict=True):
@@ -209,13 +209,13 @@ def test_event_major_with_many_arrivals(subtract, refractory, jump, with_taus):
     np.testing.assert_array_equal(buffer.counts, swept.counts)
     np.testing.assert_allclose(buffer.rows[: status[2]], swept.rows[: status[2]], rtol=1e-12, atol=1e-12)
     grad_rows, none = rng.normal(size=status[2]), np.zeros((0, 0))
-    totals = []
-    for kernel, extra, kept, wants, weight in [
-        (neuron_major.lif_backward, (), buffer, (with_taus,), synapses.weight),
-        (sweep_backward.sweep_backward, (weights,), swept, (True, with_taus), weights),
+    sent, totals = L.Sent(grad_rows, peaks, none, 0.0, True, with_taus), []
+    for kernel, extra, kept, weight in [
+        (neuron_major.lif_backward, (), buffer, synapses.weight),
+        (sweep_backward.sweep_backward, (weights,), swept, weights),
     ]:
         total = L.Gradients(*map(np.zeros_like, (events.times, weight, synapses.delay, neurons.parameters)))
-        kernel(events, synapses, *extra, neurons, 0, 3, kept, 0, grad_rows, peaks, none, 0.0, *wants, total)
+        kernel(events, synapses, *extra, neurons, L.Span(0, 3, 0), kept, sent, total)
         totals.append(total)
     ours = totals[1]._replace(weight=sweep.by_neuron(totals[1].weight, 6))
     for name, left, right in zip(L.Gradients._fields, ours, totals[0], strict=True):
@@ -266,15 +266,14 @@ def test_spikes_that_never_arrive(case, want_peak, alike):
     for left, right in zip(peaks, peaks_found, strict=True):
         np.testing.assert_array_equal(left, right)
     rng = np.random.default_rng(case)
-    rest = 0, rng.normal(size=status[2]), peaks, rng.normal(size=peaks.value.shape), 0.0
+    span, grad_rows = L.Span(0, 3, 0), rng.normal(size=status[2])
+    sent = L.Sent(grad_rows, peaks, rng.normal(size=peaks.value.shape), 0.0, True, True)
     first = [np.zeros_like(array) for array in (events.times, weights, synapses.delay, neurons.parameters)]
     second = [np.zeros_like(array) for array in (events.times, both, synapses.delay, neurons.parameters)]
     of_recurrent = L.Synapses(*map(np.zeros_like, recurrent))
-    sweep_backward.sweep_backward(
-        events, synapses, weights, neurons, 0, 3, rows, *rest, True, True, L.Gradients(*first)
-    )
+    sweep_backward.sweep_backward(events, synapses, weights, neurons, span, rows, sent, L.Gradients(*first))
     recurrent_sweep_backward.recurrent_sweep_backward(
-        events, synapses, recurrent, both, neurons, 0, 3, rows, *rest, True, L.Gradients(*second), of_recurrent
+        events, synapses, recurrent, both, neurons, span, rows, sent, L.Gradients(*second), of_recurrent
     )
     assert not second[1][:, 4:].any() and not of_recurrent.delay.any()
     first[1], second[1] = first[1][:, :4], second[1][:, :4]
@@ -323,13 +322,9 @@ def test_binned_equals_sorted(case):
     grad_rows = np.random.default_rng(case).normal(size=S)
     arrays = events.times, synapses.weight, synapses.delay, neurons.parameters
     sorted_, binned_ = (L.Gradients(*map(np.zeros_like, arrays)) for _ in range(2))
-    no_grad = np.zeros((0, 0))
-    neuron_major.lif_backward(
-        events, synapses, neurons, 0, B, buffer, 0, grad_rows, none, no_grad, 0.0, False, sorted_
-    )  # fmt: skip
-    binned_backward.binned_backward(
-        events, synapses, grid, delays, neurons, 0, B, buffer, 0, grad_rows, 0.0, True, binned_
-    )  # fmt: skip
+    span, sent = L.Span(0, B, 0), L.Sent(grad_rows, none, np.zeros((0, 0)), 0.0, True, False)
+    neuron_major.lif_backward(events, synapses, neurons, span, buffer, sent, sorted_)
+    binned_backward.binned_backward(events, synapses, grid, delays, neurons, span, buffer, sent, binned_)
     trained = [L.TAU_ADAPT, L.THRESHOLD, L.JUMP, L.V_RESET, L.REFRACTORY]
     for name, left, right in zip(L.Gradients._fields, binned_, sorted_, strict=True):
         if name == "parameters":
@@ -384,9 +379,9 @@ def test_everything_on_the_edges_of_bins():
     np.testing.assert_allclose(buffer.rows[:S], ours.rows[:S], rtol=1e-12, atol=1e-12)
     arrays = events.times, synapses.weight, synapses.delay, parameters
     sorted_, binned_ = (L.Gradients(*map(np.zeros_like, arrays)) for _ in range(2))
-    rest, no_grad = (0, rng.normal(size=S)), np.zeros((0, 0))
-    neuron_major.lif_backward(events, synapses, neurons, 0, 1, buffer, *rest, none, no_grad, 0.0, False, sorted_)
-    binned_backward.binned_backward(events, synapses, *extra, neurons, 0, 1, ours, *rest, 0.0, True, binned_)
+    span, sent = L.Span(0, 1, 0), L.Sent(rng.normal(size=S), none, np.zeros((0, 0)), 0.0, True, False)
+    neuron_major.lif_backward(events, synapses, neurons, span, buffer, sent, sorted_)
+    binned_backward.binned_backward(events, synapses, *extra, neurons, span, ours, sent, binned_)
     for left, right in zip(binned_[:3], sorted_[:3], strict=True):
         np.testing.assert_allclose(left, right, atol=1e-9 * np.abs(right).max())
 

@@ -21,6 +21,7 @@ from .lanes import (
     NUM_COEFFICIENTS,
     PHI,
     RISE,
+    STATE_SIZE,
     V_BEFORE,
     V_ROW,
 )
@@ -96,9 +97,13 @@ def advance_lane(n, t, t_next, V, I, a, neurons, how, scratch, log, length):
 
 
 @borrowing
-def go_alone(m, n, k0, k1, course, state, weights, rows, neurons, how, scratch, log, length):
-    """Lane m of a tile, neuron n, through the intervals k0 ... k1 - 1 by itself. Returns (status, length)."""
-    x, own, neuron = scratch.x, scratch.own[n], neurons.parameters[n]
+def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length):
+    """Lane m of a tile, whose weights begin with weights[rows], through the intervals k0 ... k1 - 1 by itself.
+
+    Returns (status, length).
+    """
+    n, state, x = tile * LANES + m, tile * STATE_SIZE, scratch.x
+    own, neuron = scratch.own[n], neurons.parameters[n]
     V, I, a, level = x[state + V_BEFORE + m], x[state + I_BEFORE + m], x[state + A_ROW + m], x[state + LEVEL + m]
     rate, rate_syn, changed = scratch.rates[n, 0], scratch.rates[n, 1], False
     simple, fastest = is_simple(n, neurons, how), max(rate, rate_syn)

@@ -14,7 +14,7 @@ from .arrivals import longest_sample
 from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, arrival_gradient, new_segments, own_rows
 from .bins import F_MEM, F_SYN, OFFSET, group_by_source, new_sources
 from .flow import flow
-from .jit import kernel
+from .jit import borrowing, kernel
 from .layout import REFRACTORY, TIME
 
 # Columns of the table of adjoints at the ends of bins; nan in bins in which a segment begins or ends
@@ -61,76 +61,76 @@ def fill_table(rows, segments, refractory, grid, steps, table):
         mark_edge(segments[n, END], grid, table)
 
 
-@kernel
-def binned_backward(
-    events,
-    synapses,
-    grid,
-    delays,
-    neurons,
-    first,
-    last,
-    buffer,
-    row_offset,
-    grad_rows,
-    min_slope,
-    want_times,
-    gradients,
-):
-    """As neuron_major_backward.neuron_major_backward for what binned_forward can do, without gradients of the taus.
+@borrowing
+def credit_arrival(j, i, k, events, synapses, neurons, rows, segments, gradients):
+    """dL/dw and dL/ddelay of input spike k, of input i, at neuron j, from its own segment; adds dL/dt."""
+    t = events.times[k] + synapses.delay[j, i]
+    if t >= neurons.duration:
+        return 0.0, 0.0
+    grad_w, grad_t = arrival_gradient(
+        t, synapses.weight[j, i], neurons.parameters[j], rows, segments, False, False, gradients.parameters[j]
+    )
+    gradients.times[k] += grad_t
+    return grad_w, grad_t
 
-    want_times: whether the gradients of event times are wanted.
-    """
-    N, M = synapses.weight.shape
+
+@borrowing
+def credit_inputs(j, events, synapses, grid, delays, sources, neurons, rows, segments, table, want_times, gradients):
+    """Add the gradients of all arrivals at neuron j, whose segments and table of adjoints are these."""
     tau_mem, tau_syn = grid.tau_mem, grid.tau_syn
-    sources = new_sources(longest_sample(events, first, last), M)
-    segments = new_segments(buffer, first, last)
+    for i in range(synapses.weight.shape[1]):
+        if sources.start[i] == sources.start[i + 1]:
+            continue
+        w = synapses.weight[j, i]
+        first_bin, offset = delays.bin[j, i], delays.table[j, i, OFFSET]
+        f_mem, f_syn = delays.table[j, i, F_MEM], delays.table[j, i, F_SYN]
+        total_mem, total_syn, extra_w, extra_t = 0.0, 0.0, 0.0, 0.0
+        for p in range(sources.start[i], sources.start[i + 1]):
+            event_row = sources.table[p]
+            beyond = int(event_row[OFFSET] + offset >= grid.h)
+            c = sources.bin[p] + first_bin + beyond
+            alpha = table[c, ALPHA]
+            if alpha != alpha:
+                grad_w, grad_t = credit_arrival(
+                    j, i, sources.event[p], events, synapses, neurons, rows, segments, gradients
+                )
+                extra_w += grad_w
+                extra_t += grad_t
+                continue
+            by_syn = alpha * event_row[F_SYN] * (1.0 - beyond * grid.lost_syn)
+            by_mem = table[c, BETA] * event_row[F_MEM] * (1.0 - beyond * grid.lost_mem)
+            total_syn += by_syn
+            total_mem += by_mem
+            if want_times:
+                gradients.times[sources.event[p]] += w * (f_syn * by_syn / tau_syn - f_mem * by_mem / tau_mem)
+        total_syn, total_mem = total_syn * f_syn, total_mem * f_mem
+        gradients.weight[j, i] += total_syn - total_mem + extra_w
+        gradients.delay[j, i] += w * (total_syn / tau_syn - total_mem / tau_mem) + extra_t
+
+
+@kernel
+def binned_backward(events, synapses, grid, delays, neurons, span, buffer, sent, gradients):
+    """As neuron_major_backward.neuron_major_backward for what binned_forward can do, without gradients of the taus."""
+    N, M = synapses.weight.shape
+    sources = new_sources(longest_sample(events, span.first, span.last), M)
+    segments = new_segments(buffer, span.first, span.last)
     table = np.zeros((2 * grid.number + 4, 2))  # beyond the end of the sample nothing counts
-    steps = flow(grid.h, tau_mem, tau_syn)
-    row = row_offset
-    for b in range(first, last):
+    steps = flow(grid.h, grid.tau_mem, grid.tau_syn)
+    row = span.row
+    for b in range(span.first, span.last):
         group_by_source(events, b, grid, sources)
         for j in range(N):
             spikes = buffer.counts[b, j]
-            rows, g_rows = own_rows(row, spikes, buffer, grad_rows)
+            rows, g_rows = own_rows(row, spikes, buffer, sent.grad_rows)
             row += spikes
             if spikes == 0:
                 continue
             neuron = neurons.parameters[j]
             adjoint(
-                neuron, neurons.subtract, rows, g_rows, 0.0, 0.0, 0.0, min_slope, False, segments,
+                neuron, neurons.subtract, rows, g_rows, 0.0, 0.0, 0.0, sent.min_slope, False, segments,
                 gradients.parameters[j],
             )  # fmt: skip
             fill_table(rows, segments, neuron[REFRACTORY], grid, steps, table)
-            for i in range(M):
-                if sources.start[i] == sources.start[i + 1]:
-                    continue
-                w = synapses.weight[j, i]
-                first_bin, offset = delays.bin[j, i], delays.table[j, i, OFFSET]
-                f_mem, f_syn = delays.table[j, i, F_MEM], delays.table[j, i, F_SYN]
-                total_mem, total_syn, extra_w, extra_t = 0.0, 0.0, 0.0, 0.0
-                for p in range(sources.start[i], sources.start[i + 1]):
-                    event_row = sources.table[p]
-                    beyond = int(event_row[OFFSET] + offset >= grid.h)
-                    c = sources.bin[p] + first_bin + beyond
-                    alpha = table[c, ALPHA]
-                    if alpha != alpha:
-                        k = sources.event[p]
-                        t = events.times[k] + synapses.delay[j, i]
-                        if t < neurons.duration:
-                            grad_w, grad_t = arrival_gradient(
-                                t, w, neuron, rows, segments, False, False, gradients.parameters[j]
-                            )
-                            extra_w += grad_w
-                            extra_t += grad_t
-                            gradients.times[k] += grad_t
-                        continue
-                    by_syn = alpha * event_row[F_SYN] * (1.0 - beyond * grid.lost_syn)
-                    by_mem = table[c, BETA] * event_row[F_MEM] * (1.0 - beyond * grid.lost_mem)
-                    total_syn += by_syn
-                    total_mem += by_mem
-                    if want_times:
-                        gradients.times[sources.event[p]] += w * (f_syn * by_syn / tau_syn - f_mem * by_mem / tau_mem)
-                total_syn, total_mem = total_syn * f_syn, total_mem * f_mem
-                gradients.weight[j, i] += total_syn - total_mem + extra_w
-                gradients.delay[j, i] += w * (total_syn / tau_syn - total_mem / tau_mem) + extra_t
+            credit_inputs(
+                j, events, synapses, grid, delays, sources, neurons, rows, segments, table, sent.want_times, gradients
+            )

@@ -107,11 +107,8 @@ class EventMajor(Plan):
 
     def backward(self, span, buffer, order, sent, gradients, feedback):
         """See Plan."""
-        sweep_backward(
-            self.task.events, self.task.synapses, self.tiles, self.task.population, span.first, span.last, buffer,
-            span.row, sent.grad_rows, sent.peaks, sent.grad_peak, sent.min_slope, sent.want_times, sent.with_taus,
-            gradients,
-        )  # fmt: skip
+        task = self.task
+        sweep_backward(task.events, task.synapses, self.tiles, task.population, span, buffer, sent, gradients)
 
     def late(self):
         """See Plan: with dendritic delays every neuron keeps a clock of its own."""
@@ -155,10 +152,9 @@ class RecurrentEventMajor(EventMajor):
 
     def backward(self, span, buffer, order, sent, gradients, feedback):
         """See Plan."""
-        task = self.task
+        task, rest = self.task, (span, buffer, sent, gradients, feedback)
         recurrent_sweep_backward(
-            task.events, task.synapses, task.recurrent, self.tiles, task.population, span.first, span.last, buffer,
-            span.row, sent.grad_rows, sent.peaks, sent.grad_peak, sent.min_slope, sent.with_taus, gradients, feedback,
+            task.events, task.synapses, task.recurrent, self.tiles, task.population, *rest
         )  # fmt: skip
 
     def restore(self, synapses, recurrent):
@@ -260,11 +256,8 @@ class RecurrentInBins(Binned):
 
     def backward_in_bins(self, span, buffer, order, sent, gradients, feedback):
         """See Binned."""
-        task = self.task
-        rings_backward(
-            task.events, task.synapses, task.recurrent, self.rings, task.population, span.first, span.last, buffer,
-            span.row, order, sent.grad_rows, sent.peaks, sent.grad_peak, sent.min_slope, gradients, feedback,
-        )  # fmt: skip
+        task, rest = self.task, (span, buffer, order, sent, gradients, feedback)
+        rings_backward(task.events, task.synapses, task.recurrent, self.rings, task.population, *rest)
 
 
 class InBins(Binned):
@@ -293,10 +286,7 @@ class InBins(Binned):
     def backward_in_bins(self, span, buffer, order, sent, gradients, feedback):
         """See Binned."""
         events, synapses, neurons = self.task.events, self.task.synapses, self.task.population
-        binned_backward(
-            events, synapses, self.grid, self.delays, neurons, span.first, span.last, buffer, span.row, sent.grad_rows,
-            sent.min_slope, sent.want_times, gradients,
-        )  # fmt: skip
+        binned_backward(events, synapses, self.grid, self.delays, neurons, span, buffer, sent, gradients)
 
 
 PLANS: tuple[type[Plan], ...] = (EventMajor, RecurrentEventMajor, RecurrentInBins, InBins, NeuronMajor)

@@ -170,14 +170,14 @@ def try_at_once(number, net, course, neurons, how, scratch, alone, log, length):
     before = length
     for k in range(alone.counts[0]):
         n = alone.neuron[k]
-        tile, m, first = n // LANES, n % LANES, length
+        tile, first = n // LANES, length
         own = 0 if how.alike else tile
         part = Course(
             course.time, course.row_of, course.table[own * FLOWS * NUM_COEFFICIENTS :], course.decay[own * FLOWS :],
             course.begin, course.span, course.fade,
         )  # fmt: skip
         status, length = go_alone(
-            m, n, 0, number, part, tile * STATE_SIZE, net.weights, tile * net.size, neurons, how, scratch, log, length
+            tile, n % LANES, 0, number, part, net.weights, tile * net.size, neurons, how, scratch, log, length
         )
         right = status == DONE
         for j in range(first, length):

@@ -13,7 +13,7 @@ from .arrivals import longest_sample, ordered_arrivals, sort_arrivals
 from .backward import END, P_I_RELEASE
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
-from .chain import C_END, C_KINK, begin_chain, follow_chain, most_spikes, new_chain, rows_of
+from .chain import C_END, C_KINK, Chain, begin_chain, follow_chain, most_spikes, new_chain, rows_of
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, kernel
 from .lanes import (
@@ -30,7 +30,7 @@ from .lanes import (
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
 from .own_flow import FACTORS_SIZE, FLOWS, set_own_rates
 from .returns import (
-    Way,
+    Returns,
     carry,
     credit,
     credit_here,
@@ -41,6 +41,7 @@ from .returns import (
     set_own_adjoint_table,
     set_returns,
     step_lane,
+    with_table,
 )
 
 # Where the adjoint of a neuron is set anew, going back: at a release of V, a spike, the peak. In this order, so that of
@@ -65,9 +66,37 @@ class Moves(NamedTuple):
     by_row: np.ndarray
 
 
+class Sample(NamedTuple):
+    """One sample on the way back. number: of all arrivals, those of own spikes too; inputs: how many input spikes there
+    are; then its own spikes, its boundaries, its arrivals, and what these add up.
+    """
+
+    number: int
+    inputs: int
+    chain: Chain
+    bounds: Bounds
+    returns: Returns
+    moves: Moves
+
+
+class Chunk(NamedTuple):
+    """The arrivals first ... stop - 1, which end with the one at `end`, and the boundaries low + 1 ... high.
+
+    lone: there is one arrival, perhaps long before the end.
+    """
+
+    first: int
+    stop: int
+    end: float
+    lone: bool
+    low: int
+    high: int
+
+
 class Adjoint(NamedTuple):
     """p (tiles, ADJOINT_SIZE); table, factors: of each tile, if the neurons differ; of the neurons that go alone:
-    which, alone[:number[0]]; is_alone (N,); kept, their p at the end of the chunk.
+    which, alone[:number[0]]; is_alone (N,); kept, their p at the end of the chunk. total (CHUNK,): dL/dt of the
+    arrivals of the chunk through those that do not.
     """
 
     p: np.ndarray
@@ -77,10 +106,11 @@ class Adjoint(NamedTuple):
     number: np.ndarray
     is_alone: np.ndarray
     kept: np.ndarray
+    total: np.ndarray
 
 
 @kernel
-def new_adjoint(neurons, tiles, alike):
+def new_adjoint(neurons, tiles, own):
     """Room for all neurons."""
     N, rates = neurons.parameters.shape[0], 1.0 / neurons.parameters[:, :3]
     factors = aligned(tiles * FACTORS_SIZE).reshape((tiles, FACTORS_SIZE))
@@ -89,8 +119,8 @@ def new_adjoint(neurons, tiles, alike):
     p = aligned(tiles * ADJOINT_SIZE).reshape((tiles, ADJOINT_SIZE))
     p[:] = 0.0
     return Adjoint(
-        p, np.empty((0 if alike else tiles, FLOWS * NUM_ADJOINT)), factors, np.empty(N, np.int64),
-        np.zeros(1, np.int64), np.zeros(N, np.bool_), np.empty_like(p),
+        p, np.empty((tiles if own else 0, FLOWS * NUM_ADJOINT)), factors, np.empty(N, np.int64),
+        np.zeros(1, np.int64), np.zeros(N, np.bool_), np.empty_like(p), np.empty(CHUNK),
     )  # fmt: skip
 
 
@@ -164,53 +194,52 @@ def put_back(adjoint):
 
 
 @borrowing
-def carry_all(k0, k1, end, weights, size, detail, own, adjoint, arrival, way, total, grad):
-    """All tiles back through the arrivals k0 ... k1 - 1 of a chunk; total (CHUNK,) = dL/dt of each."""
+def carry_all(chunk, arrival, adjoint, way):
+    """All tiles back through the arrivals of a chunk; fills adjoint.total."""
+    k0, k1, total = chunk.first, chunk.stop, adjoint.total
     for j in range(CHUNK):
         total[j] = 0.0
     for tile in range(adjoint.p.shape[0]):
-        p, table = adjoint.p[tile], adjoint.table[tile] if own else way.table
-        if own:
-            set_own_adjoint_table(k0, k1, end, arrival, table, adjoint.factors[tile])
-        part = Way(table, way.row_of, way.times)
-        carry(k0, k1 - k0, tile * size, weights, detail, own, p, part, grad)
+        p, part = adjoint.p[tile], with_table(adjoint.table[tile] if way.own else way.table, way)
+        if way.own:
+            set_own_adjoint_table(k0, k1, chunk.end, arrival, part.table, adjoint.factors[tile])
+        carry(k0, k1 - k0, tile, p, part)
         for n in range(LANES):
-            step_lane(n, n if own else k0 * NUM_ADJOINT, LANES if own else 1, detail, table, p)
+            step_lane(n, k0, p, part)
         for j in range(k1 - k0):
             total[j] += way.times[j]
 
 
 @borrowing
-def set_lane(n, T, p_V, p_I, t, end, lone, neurons, detail, adjoint):
-    """The adjoint of neuron n is (p_V, p_I) at T: put it at the end of the chunk, if `lone` at its only arrival t."""
+def set_lane(n, T, p_V, p_I, t, chunk, neurons, detail, adjoint):
+    """The adjoint of neuron n is (p_V, p_I) at T: put it at the end of the chunk, if lone at its only arrival t."""
     m, neuron, p = n % LANES, neurons.parameters[n], adjoint.p[n // LANES]
-    if lone:
+    if chunk.lone:
         set_adjoint(m, T - t, p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], detail == TAUS, p)
     else:
-        put_at_end(m, end - T, p_V, p_I, neuron, detail == TAUS, p)
+        put_at_end(m, chunk.end - T, p_V, p_I, neuron, detail == TAUS, p)
 
 
 @borrowing
-def credit_alone(k, k0, lone, weights, size, neurons, detail, own, adjoint, way, grad):
+def credit_alone(k, chunk, neurons, adjoint, way):
     """Add the gradients of arrival k of a chunk at the neurons that go alone."""
     for j in range(adjoint.number[0]):
         n = adjoint.alone[j]
         m, tile = n % LANES, n // LANES
-        if lone:
-            credit_here(m, k0, k, tile * size, weights, neurons.parameters[n], detail, adjoint.p[tile], way, grad)
+        if chunk.lone:
+            credit_here(m, chunk.first, k, tile, neurons.parameters[n], adjoint.p[tile], way)
         else:
-            part = Way(adjoint.table[tile] if own else way.table, way.row_of, way.times)
-            credit(m, k0, k, k + 1, tile * size, weights, detail, own, adjoint.p[tile], part, grad)
+            part = with_table(adjoint.table[tile] if way.own else way.table, way)
+            credit(m, chunk.first, k, k + 1, tile, adjoint.p[tile], part)
 
 
 @borrowing
-def step_alone(k0, detail, own, way, adjoint):
+def step_alone(k0, adjoint, way):
     """The neurons that go alone, at the first arrival of the chunk."""
     for j in range(adjoint.number[0]):
         n = adjoint.alone[j]
-        m, tile = n % LANES, n // LANES
-        at, stride = (m, LANES) if own else (k0 * NUM_ADJOINT, 1)
-        step_lane(m, at, stride, detail, adjoint.table[tile] if own else way.table, adjoint.p[tile])
+        part = with_table(adjoint.table[n // LANES] if way.own else way.table, way)
+        step_lane(n % LANES, k0, adjoint.p[n // LANES], part)
 
 
 @borrowing
@@ -228,20 +257,19 @@ def add_moves(by_row, delay):
 
 
 @borrowing
-def cross_boundary(
-    time, label, after, count, inputs, grad_rows, neurons, buffer, min_slope, with_taus, grad, chain, returns, moves,
-):  # fmt: skip
-    """Back over one boundary. Returns whether what arrives before it has an effect, and the adjoint there (p_V, p_I).
+def cross_boundary(j, after, sample, neurons, buffer, sent, grad):
+    """Back over boundary j, behind which arrival `after` is the first. Adds to grad, that of `parameters`.
 
-    after: the arrival that follows it, of `count`; inputs: the number of input spikes in the sample.
+    Returns whether what arrives before it has an effect, and the adjoint there (p_V, p_I).
     """
-    n, kind, begin = label // KINDS, label % KINDS, chain.begin[0]
-    if kind == AT_PEAK and after < count and returns.arrival[after] == time:
-        move(after, chain.carried[n, C_KINK], returns, moves)
+    time, n, kind = sample.bounds.time[j], sample.bounds.label[j] // KINDS, sample.bounds.label[j] % KINDS
+    chain, arrival, begin = sample.chain, sample.returns.arrival, sample.chain.begin[0]
+    if kind == AT_PEAK and after < sample.number and arrival[after] == time:
+        move(after, chain.carried[n, C_KINK], sample.returns, sample.moves)
     if kind == AT_SPIKE:
         spike = chain.start[n] + chain.left[n] - 1
-        G = grad_rows[spike] + moves.by_source[inputs + spike - begin]
-        follow_chain(n, G, neurons, buffer, min_slope, with_taus, grad, chain)
+        G = sent.grad_rows[spike] + sample.moves.by_source[sample.inputs + spike - begin]
+        follow_chain(n, G, neurons, buffer, sent.min_slope, sent.with_taus, grad, chain)
     last = chain.start[n] + chain.left[n] - 1  # the row of the spike before
     segment = chain.segments[last + 1 - begin + n]
     if kind == AT_RELEASE:
@@ -252,94 +280,81 @@ def cross_boundary(
 
 
 @borrowing
-def return_chunk(
-    k0, k1, end, lone, count, inputs, low, high, weights, size, neurons, buffer, grad_rows, min_slope, detail, own,
-    grad, chain, bounds, adjoint, returns, way, total, moves, grad_weight,
-):  # fmt: skip
-    """All neurons back through the arrivals k0 ... k1 - 1, and over the boundaries low + 1 ... high.
-
-    lone: there is one arrival, perhaps long before the end.
-    """
-    set_aside(low, high, bounds, adjoint)
-    carry_all(k0, k1, end, weights, size, detail, own, adjoint, returns.arrival, way, total, grad_weight)
+def return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way):
+    """All neurons back through the arrivals of a chunk, and over its boundaries."""
+    bounds, returns, high = sample.bounds, sample.returns, chunk.high
+    set_aside(chunk.low, high, bounds, adjoint)
+    carry_all(chunk, returns.arrival, adjoint, way)
     put_back(adjoint)
-    for k in range(k1 - 1, k0 - 1, -1):
+    for k in range(chunk.stop - 1, chunk.first - 1, -1):
         t = returns.arrival[k]
-        while high > low and bounds.time[high] > t:
-            T, label = bounds.time[high], bounds.label[high]
-            counts, p_V, p_I = cross_boundary(
-                T, label, k + 1, count, inputs, grad_rows, neurons, buffer, min_slope, detail == TAUS, grad, chain,
-                returns, moves,
-            )  # fmt: skip
+        while high > chunk.low and bounds.time[high] > t:
+            counts, p_V, p_I = cross_boundary(high, k + 1, sample, neurons, buffer, sent, grad)
             if counts:
-                set_lane(label // KINDS, T, p_V, p_I, t, end, lone, neurons, detail, adjoint)
+                n = bounds.label[high] // KINDS
+                set_lane(n, bounds.time[high], p_V, p_I, t, chunk, neurons, way.detail, adjoint)
             high -= 1
-        way.times[k - k0] = total[k - k0]
-        credit_alone(k, k0, lone, weights, size, neurons, detail, own, adjoint, way, grad_weight)
-        move(k, way.times[k - k0], returns, moves)
-    if not lone:
-        step_alone(k0, detail, own, way, adjoint)
+        way.times[k - chunk.first] = adjoint.total[k - chunk.first]
+        credit_alone(k, chunk, neurons, adjoint, way)
+        move(k, way.times[k - chunk.first], returns, sample.moves)
+    if not chunk.lone:
+        step_alone(chunk.first, adjoint, way)
+
+
+@borrowing
+def return_sample(chunks, high, shortest, sample, neurons, buffer, sent, grad, adjoint, way):
+    """All neurons back through the chunks of a sample, and over its boundaries 0 ... high.
+
+    shortest: of the time constants.
+    """
+    bounds, returns, active = sample.bounds, sample.returns, False
+    for c in range(chunks):
+        k0, k1, low = returns.begin[c + 1], returns.begin[c], high
+        end = returns.arrival[k1] if c > 0 else neurons.duration
+        while low >= 0 and bounds.time[low] > returns.arrival[k0]:
+            low -= 1
+        active |= low < high
+        if active:  # else nothing depends on it
+            chunk = Chunk(k0, k1, end, end - returns.arrival[k0] > shortest, low, high)
+            return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way)
+            high = low
+    for j in range(high, -1, -1):
+        cross_boundary(j, 0, sample, neurons, buffer, sent, grad)
 
 
 @kernel
 def recurrent_sweep_backward(
-    events, synapses, recurrent, weights, neurons, first, last, buffer, row_offset, grad_rows, peaks, grad_peak,
-    min_slope, with_taus, gradients, recurrent_gradients,
-):  # fmt: skip
+    events, synapses, recurrent, weights, neurons, span, buffer, sent, gradients, recurrent_gradients
+):
     """As neuron_major_backward.neuron_major_backward, for what recurrent_sweep_forward can do.
 
     weights as there; gradients.weight has the same shape here, and holds those of the recurrent weights too.
     """
-    N, M, tiles, size = (
-        neurons.parameters.shape[0],
-        synapses.weight.shape[1],
-        weights.shape[0],
-        weights.shape[1] * LANES,
-    )
-    own, detail, grad = not share_taus(neurons.parameters), TAUS if with_taus else TIMES, gradients.parameters
-    shortest, size = shortest_tau(neurons.parameters), weights.shape[1] * LANES
-    reach = CHUNK_REACH * shortest
-    chain = new_chain(N, most_spikes(buffer, first, last))
-    longest, spikes = longest_sample(events, first, last), chain.owner.size
-    room = max(longest + spikes, 2 * spikes + N)
+    N, M, grad = neurons.parameters.shape[0], synapses.weight.shape[1], gradients.parameters
+    own, shortest = not share_taus(neurons.parameters), shortest_tau(neurons.parameters)
+    chain = new_chain(N, most_spikes(buffer, span.first, span.last))
+    spikes = chain.owner.size
+    longest = longest_sample(events, span.first, span.last) + spikes
+    room = max(longest, 2 * spikes + N)
     scratch = np.empty(room), np.empty(room, np.int64), np.empty(room + 1, np.int64)
     bounds = Bounds(np.empty(2 * spikes + N), np.empty(2 * spikes + N, np.int64))
-    returns, total = new_returns(longest + spikes), np.empty(CHUNK)
-    way = new_way(longest + spikes, not own)
-    adjoint = new_adjoint(neurons, tiles, not own)
-    moves = Moves(np.empty(longest + spikes), np.zeros(M + N))
-    flat, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
-    row = row_offset
-    for b in range(first, last):
+    returns, moves = new_returns(longest), Moves(np.empty(longest), np.zeros(M + N))
+    # dL/dt of own spikes is wanted in any case
+    way = new_way(longest, weights, gradients.weight, TAUS if sent.with_taus else TIMES, own)
+    adjoint, row = new_adjoint(neurons, weights.shape[0], own), span.row
+    for b in range(span.first, span.last):
         inputs = events.offsets[b + 1] - events.offsets[b]
-        begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chain)
+        begin_chain(b, row, neurons, buffer, sent.peaks, sent.grad_peak, sent.with_taus, grad, chain)
         row = chain.start[N]
         count = merge_arrivals(events, b, synapses, recurrent.delay[0], neurons, buffer, chain, returns, scratch)
-        chunks = set_returns(count, neurons.duration, neurons, detail, not own, reach, way, returns)
+        chunks = set_returns(count, neurons, CHUNK_REACH * shortest, way, returns)
         high = list_boundaries(neurons, buffer, chain, bounds, scratch) - 1
-        moves.by_source[:], adjoint.p[:, :ACC_MEM], active = 0.0, 0.0, False
-        for c in range(chunks):
-            k0, k1, low = returns.begin[c + 1], returns.begin[c], high
-            end = returns.arrival[k1] if c > 0 else neurons.duration
-            while low >= 0 and bounds.time[low] > returns.arrival[k0]:
-                low -= 1
-            active |= low < high
-            if not active:
-                continue
-            lone = end - returns.arrival[k0] > shortest
-            return_chunk(
-                k0, k1, end, lone, count, inputs, low, high, flat, size, neurons, buffer, grad_rows, min_slope, detail,
-                own, grad, chain, bounds, adjoint, returns, way, total, moves, grad_weight,
-            )  # fmt: skip
-            high = low
-        for j in range(high, -1, -1):
-            cross_boundary(
-                bounds.time[j], bounds.label[j], 0, count, inputs, grad_rows, neurons, buffer, min_slope, with_taus,
-                grad, chain, returns, moves,
-            )  # fmt: skip
+        moves.by_source[:], adjoint.p[:, :ACC_MEM] = 0.0, 0.0
+        sample = Sample(count, inputs, chain, bounds, returns, moves)
+        return_sample(chunks, high, shortest, sample, neurons, buffer, sent, grad, adjoint, way)
         gradients.times[events.offsets[b] : events.offsets[b + 1]] += moves.by_source[:inputs]
     add_moves(moves.by_row[:M], gradients.delay)
     add_moves(moves.by_row[M:], recurrent_gradients.delay)
-    for n in range(N if with_taus else 0):
+    for n in range(N if sent.with_taus else 0):
         grad[n, TAU_MEM] += adjoint.p[n // LANES, ACC_MEM + n % LANES]
         grad[n, TAU_SYN] += adjoint.p[n // LANES, ACC_SYN + n % LANES]

@@ -239,34 +239,21 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
     return DONE, last * N, filled
 
 
-def lif_backward(
-    events,
-    synapses,
-    neurons,
-    first,
-    last,
-    buffer,
-    row_offset,
-    grad_rows,
-    peaks,
-    grad_peak,
-    min_slope,
-    with_taus,
-    gradients,
-):
+def lif_backward(events, synapses, neurons, span, buffer, sent, gradients):
     """Its counterpart: in reverse through every moment of every neuron (README.md, section 3)."""
-    N, M = synapses.weight.shape
-    row = row_offset
-    for b in range(first, last):
+    N, row = synapses.weight.shape[0], span.row
+    for b in range(span.first, span.last):
         for j in range(N):
             neuron = neurons.parameters[j]
             arrivals = arrivals_of(b, j, events, synapses, neurons.duration)
             moments, peak = trajectory(arrivals, neuron, neurons, 10**9)
             spikes = sum(moment.kind == "spike" for moment in moments)
-            G_rows = grad_rows[row : row + spikes]
+            G_rows = sent.grad_rows[row : row + spikes]
             row += spikes
-            G_peak = grad_peak[b, j] if grad_peak.size else 0.0
-            grad_w, grad_t = sweep(moments, peak, neuron, neurons, G_rows, G_peak, min_slope, gradients.parameters[j])
+            G_peak = sent.grad_peak[b, j] if sent.grad_peak.size else 0.0
+            grad_w, grad_t = sweep(
+                moments, peak, neuron, neurons, G_rows, G_peak, sent.min_slope, gradients.parameters[j]
+            )
             for k in grad_w:
                 i = events.units[k]
                 where = (j if synapses.delay.shape[0] > 1 else 0, i if synapses.delay.shape[1] > 1 else 0)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .flow import flow, phi_gradient
-from .jit import borrowing, kernel
+from .jit import borrowing, inlined, kernel
 from .lanes import (
     A_SYN,
     ACC_MEM,
@@ -63,11 +63,20 @@ class Returns(NamedTuple):
 
 
 class Way(NamedTuple):
-    """What `lanes.carry_chunk` needs of the arrivals: its table, row_of, and grad_times (CHUNK,)."""
+    """What `lanes.carry_chunk` needs of the arrivals: its table, row_of, and grad_times (CHUNK,); and of the synapses:
+    their weights and dL/dweight, both flat, a tile after the other, of which each has `size` numbers.
+
+    detail: which gradients are wanted; own: whether each neuron of a tile has a table of its own.
+    """
 
     table: np.ndarray
     row_of: np.ndarray
     times: np.ndarray
+    weights: np.ndarray
+    grad: np.ndarray
+    size: int
+    detail: int
+    own: bool
 
 
 @kernel
@@ -80,10 +89,19 @@ def new_returns(longest):
 
 
 @kernel
-def new_way(longest, alike):
-    """Likewise; neurons that are not alike have a table of one chunk."""
-    size = NUM_ADJOINT * (longest if alike else FLOWS)
-    return Way(np.empty(size), np.zeros(longest + AHEAD, np.int64), np.empty(CHUNK))
+def new_way(longest, weights, grad_weights, detail, own):
+    """Likewise; neurons that are not alike have a table of one chunk. weights: `sweep.by_input`."""
+    room = NUM_ADJOINT * (FLOWS if own else longest)
+    return Way(
+        np.empty(room), np.zeros(longest + AHEAD, np.int64), np.empty(CHUNK), weights.reshape(-1),
+        grad_weights.reshape(-1), weights.shape[1] * LANES, detail, own,
+    )  # fmt: skip
+
+
+@inlined
+def with_table(table, way):
+    """The same with the table of another tile."""
+    return Way(table, way.row_of, way.times, way.weights, way.grad, way.size, way.detail, way.own)
 
 
 @borrowing
@@ -96,9 +114,9 @@ def set_adjoint_row(s, e_mem, e_syn, phi_s, phi_mem, phi_syn, rate_mem, rate_syn
 
 
 @kernel
-def set_returns(count, duration, neurons, detail, alike, reach, way, returns):
+def set_returns(count, neurons, reach, way, returns):
     """Chunks and, for neurons alike, the table of a sample of `count` arrivals; returns the number of chunks."""
-    chunks, k, arrival = 0, count, returns.arrival
+    chunks, k, arrival, duration = 0, count, returns.arrival, neurons.duration
     tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
     returns.begin[0] = count
     while k > 0:
@@ -106,10 +124,10 @@ def set_returns(count, duration, neurons, detail, alike, reach, way, returns):
         while k > 0 and stop - k < CHUNK and (k == stop or end - arrival[k - 1] <= reach):
             k -= 1
             returns.chunk_of[k], way.row_of[AHEAD + k] = chunks, returns.unit[k] * LANES
-            if alike:
+            if not way.own:
                 s, phi_mem, phi_syn = end - arrival[k], 0.0, 0.0
                 e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-                if detail == TAUS:
+                if way.detail == TAUS:
                     _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
                 set_adjoint_row(
                     s, e_mem, e_syn, phi_s, phi_mem, phi_syn, 1.0 / tau_mem, 1.0 / tau_syn, way.table,
@@ -151,11 +169,12 @@ def set_adjoint(n, s, p_V, p_I, tau_mem, tau_syn, with_taus, p):
 
 
 @borrowing
-def step_lane(n, at, stride, detail, table, p):
-    """The adjoint of lane n at the first arrival of a chunk from that at its end; table[at + column stride]."""
+def step_lane(n, k0, p, way):
+    """The adjoint of lane n at the first arrival, k0, of a chunk from that at its end."""
+    table, at, stride = way.table, n if way.own else NUM_ADJOINT * k0, LANES if way.own else 1
     a, b, m = table[at + A * stride], table[at + B * stride], table[at + M * stride]
     p_V, p_I, V_mem = p[P_V + n], p[P_I + n], p[V_BY_MEM + n]
-    if detail == TAUS:
+    if way.detail == TAUS:
         p[I_BY_MEM + n] = p[I_BY_MEM + n] * a + V_mem * b + p_V * table[at + B_MEM * stride]
         p[I_BY_SYN + n] = p[I_BY_SYN + n] * a + p_I * table[at + A_SYN * stride] + p_V * table[at + B_SYN * stride]
         p[V_BY_MEM + n] = V_mem * m + p_V * table[at + M_MEM * stride]
@@ -178,16 +197,19 @@ def put_at_end(n, s, p_V, p_I, neuron, with_taus, p):
 
 
 @borrowing
-def credit(n, k0, first, stop, rows, weights, detail, own, p, way, grad):
-    """Add the gradients of the arrivals first ... stop - 1 of a chunk at lane n, whose adjoint at its end is in p."""
-    stride, table = LANES if own else 1, way.table
+def credit(n, k0, first, stop, tile, p, way):
+    """Add the gradients of the arrivals first ... stop - 1 of a chunk at lane n of a tile, whose adjoint at the end of
+    the chunk is in p.
+    """
+    own, stride, table, weights = way.own, LANES if way.own else 1, way.table, way.weights
     for k in range(first, stop):
-        row, at = rows + way.row_of[AHEAD + k] + n, NUM_ADJOINT * LANES * (k - k0) + n if own else NUM_ADJOINT * k
+        row = tile * way.size + way.row_of[AHEAD + k] + n
+        at = NUM_ADJOINT * LANES * (k - k0) + n if own else NUM_ADJOINT * k
         p_V, p_I, a, b = p[P_V + n], p[P_I + n], table[at + A * stride], table[at + B * stride]
-        grad[row] += p_V * b + p_I * a
-        if detail >= TIMES:
+        way.grad[row] += p_V * b + p_I * a
+        if way.detail >= TIMES:
             way.times[k - k0] += weights[row] * (p_V * table[at + T_V * stride] + p_I * table[at + T_I * stride])
-        if detail == TAUS:
+        if way.detail == TAUS:
             by_mem = p[I_BY_MEM + n] * a + p[V_BY_MEM + n] * b + p_V * table[at + B_MEM * stride]
             by_syn = p[I_BY_SYN + n] * a + p_I * table[at + A_SYN * stride] + p_V * table[at + B_SYN * stride]
             p[ACC_MEM + n] += weights[row] * by_mem
@@ -195,21 +217,22 @@ def credit(n, k0, first, stop, rows, weights, detail, own, p, way, grad):
 
 
 @borrowing
-def credit_here(n, k0, k, rows, weights, neuron, detail, p, way, grad):
-    """Add the gradients of arrival k of a chunk at lane n, whose adjoint right then is in p."""
-    row = rows + way.row_of[AHEAD + k] + n
-    grad[row] += p[P_I + n]
-    if detail >= TIMES:
+def credit_here(n, k0, k, tile, neuron, p, way):
+    """Add the gradients of arrival k of a chunk at lane n of a tile, whose adjoint right then is in p."""
+    row, weights = tile * way.size + way.row_of[AHEAD + k] + n, way.weights
+    way.grad[row] += p[P_I + n]
+    if way.detail >= TIMES:
         way.times[k - k0] += weights[row] * (p[P_I + n] / neuron[TAU_SYN] - p[P_V + n] / neuron[TAU_MEM])
-    if detail == TAUS:
+    if way.detail == TAUS:
         p[ACC_MEM + n] += weights[row] * p[I_BY_MEM + n]
         p[ACC_SYN + n] += weights[row] * p[I_BY_SYN + n]
 
 
 @borrowing
-def carry(k0, number, rows, weights, detail, own, p, way, grad):
+def carry(k0, number, tile, p, way):
     """`lanes.carry_chunk`, whose last two arguments must be literals."""
-    row_of, table, times = way.row_of, way.table, way.times
+    row_of, table, times, weights, grad = way.row_of, way.table, way.times, way.weights, way.grad
+    rows, detail, own = tile * way.size, way.detail, way.own
     if detail == WEIGHTS:
         if own:
             carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, WEIGHTS, True)

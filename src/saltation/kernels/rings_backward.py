@@ -169,15 +169,14 @@ def pass_edge(n, t, near, grid, neurons, buffer, chain, x):
 
 @kernel
 def rings_backward(
-    events, synapses, recurrent, rings, neurons, first, last, buffer, row_offset, order, grad_rows, peaks, grad_peak,
-    min_slope, gradients, recurrent_gradients,
-):  # fmt: skip
+    events, synapses, recurrent, rings, neurons, span, buffer, order, sent, gradients, recurrent_gradients
+):
     """As neuron_major_backward.neuron_major_backward, for what rings_forward can do, without the gradients of taus."""
     N, inputs, grid = neurons.parameters.shape[0], synapses.weight.shape[1], rings.grid
-    chain, adjoint, near = new_chain(N, most_spikes(buffer, first, last)), new_adjoint(rings), NEAR * rings.grid.h
-    row = row_offset
-    for b in range(first, last):
-        begin_chain(b, row, neurons, buffer, peaks, grad_peak, False, gradients.parameters, chain)
+    chain, adjoint = new_chain(N, most_spikes(buffer, span.first, span.last)), new_adjoint(rings)
+    row, near = span.row, NEAR * grid.h
+    for b in range(span.first, span.last):
+        begin_chain(b, row, neurons, buffer, sent.peaks, sent.grad_peak, False, gradients.parameters, chain)
         begin_adjoint(rings, buffer, chain, adjoint)
         row, k = chain.start[N], events.offsets[b + 1]
         position = row - 1
@@ -188,9 +187,8 @@ def rings_backward(
                 any_edge |= write_bin(adjoint.x[tile], adjoint.rings[tile], c % grid.depth, t, near, grid)
             if any_edge:  # else there is no spike
                 position = own_spikes(
-                    position, c, t, inputs, rings, neurons, buffer, order, grad_rows, min_slope, chain, adjoint,
-                    gradients,
-                )  # fmt: skip
+                    position, c, inputs, rings, neurons, buffer, order, sent, chain, adjoint, gradients
+                )
                 pass_edges(t, near, grid, neurons, buffer, chain, adjoint)
             if c % SPAN == 0:
                 begin = k
@@ -201,14 +199,13 @@ def rings_backward(
     hand_over(inputs, adjoint, gradients, recurrent_gradients)
 
 
-@kernel
-def own_spikes(
-    position, c, t, inputs, rings, neurons, buffer, order, grad_rows, min_slope, chain, adjoint, gradients
-):  # fmt: skip
-    """Back over all spikes of the layer in bin c, which begins at t; returns the position of the one before it."""
+@borrowing
+def own_spikes(position, c, inputs, rings, neurons, buffer, order, sent, chain, adjoint, gradients):
+    """Back over all spikes of the layer in bin c; returns the position of the one before it."""
+    t = c * rings.grid.h
     while position >= chain.begin[0] and (c == 0 or buffer.rows[order[position], TIME] >= t):
         j, T = chain.owner[order[position] - chain.begin[0]], buffer.rows[order[position], TIME]
-        G = grad_rows[order[position]]
+        G = sent.grad_rows[order[position]]
         for tile in range(adjoint.x.shape[0]):
             after = min(tile + 1, adjoint.x.shape[0] - 1)
             ask_for(inputs + j, rings.table[after])
@@ -216,7 +213,7 @@ def own_spikes(
             G += emission_gradient(
                 T, inputs + j, c, tile, rings, neurons, buffer, chain, adjoint, gradients
             )  # fmt: skip
-        follow_chain(j, G, neurons, buffer, min_slope, False, gradients.parameters, chain)
+        follow_chain(j, G, neurons, buffer, sent.min_slope, False, gradients.parameters, chain)
         position -= 1
     return position
 

@@ -46,14 +46,15 @@ def larger_log(log, length):
 
 
 @borrowing
-def pass_alike(c, chunks, state, rows, x, weights, row_of, table, begin, span, fade, adaptive, longest):
+def pass_alike(c, chunks, state, rows, x, weights, course, adaptive, longest):
     """A tile of neurons alike through chunk after chunk, from chunk c on, until one of them may have crossed.
 
     Returns that chunk, and which neurons: none at the end of the sample; all of them where an interval is longer than
-    `longest`. A loop of its own, with few arrays: a call counts the references to each, atomically.
+    `longest`.
     """
+    row_of, table, begin, span = course.row_of, course.table, course.begin, course.span
     while c < chunks:
-        mask = chunk_alike(begin[c], begin[c + 1], fade[c], state, rows, x, weights, row_of, table, adaptive)
+        mask = chunk_alike(begin[c], begin[c + 1], course.fade[c], state, rows, x, weights, row_of, table, adaptive)
         if mask != 0 or span[c] > longest:
             return c, mask if span[c] <= longest else ALL_LANES
         if adaptive:
@@ -80,10 +81,7 @@ def pass_on(c, chunks, state, rows, weights, course, how, scratch, factors, long
     """`pass_alike` or `pass_own`."""
     if not how.alike:
         return pass_own(c, chunks, state, rows, scratch.x, weights, course, how.adaptive, factors, longest)
-    return pass_alike(
-        c, chunks, state, rows, scratch.x, weights, course.row_of, course.table, course.begin, course.span,
-        course.fade, how.adaptive, longest,
-    )  # fmt: skip
+    return pass_alike(c, chunks, state, rows, scratch.x, weights, course, how.adaptive, longest)
 
 
 @borrowing
@@ -138,9 +136,7 @@ def sweep_tile(tile, chunks, course, weights, neurons, how, scratch, factors, lo
         while mask != 0:
             m = lowest_bit(mask)
             mask &= mask - 1
-            status, length = go_alone(
-                m, first + m, k0, k1, course, state, weights, rows, neurons, how, scratch, log, length
-            )
+            status, length = go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length)
             if status != DONE:
                 return status, first + m, length
         if how.adaptive:

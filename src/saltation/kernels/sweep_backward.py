@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrivals import group_by, index_arrivals, locate, longest_sample
-from .backward import END, MISSED, P_I_RELEASE, adjoint, new_segments, peak_of
+from .backward import END, MISSED, P_I_RELEASE, new_segments, peak_of
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
+from .backward import adjoint as adjoint_of
+from .chain import most_spikes
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, kernel
 from .lanes import (
@@ -21,7 +23,6 @@ from .lanes import (
     ACC_SYN,
     ADJOINT_SIZE,
     LANES,
-    NUM_ADJOINT,
     TAUS,
     TIMES,
     WEIGHTS,
@@ -48,6 +49,24 @@ from .sweep import local_arrivals, sample_ends
 
 # Of a boundary: its time, and the adjoint there.
 WHEN, AT_V, AT_I = range(3)
+
+
+class Opening(NamedTuple):
+    """Scratch of the first pass over the neurons. ends (N,): when the sample ends on each neuron's clock; places: where
+    arrivals are, see `locate`; segments: of one neuron.
+    """
+
+    ends: np.ndarray
+    places: np.ndarray
+    segments: np.ndarray
+
+
+class TileAdjoint(NamedTuple):
+    """p of a tile; kept: that of lanes that go alone, at the end of the chunk; factors: scratch of `own_flow`."""
+
+    p: np.ndarray
+    kept: np.ndarray
+    factors: np.ndarray
 
 
 class Boundaries(NamedTuple):
@@ -99,85 +118,62 @@ def boundaries(n, rows, segments, last_counts, refractory, count, arrival, durat
 
 
 @borrowing
-def return_alone(
-    m0, m1, k0, k1, start, end, neurons, first, rows, weights, detail, own, p, kept, way, bounds, grad
-):  # fmt: skip
+def return_alone(m0, m1, k0, k1, start, end, neurons, tile, adjoint, way, bounds):
     """The lanes with boundaries m0 ... m1 - 1, in the order of `bounds`, through the arrivals k0 ... k1 - 1.
 
-    start: the time of the first of these; kept: their adjoint at the end of the chunk. The boundaries of one lane
-    follow each other, the latest first.
+    start: the time of the first of these, end: of the end of the chunk. The boundaries of one lane follow each other,
+    the latest first.
     """
-    stride = LANES if own else 1
+    p, kept, with_taus = adjoint.p, adjoint.kept, way.detail == TAUS
     for m in range(m0, m1):
         j = bounds.order[m]
         n, when, p_V, p_I = bounds.owner[j], bounds.values[j, WHEN], bounds.values[j, AT_V], bounds.values[j, AT_I]
-        neuron = neurons.parameters[first + n]
+        neuron = neurons.parameters[tile * LANES + n]
         if m == m0 or bounds.owner[bounds.order[m - 1]] != n:  # arrivals after its latest boundary
             for row in range(0, ACC_MEM, LANES):
                 p[row + n] = kept[row + n]
-            credit(n, k0, bounds.before[j], k1, rows, weights, detail, own, p, way, grad)
+            credit(n, k0, bounds.before[j], k1, tile, p, way)
         is_last = m + 1 == m1 or bounds.owner[bounds.order[m + 1]] != n
         s = end - when
         if k1 == k0 + 1 and s * max(1.0 / neuron[TAU_MEM], 1.0 / neuron[TAU_SYN]) > 1.0:
             # one arrival, perhaps long before the end
             if is_last:
-                set_adjoint(n, when - start, p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], detail == TAUS, p)
-                credit_here(n, k0, k0, rows, weights, neuron, detail, p, way, grad)
+                set_adjoint(n, when - start, p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], with_taus, p)
+                credit_here(n, k0, k0, tile, neuron, p, way)
             continue
-        put_at_end(n, s, p_V, p_I, neuron, detail == TAUS, p)
+        put_at_end(n, s, p_V, p_I, neuron, with_taus, p)
         begin = k0 if is_last else bounds.before[bounds.order[m + 1]]
-        credit(n, k0, begin, bounds.before[j], rows, weights, detail, own, p, way, grad)
+        credit(n, k0, begin, bounds.before[j], tile, p, way)
         if is_last:
-            step_lane(n, n if own else NUM_ADJOINT * k0, stride, detail, way.table, p)
+            step_lane(n, k0, p, way)
 
 
 @borrowing
-def return_tile(
-    tile, c, chunks, duration, neurons, weights, detail, own, source_stride, p, kept, factors, way, returns,
-    bounds, gradients, grad,
-):  # fmt: skip
+def return_tile(tile, c, chunks, neurons, source_stride, adjoint, way, returns, bounds, gradients):
     """The adjoint of a tile from chunk c on back to the first arrival; adds the gradients of all arrivals.
 
     source_stride: of the delays; -1: they do not belong to inputs.
     """
-    first, rows = tile * LANES, tile * (weights.size // ((neurons.parameters.shape[0] + LANES - 1) // LANES))
+    p, kept = adjoint.p, adjoint.kept
     for k in range(ADJOINT_SIZE):
         p[k] = 0.0
     while c < chunks:
         k0, k1 = returns.begin[c + 1], returns.begin[c]
-        end = returns.arrival[k1] if c > 0 else duration
+        end = returns.arrival[k1] if c > 0 else neurons.duration
         m0, m1 = bounds.start[c], bounds.start[c + 1]
-        if own:
-            set_own_adjoint_table(k0, k1, end, returns.arrival, way.table, factors)
+        if way.own:
+            set_own_adjoint_table(k0, k1, end, returns.arrival, way.table, adjoint.factors)
         for m in range(m0, m1):  # they go alone
             n = bounds.owner[bounds.order[m]]
             if m == m0 or bounds.owner[bounds.order[m - 1]] != n:
                 for row in range(0, ACC_MEM, LANES):
                     kept[row + n], p[row + n] = p[row + n], 0.0
-        carry(k0, k1 - k0, rows, weights, detail, own, p, way, grad)
+        carry(k0, k1 - k0, tile, p, way)
         for n in range(LANES):
-            step_lane(n, n if own else k0 * NUM_ADJOINT, LANES if own else 1, detail, way.table, p)
+            step_lane(n, k0, p, way)
         if m0 < m1:
-            return_alone(
-                m0,
-                m1,
-                k0,
-                k1,
-                returns.arrival[k0],
-                end,
-                neurons,
-                first,
-                rows,
-                weights,
-                detail,
-                own,
-                p,
-                kept,
-                way,
-                bounds,
-                grad,
-            )
-        for k in range(k0, k1 if detail >= TIMES else k0):
+            return_alone(m0, m1, k0, k1, returns.arrival[k0], end, neurons, tile, adjoint, way, bounds)
+        for k in range(k0, k1 if way.detail >= TIMES else k0):
             gradients.times[returns.source[k]] += way.times[k - k0]
             if source_stride >= 0:
                 gradients.delay[0, returns.unit[k] * source_stride] += way.times[k - k0]
@@ -185,35 +181,36 @@ def return_tile(
 
 
 @borrowing
-def open_tile(
-    tile, b, row, count, neurons, detail, ends, buffer, grad_rows, peaks, grad_peak, min_slope, dendritic,
-    source_stride, index, segments, returns, bounds, gradients,
-):  # fmt: skip
+def open_tile(tile, b, row, count, neurons, source_stride, buffer, sent, opening, returns, bounds, gradients):
     """First pass over the neurons of a tile: their segments, and the boundaries of these. Returns (row, number)."""
     N, duration, number = neurons.parameters.shape[0], neurons.duration, 0
+    places, segments, dendritic = opening.places, opening.segments, source_stride < 0
     for n in range(tile * LANES, min((tile + 1) * LANES, N)):
         spikes = buffer.counts[b, n]
-        rows, g_rows = buffer.rows[row : row + spikes], grad_rows[row : row + spikes]  # borrowed, so not by a function
+        rows, g_rows = (
+            buffer.rows[row : row + spikes],
+            sent.grad_rows[row : row + spikes],
+        )  # borrowed: not by a function
         row += spikes
-        G_peak, peak_time, peak_slope = peak_of(b, n, peaks, grad_peak)
+        G_peak, peak_time, peak_slope = peak_of(b, n, sent.peaks, sent.grad_peak)
         if spikes == 0 and G_peak == 0.0:
             continue
         neuron = neurons.parameters[n]
-        last_counts = adjoint(
-            neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, min_slope, detail == TAUS, segments,
-            gradients.parameters[n],
+        last_counts = adjoint_of(
+            neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, sent.min_slope, sent.with_taus,
+            segments, gradients.parameters[n],
         )  # fmt: skip
         number = boundaries(
-            n - tile * LANES, rows, segments, last_counts, neuron[REFRACTORY], count, returns.arrival, duration, index,
+            n - tile * LANES, rows, segments, last_counts, neuron[REFRACTORY], count, returns.arrival, duration, places,
             number, bounds,
         )  # fmt: skip
         if dendritic:  # the neuron's clock moves with its delay, and what it shows moves along
             gradients.delay[n, 0] += g_rows.sum() - segments[:spikes, MISSED].sum()
-            if last_counts and peak_time == ends[n]:
+            if last_counts and peak_time == opening.ends[n]:
                 gradients.delay[n, 0] -= G_peak * peak_slope
         last_release = rows[spikes - 1, TIME] + neuron[REFRACTORY] if spikes > 0 else -inf
-        if detail >= TIMES and last_counts and peak_time > last_release:
-            k = locate(peak_time, count, returns.arrival, duration, index)
+        if detail_of(sent) >= TIMES and last_counts and peak_time > last_release:
+            k = locate(peak_time, count, returns.arrival, duration, places)
             if k < count and returns.arrival[k] == peak_time:  # a peak that is a kink moves with the arrival there
                 gradients.times[returns.source[k]] += G_peak * peak_slope
                 if not dendritic:
@@ -221,58 +218,62 @@ def open_tile(
     return row, number
 
 
-@kernel
-def sweep_backward(
-    events, synapses, weights, neurons, first, last, buffer, row_offset, grad_rows, peaks, grad_peak, min_slope,
-    want_times, with_taus, gradients,
-):  # fmt: skip
-    """As backward.lif_backward for what sweep_forward can do.
+@borrowing
+def group_boundaries(number, chunks, returns, bounds):
+    """Put `number` boundaries in the order of their chunks; returns the first chunk that has one, or `chunks`."""
+    earliest = chunks
+    for m in range(number):
+        k = bounds.before[m]
+        bounds.key[m] = returns.chunk_of[k - 1] if k > 0 else chunks
+        earliest = min(earliest, bounds.key[m])
+    if earliest < chunks:
+        group_by(number, bounds.key, bounds.start[: chunks + 2], bounds.order)
+    return earliest
 
-    weights as for sweep_forward; gradients.weight has the same shape here. want_times: whether gradients of event times
-    and of delays are wanted; with_taus: those of tau_mem and tau_syn.
+
+@borrowing
+def detail_of(sent):
+    """Which gradients of arrivals are wanted."""
+    return TAUS if sent.with_taus else TIMES if sent.want_times else WEIGHTS
+
+
+@kernel
+def sweep_backward(events, synapses, weights, neurons, span, buffer, sent, gradients):
+    """As neuron_major_backward.neuron_major_backward for what sweep_forward can do.
+
+    weights as for sweep_forward; gradients.weight has the same shape here.
     """
-    N, alike = neurons.parameters.shape[0], share_taus(neurons.parameters)
-    detail = TAUS if with_taus else TIMES if want_times else WEIGHTS
-    dendritic, source_stride = synapses.delay.shape[0] > 1, 1 if synapses.delay.shape[1] > 1 else 0
+    N, own, tiles = neurons.parameters.shape[0], not share_taus(neurons.parameters), weights.shape[0]
+    source_stride = -1 if synapses.delay.shape[0] > 1 else 1 if synapses.delay.shape[1] > 1 else 0
     reach = CHUNK_REACH * shortest_tau(neurons.parameters)
-    longest, most = longest_sample(events, first, last), 0
-    for b in range(first, last):
-        most = max(most, buffer.counts[b].sum())
+    longest, most = longest_sample(events, span.first, span.last), most_spikes(buffer, span.first, span.last)
     returns, bounds = new_returns(longest), new_boundaries(2 * (most + LANES), longest)
     arrival_copy, source_copy = np.empty(longest), np.empty(longest, np.int64)
-    bins, index, ends = np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64), np.empty(N)
-    segments, rates = new_segments(buffer, first, last), 1.0 / neurons.parameters[:, :3]
-    p, kept, factors = aligned(ADJOINT_SIZE), aligned(ADJOINT_SIZE), aligned(FACTORS_SIZE)
-    way = new_way(longest, alike)
-    flat_weights, grad_weight = weights.reshape(-1), gradients.weight.reshape(-1)
-    sample_ends(synapses, neurons.duration, ends)
-    row = row_offset
-    for b in range(first, last):
+    bins, rates = np.empty(longest + 1, np.int64), 1.0 / neurons.parameters[:, :3]
+    opening = Opening(
+        np.empty(N), np.empty(longest + 1, np.int64), new_segments(buffer, span.first, span.last)
+    )  # fmt: skip
+    adjoint = TileAdjoint(aligned(ADJOINT_SIZE), aligned(ADJOINT_SIZE), aligned(FACTORS_SIZE))
+    way = new_way(longest, weights, gradients.weight, detail_of(sent), own)
+    sample_ends(synapses, neurons.duration, opening.ends)
+    row = span.row
+    for b in range(span.first, span.last):
         count = local_arrivals(
             events, b, synapses, neurons.duration, returns.arrival, returns.source, returns.unit, arrival_copy,
             source_copy, bins,
         )  # fmt: skip
-        chunks = set_returns(count, neurons.duration, neurons, detail, alike, reach, way, returns)
-        index_arrivals(count, returns.arrival, neurons.duration, index)
-        for tile in range(weights.shape[0]):
+        chunks = set_returns(count, neurons, reach, way, returns)
+        index_arrivals(count, returns.arrival, neurons.duration, opening.places)
+        for tile in range(tiles):
             row, number = open_tile(
-                tile, b, row, count, neurons, detail, ends, buffer, grad_rows, peaks, grad_peak, min_slope, dendritic,
-                source_stride, index, segments, returns, bounds, gradients,
-            )  # fmt: skip
-            earliest = chunks
-            for m in range(number):
-                k = bounds.before[m]
-                bounds.key[m] = returns.chunk_of[k - 1] if k > 0 else chunks
-                earliest = min(earliest, bounds.key[m])
+                tile, b, row, count, neurons, source_stride, buffer, sent, opening, returns, bounds, gradients
+            )
+            earliest, first = group_boundaries(number, chunks, returns, bounds), tile * LANES
             if earliest == chunks:
                 continue  # what arrives later has no effect
-            group_by(number, bounds.key, bounds.start[: chunks + 2], bounds.order)
-            if not alike:
-                set_own_rates(tile * LANES, min((tile + 1) * LANES, N), rates, factors)
-            return_tile(
-                tile, earliest, chunks, neurons.duration, neurons, flat_weights, detail, not alike,
-                -1 if dendritic else source_stride, p, kept, factors, way, returns, bounds, gradients, grad_weight,
-            )  # fmt: skip
-            for n in range(tile * LANES, min((tile + 1) * LANES, N) if with_taus else 0):
-                gradients.parameters[n, TAU_MEM] += p[ACC_MEM + n - tile * LANES]
-                gradients.parameters[n, TAU_SYN] += p[ACC_SYN + n - tile * LANES]
+            if own:
+                set_own_rates(first, min(first + LANES, N), rates, adjoint.factors)
+            return_tile(tile, earliest, chunks, neurons, source_stride, adjoint, way, returns, bounds, gradients)
+            for n in range(first, min(first + LANES, N) if sent.with_taus else first):
+                gradients.parameters[n, TAU_MEM] += adjoint.p[ACC_MEM + n - first]
+                gradients.parameters[n, TAU_SYN] += adjoint.p[ACC_SYN + n - first]
