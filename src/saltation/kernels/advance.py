@@ -1,10 +1,11 @@
 """One neuron from one input event to the next, through all that may happen between (README.md, section 2)."""
 
 from math import exp, inf
+from typing import Any, NamedTuple
 
 from .crossing import cannot_cross, first_crossing, highest
 from .flow import flow
-from .jit import borrowing
+from .jit import borrowing, inlined
 from .layout import (
     ADAPTATION,
     BUDGET_EXCEEDED,
@@ -23,78 +24,108 @@ from .layout import (
     TIME,
     V_RESET,
 )
+from .models import Tally
+
+
+class Neuron(NamedTuple):
+    """parameters (7,), numbers or an array, largest_phi of them, and what holds for the population."""
+
+    parameters: Any
+    phi_max: float
+    subtract: bool
+    spiking: bool
+    want_peak: bool
+
+
+class State(NamedTuple):
+    """V, I and a; V is held until `release`; the highest V - theta since the last spike, its time and slope."""
+
+    V: float
+    I: float
+    a: float
+    release: float
+    peak: float
+    peak_time: float
+    peak_slope: float
+
+
+@inlined
+def hold(x, t, t_next, p):
+    """The state at the release of V, or just before t_next if that is earlier."""
+    end = min(x.release, t_next)
+    I, a = x.I * exp(-(end - t) / p[TAU_SYN]), x.a * exp(-(end - t) / p[TAU_ADAPT])
+    g = x.V - a - p[THRESHOLD]
+    if g > x.peak:  # while V is held, V - theta is monotone
+        return State(x.V, I, a, x.release, g, end, a / p[TAU_ADAPT])
+    return State(x.V, I, a, x.release, x.peak, x.peak_time, x.peak_slope)
+
+
+@inlined
+def time_to_spike(x, s, neuron):
+    """How long after x the neuron spikes, if that is within s; else -1."""
+    p = neuron.parameters
+    if not neuron.spiking or cannot_cross(
+        s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_ADAPT], neuron.phi_max, p[THRESHOLD]
+    ):  # fmt: skip
+        return -1.0
+    return first_crossing(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_SYN], p[TAU_ADAPT], p[THRESHOLD])
+
+
+@inlined
+def flow_on(x, t, t_next, neuron):
+    """The state just before t_next, where there is no spike from t on."""
+    p, s, peak, peak_time, peak_slope = neuron.parameters, t_next - t, x.peak, x.peak_time, x.peak_slope
+    if neuron.want_peak and not cannot_cross(
+        s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_ADAPT], neuron.phi_max, p[THRESHOLD] + peak
+    ):  # fmt: skip
+        x_top, g, slope = highest(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_SYN], p[TAU_ADAPT], p[THRESHOLD])
+        if x_top > 0.0 and g > peak:  # at 0 it is the end of the interval before, to the last bit or nearly
+            # at the end it is the very time of the event there, which t + s may miss by rounding
+            peak, peak_time, peak_slope = g, t_next if x_top == s else t + x_top, slope
+    e_mem, e_syn, phi_s = flow(s, p[TAU_MEM], p[TAU_SYN])
+    a = x.a * exp(-s / p[TAU_ADAPT]) if x.a != 0.0 else x.a
+    return State(x.V * e_mem + x.I * phi_s, x.I * e_syn, a, x.release, peak, peak_time, peak_slope)
+
+
+@inlined
+def after_spike(V, I, a, t, forced, neuron):
+    """The state right after a spike at t; just before it V, if it is forced, I and a. Else V = theta, to the last bits,
+    and V - threshold = a.
+    """
+    p, V_plus, a_plus = neuron.parameters, neuron.parameters[V_RESET], a + neuron.parameters[JUMP]
+    if neuron.subtract:
+        V_plus = V - p[THRESHOLD] if forced else a
+    peak_slope = a_plus / p[TAU_ADAPT]
+    if p[REFRACTORY] == 0.0:
+        peak_slope += (I - V_plus) / p[TAU_MEM]
+    return State(V_plus, I, a_plus, t + p[REFRACTORY], V_plus - a_plus - p[THRESHOLD], t, peak_slope)
 
 
 @borrowing
-def advance(
-    t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, phi_max, subtract, spiking, want_peak,
-    until_spike, rows, last_row, next_row, spikes, budget,
-):  # fmt: skip
-    """From the state (V, I, a) at t to that just before t_next.
-
-    V is held until `release`; peak, peak_time and peak_slope are the highest V - theta so far; neuron (7,) the
-    parameters, phi_max = crossing.largest_phi of them; until_spike: whether to stop at the state right after a spike.
-    The neuron has spiked `spikes` times, the row of the last spike is rows[last_row]; new rows go
-    to rows[next_row:]. Returns (status, V, I, a, release, peak, peak_time, peak_slope, spikes); status FINISHED:
-    nothing more can happen to this neuron; FIRED: stopped after a spike.
-    """
-    tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
-    threshold, jump, v_reset, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[V_RESET], neuron[REFRACTORY]
-    status = DONE
+def advance(x, t, t_next, neuron, rows, tally, until_spike):
+    """From the state x at t to that just before t_next; see models.advance. Returns (status, state, tally)."""
+    p = neuron.parameters
     while True:
-        if t < release:
-            s = min(release, t_next) - t
-            I *= exp(-s / tau_syn)
-            a *= exp(-s / tau_adapt)
-            if V - a - threshold > peak:  # while V is held, V - theta is monotone
-                peak, peak_time, peak_slope = V - a - threshold, min(release, t_next), a / tau_adapt
-            if release > t_next:
-                break
-            t = release
-            rows[last_row, RELEASE_CURRENT] = I
-        s = t_next - t
-        x = -1.0
-        if spiking and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, threshold):
-            x = first_crossing(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
-        if x < 0.0:
-            if want_peak and not cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, threshold + peak):
-                x_top, g, slope = highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
-                if x_top > 0.0 and g > peak:  # at 0 it is the end of the interval before, to the last bit or nearly
-                    # at the end it is the very time of the event there, which t + s may miss by rounding
-                    peak, peak_time, peak_slope = g, t_next if x_top == s else t + x_top, slope
-            e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-            V = V * e_mem + I * phi_s
-            I *= e_syn
-            if a != 0.0:
-                a *= exp(-s / tau_adapt)
-            break
-        if spikes == budget:
-            status = BUDGET_EXCEEDED
-            break
-        if next_row == rows.shape[0]:
-            status = BUFFER_FULL
-            break
-        forced = x == 0.0 and t == release  # else V = theta, to the last bits, and V - threshold = a
-        t = min(t + x, t_next)
-        I *= exp(-x / tau_syn)
-        a *= exp(-x / tau_adapt)
-        row = rows[next_row]
+        if t < x.release:
+            x = hold(x, t, t_next, p)
+            if x.release > t_next:
+                return DONE, x, tally
+            t = x.release
+            rows[tally.last_row, RELEASE_CURRENT] = x.I
+        s = time_to_spike(x, t_next - t, neuron)
+        if s < 0.0:
+            return DONE, flow_on(x, t, t_next, neuron), tally
+        if tally.spikes == tally.budget:
+            return BUDGET_EXCEEDED, x, tally
+        if tally.next_row == rows.shape[0]:
+            return BUFFER_FULL, x, tally
+        forced, t = s == 0.0 and t == x.release, min(t + s, t_next)
+        I, a = x.I * exp(-s / p[TAU_SYN]), x.a * exp(-s / p[TAU_ADAPT])
+        row = rows[tally.next_row]
         row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = t, I, a, I
-        last_row, next_row, spikes = next_row, next_row + 1, spikes + 1
-        if refractory == inf and not want_peak:
-            status = FINISHED
-            break
-        if subtract:
-            V = V - threshold if forced else a
-        else:
-            V = v_reset
-        a += jump
-        release = t + refractory
-        peak, peak_time = V - a - threshold, t
-        peak_slope = a / tau_adapt
-        if refractory == 0.0:
-            peak_slope += (I - V) / tau_mem
+        tally = Tally(tally.next_row, tally.next_row + 1, tally.spikes + 1, tally.budget)
+        if p[REFRACTORY] == inf and not neuron.want_peak:
+            return FINISHED, State(x.V, I, a, x.release, x.peak, x.peak_time, x.peak_slope), tally
+        x = after_spike(x.V, I, a, t, forced, neuron)
         if until_spike:
-            status = FIRED
-            break
-    return status, V, I, a, release, peak, peak_time, peak_slope, spikes
+            return FIRED, x, tally

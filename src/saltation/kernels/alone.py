@@ -2,7 +2,7 @@
 
 from math import inf
 
-from .advance import advance
+from .advance import Neuron, State, advance
 from .course import LONG
 from .crossing import ROUNDING, reaches, short_crossing
 from .flow import SMALL, short_flow
@@ -38,6 +38,7 @@ from .layout import (
     TIME,
     V_RESET,
 )
+from .models import Tally
 from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, watch_level
 
 
@@ -79,21 +80,24 @@ def advance_lane(n, t, t_next, V, I, a, neurons, how, scratch, log, length):
     Returns (status, V, I, a, number of spikes, level to watch from then on).
     """
     own, end, before = scratch.own[n], min(t_next, scratch.ends[n]), scratch.spikes[n]
-    status, V, I, a, release, peak, peak_time, peak_slope, number = advance(
-        t, end, V, I, a, own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE], neurons.parameters[n],
-        scratch.phi_max[n], neurons.subtract, neurons.spiking, how.want_peak, False, log.rows, scratch.last_row[n],
-        length, before, how.budget,
+    neuron = Neuron(
+        neurons.parameters[n], scratch.phi_max[n], neurons.subtract, neurons.spiking, how.want_peak
     )  # fmt: skip
+    x = State(V, I, a, own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE])
+    tally = Tally(scratch.last_row[n], length, before, how.budget)
+    status, x, tally = advance(x, t, end, neuron, log.rows, tally, False)
     if status in (BUFFER_FULL, BUDGET_EXCEEDED):
-        return status, V, I, a, 0, inf
-    own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE] = release, peak, peak_time, peak_slope
-    for k in range(number - before):
-        log.author[length + k], scratch.last_row[n] = n, length + k
-    scratch.spikes[n] = number
+        return status, x.V, x.I, x.a, 0, inf
+    own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE] = x.release, x.peak, x.peak_time, x.peak_slope
+    for k in range(length, tally.next_row):
+        log.author[k] = n
+    scratch.last_row[n], scratch.spikes[n] = tally.last_row, tally.spikes
     level = inf
     if status != FINISHED and end < scratch.ends[n]:
-        level = watch_level(t_next, release, neurons.parameters[n, THRESHOLD], peak, neurons.spiking, how.want_peak)
-    return DONE, V, I, a, number - before, level
+        level = watch_level(
+            t_next, x.release, neurons.parameters[n, THRESHOLD], x.peak, neurons.spiking, how.want_peak
+        )  # fmt: skip
+    return DONE, x.V, x.I, x.a, tally.spikes - before, level
 
 
 @borrowing

@@ -8,13 +8,13 @@ from math import exp, inf
 
 import numpy as np
 
+from .advance import State
 from .arrivals import longest_sample, sort_arrivals
 from .bins import F_MEM, F_SYN, OFFSET, group_by_source, new_sources
 from .crossing import ROUNDING, largest_phi, reaches
 from .flow import flow
 from .jit import kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, JUMP, TAU_ADAPT, THRESHOLD
-from .lif import State
 from .models import Tally, single
 from .neuron_major import walk
 

@@ -1,10 +1,10 @@
 """The LIF neuron as a model (models.py): its state, and what others call `advance`, `backward` and `chain` for."""
 
 from math import exp
-from typing import NamedTuple
 
 from . import models
-from .advance import advance as advance_state
+from .advance import Neuron, State
+from .advance import advance as advance_far
 from .backward import arrival_gradient as gradient_of_arrival
 from .chain import C_KINK, C_PEAK_TIME, Chain, begin_neuron, follow_chain, new_chain, place_rows, rows_of, segments_of
 from .crossing import cannot_cross, largest_phi, watched
@@ -12,28 +12,6 @@ from .flow import flow
 from .jit import borrowing, embedded, implements, kernel
 from .layout import DONE, TAU_ADAPT, TAU_MEM, TAU_SYN, THRESHOLD, Neurons
 from .reset import spike_slopes
-
-
-class Neuron(NamedTuple):
-    """parameters (7,), as numbers, largest_phi of them, and what holds for the population."""
-
-    parameters: tuple[float, float, float, float, float, float, float]
-    phi_max: float
-    subtract: bool
-    spiking: bool
-    want_peak: bool
-
-
-class State(NamedTuple):
-    """V, I and a; V is held until `release`; the highest V - theta since the last spike, its time and slope."""
-
-    V: float
-    I: float
-    a: float
-    release: float
-    peak: float
-    peak_time: float
-    peak_slope: float
 
 
 @implements(models.single, Neurons)
@@ -59,21 +37,6 @@ def start(neuron):
 def receive(x, w, neuron):
     """See models.py."""
     return State(x.V, x.I + w, x.a, x.release, x.peak, x.peak_time, x.peak_slope)
-
-
-@borrowing
-def advance_far(x, t, t_next, neuron, rows, tally, until_spike):
-    """`advance`, whatever happens."""
-    status, V, I, a, release, peak, peak_time, peak_slope, spikes = advance_state(
-        t, t_next, x.V, x.I, x.a, x.release, x.peak, x.peak_time, x.peak_slope, neuron.parameters, neuron.phi_max,
-        neuron.subtract, neuron.spiking, neuron.want_peak, until_spike, rows, tally.last_row, tally.next_row,
-        tally.spikes, tally.budget,
-    )  # fmt: skip
-    last_row, next_row = tally.last_row, tally.next_row + spikes - tally.spikes
-    if spikes > tally.spikes:
-        last_row = next_row - 1
-    after = State(V, I, a, release, peak, peak_time, peak_slope)
-    return status, after, models.Tally(last_row, next_row, spikes, tally.budget)
 
 
 @implements(models.advance, State)

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .advance import advance
+from .advance import Neuron, State, advance
 from .arrivals import longest_sample, sort_arrivals, store_spikes
 from .jit import borrowing, kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, NO_BUDGET, NUM_COLUMNS, TIME
+from .models import Tally
 from .rings import DELAY, SPAN, SYNAPSES, TILE, WEIGHT
 from .rings_sums import (
     A_NEXT,
@@ -109,23 +110,22 @@ def collect(n, bin, rings, state, emissions, arrival, source):
 def walk_on(n, count, bin, rings, neurons, state, walkers, rows):
     """Walker n through the sorted arrivals that are left to the end of the bin, or to right after its next spike."""
     start, end, arrival, table = walkers.start[n], walkers.end[n], walkers.arrival, rings.table[n // TILE]
-    t, v, i, a, release = start[W_TIME], start[W_V], start[W_I], start[W_A], start[W_RELEASE]
+    t, x = start[W_TIME], State(start[W_V], start[W_I], start[W_A], start[W_RELEASE], inf, 0.0, 0.0)
     fired, k, scratch = inf, walkers.start_taken[n], rows.shape[0] - state.spikes.size + n
-    while release < inf:  # else it cannot spike again
+    neuron = Neuron(neurons.parameters[n], state.phi_max[n], neurons.subtract, neurons.spiking, False)
+    tally, finished = Tally(state.last_row[n], scratch, 0, NO_BUDGET), False
+    while x.release < inf:  # else it cannot spike again
         t_next = arrival[k] if k < count else bin.t_end
-        status, v, i, a, release, _, _, _, _ = advance(
-            t, t_next, v, i, a, release, inf, 0.0, 0.0, neurons.parameters[n], state.phi_max[n], neurons.subtract,
-            neurons.spiking, False, True, rows, state.last_row[n], scratch, 0, NO_BUDGET,
-        )  # fmt: skip
+        status, x, _ = advance(x, t, t_next, neuron, rows, tally, True)
         if status in (FIRED, FINISHED):
-            fired, release = rows[scratch, TIME], inf if status == FINISHED else release
+            fired, finished = rows[scratch, TIME], status == FINISHED
             break
         if k == count:
             break
-        t, i = t_next, i + table[walkers.source[k]]
+        t, x = t_next, State(x.V, x.I + table[walkers.source[k]], x.a, x.release, inf, 0.0, 0.0)
         k += 1
-    end[W_V], end[W_I], end[W_A], end[W_RELEASE], end[W_TIME] = v, i, a, release, fired
-    walkers.end_taken[n] = k
+    end[W_V], end[W_I], end[W_A], end[W_TIME] = x.V, x.I, x.a, fired
+    end[W_RELEASE], walkers.end_taken[n] = inf if finished else x.release, k
 
 
 @borrowing

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .advance import advance
+from .advance import Neuron, State, advance
 from .course import LONG
 from .crossing import ROUNDING
 from .flow import flow
@@ -38,6 +38,7 @@ from .layout import (
     THRESHOLD,
     TIME,
 )
+from .models import Tally
 from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, watch_level
 
 # Columns of a neuron that goes alone: its state at a time.
@@ -122,33 +123,36 @@ def walk(n, stop, net, course, neurons, how, scratch, alone, log):
 
     A spike is put in row n of those behind the room of the log.
     """
-    now, then, k, neuron = alone.now[n], alone.then[n], alone.event[n], neurons.parameters[n]
-    t, V, I, a = now[AT], now[V_AT], now[I_AT], now[A_AT]
-    release, peak = now[OWN_AT + RELEASE], now[OWN_AT + PEAK]
-    peak_time, peak_slope = now[OWN_AT + PEAK_TIME], now[OWN_AT + PEAK_SLOPE]
+    now, then, k, p = alone.now[n], alone.then[n], alone.event[n], neurons.parameters[n]
     row, rows = log.author.size + n, net.size * (n // LANES) + n % LANES
+    neuron = Neuron(p, scratch.phi_max[n], neurons.subtract, neurons.spiking, how.want_peak)
+    tally = Tally(scratch.last_row[n], row, 0, NO_BUDGET)
+    t, x = now[AT], State(
+        now[V_AT], now[I_AT], now[A_AT], now[OWN_AT + RELEASE], now[OWN_AT + PEAK], now[OWN_AT + PEAK_TIME],
+        now[OWN_AT + PEAK_SLOPE],
+    )  # fmt: skip
     alone.fired[n] = inf
     while k < stop:
         t_next = course.time[k + 1]
         s = t_next - t
-        e_mem, e_syn, phi_s = flow(s, neuron[TAU_MEM], neuron[TAU_SYN])
-        v, i, a_next = V * e_mem + I * phi_s, I * e_syn, a * exp(-s / neuron[TAU_ADAPT]) if a != 0.0 else 0.0
-        level = watch_level(t, release, neuron[THRESHOLD], peak, neurons.spiking, how.want_peak)
-        if may_reach(s, V, I, a, v, i, a_next, e_mem, scratch.rates[n, 0], level):
-            status, v, i, a_next, release, peak, peak_time, peak_slope, _ = advance(
-                t, t_next, V, I, a, release, peak, peak_time, peak_slope, neuron, scratch.phi_max[n], neurons.subtract,
-                neurons.spiking, how.want_peak, True, log.rows, scratch.last_row[n], row, 0, NO_BUDGET,
-            )  # fmt: skip
+        e_mem, e_syn, phi_s = flow(s, p[TAU_MEM], p[TAU_SYN])
+        V, I, a = x.V * e_mem + x.I * phi_s, x.I * e_syn, x.a * exp(-s / p[TAU_ADAPT]) if x.a != 0.0 else 0.0
+        level = watch_level(t, x.release, p[THRESHOLD], x.peak, neurons.spiking, how.want_peak)
+        if may_reach(s, x.V, x.I, x.a, V, I, a, e_mem, scratch.rates[n, 0], level):
+            status, x, _ = advance(x, t, t_next, neuron, log.rows, tally, True)
             if status in (FIRED, FINISHED):
                 t = alone.fired[n] = log.rows[row, TIME]
-                V, I, a, release = v, i, a_next, inf if status == FINISHED else release
+                release = inf if status == FINISHED else x.release
+                x = State(x.V, x.I, x.a, release, x.peak, x.peak_time, x.peak_slope)
                 break
-        t, V, I, a = t_next, v, i + net.weights[rows + course.row_of[k]], a_next
+            V, I, a = x.V, x.I, x.a
+        t, I = t_next, I + net.weights[rows + course.row_of[k]]
+        x = State(V, I, a, x.release, x.peak, x.peak_time, x.peak_slope)
         k += 1
     alone.event_then[n] = k
-    then[AT], then[V_AT], then[I_AT], then[A_AT] = t, V, I, a
-    then[OWN_AT + RELEASE], then[OWN_AT + PEAK] = release, peak
-    then[OWN_AT + PEAK_TIME], then[OWN_AT + PEAK_SLOPE] = peak_time, peak_slope
+    then[AT], then[V_AT], then[I_AT], then[A_AT] = t, x.V, x.I, x.a
+    then[OWN_AT + RELEASE], then[OWN_AT + PEAK] = x.release, x.peak
+    then[OWN_AT + PEAK_TIME], then[OWN_AT + PEAK_SLOPE] = x.peak_time, x.peak_slope
 
 
 @borrowing
