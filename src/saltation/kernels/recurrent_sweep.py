@@ -122,9 +122,7 @@ def set_chunk(number, neurons, how, course):
 
 @borrowing
 def pass_alike(k0, k1, fade, size, x, weights, row_of, table, adaptive, mask):
-    """All tiles of neurons alike through the intervals k0 ... k1 - 1; fills mask (tiles,). With few arrays, as the
-    same in sweep.py.
-    """
+    """All tiles of neurons alike through the intervals k0 ... k1 - 1; fills mask (tiles,)."""
     for tile in range(mask.size):
         mask[tile] = chunk_alike(k0, k1, fade, tile * STATE_SIZE, tile * size, x, weights, row_of, table, adaptive)
 
