@@ -4,7 +4,7 @@ from . import init, losses, regularizers
 from .connections import Linear
 from .convolution import Conv2d, SumPool2d
 from .layer import Layer, Result
-from .neurons import LI, LIF, QIF
+from .neurons import IF, LI, LIF, QIF
 from .ops import SpikeBudgetError
 from .optim import bound_, parameter_groups
 from .readout import Readout
@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Beside",
     "Conv2d",
+    "IF",
     "LI",
     "LIF",
     "QIF",

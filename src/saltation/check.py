@@ -6,6 +6,7 @@ Every message quotes the value, says what is legal and what to do.
 import math
 import operator
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -191,14 +192,14 @@ def bounded(name: str, value: Tensor, limit: float, rule: str) -> None:
             legal_values(name, value, value.abs() < limit, rule)
 
 
-def time_scales(parameters: Tensor, duration: float) -> None:
-    """Warn if a recording and the time constants of neurons, parameters (N, 7), hardly have the same unit of time.
+def time_scales(taus: Sequence[Tensor], duration: float) -> None:
+    """Warn if a recording and the time constants of membranes and synapses hardly have the same unit of time.
 
     They do if the recording is not 5,000 times longer than the longest time constant of membranes and synapses, nor
     5,000 times shorter than the shortest: ten seconds beside 5 ms are no mistake.
     """
-    taus = parameters.detach()[:, :2]
-    shortest, longest = float(taus.min()), float(taus.max())
+    shortest = min(float(tau.detach().min()) for tau in taus)
+    longest = max(float(tau.detach().max()) for tau in taus)
     if duration > UNITS_DIFFER * longest or duration < shortest / UNITS_DIFFER:
         warnings.warn(
             f"the samples are {duration:g} long, but tau_mem and tau_syn go from {shortest:g} to {longest:g}: are both "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from . import check, ops, trace
 from .connections import Connection
 from .drive import driven
-from .kernels.layout import Neurons, Wiring
+from .kernels.layout import Wiring
 from .neurons import LIF, Neuron
 from .readout import Readout
 from .spikes import Spikes
@@ -48,14 +48,14 @@ class Layer(nn.Module):
 
     Args:
         connection: `Linear`, `Sparse`, `Conv2d`, `Beside` or `Parallel`.
-        neuron: `LIF`, `QIF` or `LI`, as many as the connection has outputs. LIF and QIF after a `Conv2d` may also be as
-            many as it has output channels: all places then share their parameters.
+        neuron: `LIF`, `QIF`, `IF` or `LI`, as many as the connection has outputs. But for LI neurons, there may also be
+            as many as a `Conv2d` has output channels: all places then share their parameters.
         recurrent: a `Linear(n, n)` (or `Sparse`) from the n neurons of this layer to themselves, with any kind of delay
             or none; not for LI neurons. Where places share their neurons: from channel to channel, within each place.
         max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`. None:
             100,000, or 10,000 in a recurrent layer, where all of it can run away together.
 
-    Calling the layer with `Spikes` returns `Spikes` (LIF, QIF) or a `Readout` (LI). It holds no state between calls.
+    Calling the layer with `Spikes` returns `Spikes`, or a `Readout` with LI neurons. It holds no state between calls.
 
     Example:
         >>> from saltation import LIF, Linear
@@ -116,15 +116,15 @@ class Layer(nn.Module):
         """As calling the layer, with more about what happened. Only for spiking neurons.
 
         Args:
-            peak: also compute `Result.peak`, with exact gradients (it can revive silent neurons); only for LIF neurons,
-                since the pseudospikes of QIF neurons do the same.
+            peak: also compute `Result.peak`, with exact gradients (it can revive silent neurons); not for QIF neurons,
+                since their pseudospikes do the same.
         """
         if not self.neuron.spiking:
             raise TypeError("run() is for spiking neurons; call the layer to get the readout of leaky integrators")
         kind = type(self.neuron).__name__
         check.require(
             not peak or self.neuron.has_peak,
-            f"peak is for LIF neurons, not {kind}; a pseudo_time does the same for QIF neurons",
+            f"peak is for LIF and IF neurons, not {kind}; a pseudo_time does the same for QIF neurons",
         )
         arguments, setting = self._prepared(spikes, peak)
         try:
@@ -148,8 +148,9 @@ class Layer(nn.Module):
     def free_peak(self, spikes: Spikes) -> Tensor:
         """(B, N): the largest V if no neuron ever spiked, and QIF neurons were linear; how strong the input is."""
         arguments, setting = self._prepared(spikes, True)
-        linear = arguments._replace(neurons=self.neuron.integrator(), **ops.NOT_RECURRENT)
-        integrators = setting._replace(population=lambda packed, duration: Neurons(packed, False, False, duration))
+        neurons, population = self.neuron.free()
+        linear = arguments._replace(neurons=neurons, **ops.NOT_RECURRENT)
+        integrators = setting._replace(population=population)
         peak = ops.spikes(linear, integrators)[3]
         return peak if self._patches is None else self._patches.fold_units(peak)
 
@@ -193,7 +194,7 @@ class Layer(nn.Module):
         weight, delay = _checked(*synapses, "")
         packed = self.neuron.packed()
         if not self._units_checked:
-            check.time_scales(packed, spikes.duration)
+            check.time_scales(self.neuron.taus(), spikes.duration)
             self._units_checked = True
         feedback = ops.NOT_RECURRENT
         if self.recurrent is not None:
@@ -205,7 +206,7 @@ class Layer(nn.Module):
         neuron = self.neuron
         setting = ops.Setting(
             neuron.population, spikes.duration, peak, neuron.min_slope, self.max_spikes,
-            neuron.tau_mem.requires_grad or neuron.tau_syn.requires_grad, *wirings,
+            any(tau.requires_grad for tau in neuron.taus()), *wirings,
         )  # fmt: skip
         return ops.Arguments(
             spikes.times, weight, delay, packed, **feedback, units=spikes.units, offsets=spikes.offsets

@@ -1,6 +1,7 @@
 """Neuron models: parameters and their equations. The kernels solve the equations; nothing here holds state."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from . import check
-from .kernels import layout, qif
-from .kernels.layout import REFRACTORY, TAU_ADAPT, THRESHOLD, V_RESET
+from .kernels import layout, nonleaky, qif
 from .settings import WithSettings
+from .trace import Arrivals, linear_trace, quadratic_trace
 
 PARAMETERS = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset", "refractory")
 TRAINABLE = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset")
@@ -72,10 +73,23 @@ class Neuron(WithSettings):
         """The neurons as their kernels take them (kernels/models.py), from `packed` (size, columns)."""
         raise NotImplementedError
 
-    def integrator(self) -> Tensor:
-        """(size, 7): the columns of a leaky integrator with the same time constants; no gradients."""
+    def taus(self) -> list[Tensor]:
+        """The time constants of membranes and synapses that a user can set."""
+        return [getattr(self, name) for name in ("tau_mem", "tau_syn") if name in self.names]
+
+    def free(self) -> tuple[Tensor, Callable[[np.ndarray, float], Any]]:
+        """(size, columns) and `population` of neurons with the same time constants that are linear and never spike: of
+        leaky integrators, with a threshold of 0. No gradients.
+        """
         taus = (self.tau_mem, self.tau_syn, torch.ones(()), *(torch.zeros(()),) * (layout.NUM_PARAMETERS - 3))
-        return torch.stack([value.detach().double().expand(self.size) for value in taus], dim=1)
+        packed = torch.stack([value.detach().double().expand(self.size) for value in taus], dim=1)
+        return packed, lambda packed, duration: layout.Neurons(packed, False, False, duration)
+
+    def trace(
+        self, n: int, times: np.ndarray, own: Sequence[float], arrivals: Arrivals
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """V and threshold of neuron n at `times`, given its own spikes and what arrives."""
+        return linear_trace(times, own, arrivals, self.packed()[n].detach().numpy())
 
     def drive(self) -> tuple[Tensor, Tensor] | None:
         """When each neuron gets a weight of its own besides all input, and which, both (size,); None: never."""
@@ -97,7 +111,7 @@ class Neuron(WithSettings):
 
     def legal(self, packed: np.ndarray) -> bool:
         """Whether all of `packed` is legal, in one go; `validate` then finds the words for what is not."""
-        taus = packed[:, : TAU_ADAPT + 1]
+        taus = packed[:, [name.startswith("tau") for name in self.columns()]]
         return bool(taus.min() > 0 and taus.max() < np.inf)  # neither is true of nan
 
     def validate(self) -> None:
@@ -136,7 +150,45 @@ class Neuron(WithSettings):
         return ", ".join([str(self.size), *parts, f"train={self.train_names}"])
 
 
-class LIF(Neuron):
+class Resetting(Neuron):
+    """What neurons share that are reset, and held for a refractory period, where V reaches a threshold."""
+
+    has_peak = True
+
+    def settings(self) -> dict[str, Any]:
+        """What besides the parameters determines the spikes and their gradients."""
+        return {"min_slope": self.min_slope}
+
+    def legal(self, packed: np.ndarray) -> bool:
+        """As for any neuron, and the rest of the model's assumptions."""
+        column = dict(zip(self.columns(), packed.T, strict=True))
+        threshold, refractory = column["threshold"], column.pop("refractory")
+        finite = all(np.isfinite(values).all() for values in column.values())
+        positive = super().legal(packed) and (threshold > 0).all() and (refractory >= 0).all()
+        return bool(finite and positive and (threshold > column["v_reset"]).all())
+
+    def validate(self) -> None:
+        """Raise ValueError if a parameter is illegal, and say which."""
+        super().validate()
+        check.legal_values("v_reset", self.v_reset, self.v_reset.isfinite(), "must be finite")
+        check.legal_values("refractory", self.refractory, self.refractory >= 0, "must be >= 0 (math.inf is legal)")
+        rule = "must be finite and > 0, else the neuron spikes without input"
+        check.legal_values("threshold", self.threshold, (self.threshold > 0) & self.threshold.isfinite(), rule)
+        rule = f"must be above v_reset = {_show(self.v_reset)}, else a spike follows each spike at once"
+        check.legal_values("threshold", self.threshold, self.threshold > self.v_reset, rule)
+
+    def constrain_(self) -> None:
+        """Move trained parameters that have left their legal range back to its edge. Call it after optimiser steps."""
+        super().constrain_()
+        with torch.no_grad():
+            if "threshold" in self.train_names:
+                self._keep_positive_("threshold", above=self.v_reset.clamp(min=0.0))
+            elif "v_reset" in self.train_names and bool((self.v_reset >= self.threshold).any()):
+                legal = torch.where(self.v_reset < self.threshold, self.v_reset, 0.99 * self.threshold)
+                self.own("v_reset").copy_(legal)
+
+
+class LIF(Resetting):
     """Leaky integrate-and-fire neurons with current-based synapses and an adaptive threshold.
 
         tau_mem   dV/dt = -V + I           tau_syn dI/dt = -I          tau_adapt da/dt = -a
@@ -197,43 +249,29 @@ class LIF(Neuron):
         self.min_slope = check.finite_number(min_slope, "min_slope", low=0.0)
         self.validate()
 
-    has_peak = True
-
     def population(self, parameters: np.ndarray, duration: float) -> layout.Neurons:
         """See Neuron."""
         return layout.Neurons(parameters, self.reset == "subtract", True, duration)
+
+    def trace(
+        self, n: int, times: np.ndarray, own: Sequence[float], arrivals: Arrivals
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See Neuron."""
+        return linear_trace(times, own, arrivals, self.packed()[n].detach().numpy(), self.reset == "subtract")
 
     def settings(self) -> dict[str, Any]:
         """What besides the parameters determines the spikes and their gradients."""
         return {"reset": self.reset, "min_slope": self.min_slope}
 
-    def legal(self, packed: np.ndarray) -> bool:
-        """As for any neuron, and the rest of the model's assumptions."""
-        threshold, refractory = packed[:, THRESHOLD], packed[:, REFRACTORY]
-        finite = np.isfinite(packed[:, :REFRACTORY]).all()
-        positive = super().legal(packed) and threshold.min() > 0 and refractory.min() >= 0
-        return bool(finite and positive and (threshold > packed[:, V_RESET]).all())
-
     def validate(self) -> None:
         """Raise ValueError if a parameter is illegal, and say which."""
         super().validate()
         check.legal_values("jump", self.jump, self.jump.isfinite(), "must be finite")
-        check.legal_values("v_reset", self.v_reset, self.v_reset.isfinite(), "must be finite")
-        check.legal_values("refractory", self.refractory, self.refractory >= 0, "must be >= 0 (math.inf is legal)")
-        rule = "must be finite and > 0, else the neuron spikes without input"
-        check.legal_values("threshold", self.threshold, (self.threshold > 0) & self.threshold.isfinite(), rule)
-        rule = f"must be above v_reset = {_show(self.v_reset)}, else a spike follows each spike at once"
-        check.legal_values("threshold", self.threshold, self.threshold > self.v_reset, rule)
 
     def constrain_(self) -> None:
         """Move trained parameters that have left their legal range back to its edge. Call it after optimiser steps."""
         super().constrain_()
         with torch.no_grad():
-            if "threshold" in self.train_names:
-                self._keep_positive_("threshold", above=self.v_reset.clamp(min=0.0))
-            elif "v_reset" in self.train_names and bool((self.v_reset >= self.threshold).any()):
-                legal = torch.where(self.v_reset < self.threshold, self.v_reset, 0.99 * self.threshold)
-                self.own("v_reset").copy_(legal)
             # adaptation stays adaptation, as facilitation may run away; a parametrization has a range of its own
             if "jump" in self._parameters and self.initial["jump"] >= 0.0:
                 self.jump.clamp_(min=0.0)
@@ -304,6 +342,15 @@ class QIF(Neuron):
         """See Neuron."""
         return qif.Population(parameters, duration)
 
+    def trace(
+        self, n: int, times: np.ndarray, own: Sequence[float], arrivals: Arrivals
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See Neuron; the pseudo drive arrives too."""
+        drive, (tau, threshold) = self.drive(), self.packed()[n].detach().tolist()
+        if drive is not None:
+            arrivals = [*arrivals, (float(drive[0][n]), float(drive[1][n]))]
+        return quadratic_trace(times, own, arrivals, tau, threshold)
+
     def drive(self) -> tuple[Tensor, Tensor] | None:
         """See Neuron: the pseudo drive."""
         if bool(self.pseudo_time.isinf().all()):
@@ -324,6 +371,81 @@ class QIF(Neuron):
         check.legal_values("pseudo_time", self.pseudo_time, self.pseudo_time >= 0, "must be >= 0 (math.inf: never)")
         legal = (self.pseudo_drive >= 0) & self.pseudo_drive.isfinite()
         check.legal_values("pseudo_drive", self.pseudo_drive, legal, "must be finite and >= 0")
+
+
+class IF(Resetting):
+    """Integrate-and-fire neurons without leak, with current-based synapses; all spikes in closed form.
+
+        tau_syn dV/dt = I          tau_syn dI/dt = -I
+
+    An input spike adds its weight to I, and raises V by just that weight in the end: weights have the unit of V,
+    whatever the unit of time. For tau_syn = 1 these are the neurons, and the weights, of Mostafa 2017; where hardware
+    states dV/dt = I instead, multiply its weights by tau_syn. When V reaches threshold from below the neuron spikes:
+    V -> v_reset, and V is held for the refractory period. Any number of spikes. A reset by subtraction is v_reset = 0,
+    since V is at the threshold when it spikes.
+
+    Args:
+        size: number of neurons.
+        tau_syn: time constant of the synapses, > 0; in the unit of the spike times.
+        threshold: > v_reset and > 0.
+        v_reset: potential after a spike, < threshold.
+        refractory: time for which V is held after a spike, >= 0; math.inf allows one spike at most.
+        train: names of the parameters to train, out of tau_syn, threshold, v_reset. They become nn.Parameters of shape
+            (size,).
+        min_slope: lower bound on dV/dt at a spike in the backward pass, >= 0, in units of V per time. A spike for which
+            the input hardly suffices comes when I is nearly spent, and has a diverging gradient; 0, the default, keeps
+            it exact.
+
+    Every parameter is a number or a tensor of shape (size,).
+
+    Raises:
+        ValueError, TypeError: if a value is out of range, or of another shape or dtype.
+
+    Source: Mostafa, Supervised learning based on temporal coding in spiking neural networks, IEEE TNNLS 29 (2017).
+
+    Example:
+        >>> IF(30, tau_syn=5e-3, refractory=float("inf")).threshold.shape
+        torch.Size([30])
+    """
+
+    names = ("tau_syn", "threshold", "v_reset", "refractory")
+
+    def __init__(
+        self,
+        size: int,
+        tau_syn: float | Tensor,
+        threshold: float | Tensor = 1.0,
+        v_reset: float | Tensor = 0.0,
+        refractory: float | Tensor = 0.0,
+        train: Sequence[str] = ("threshold",),
+        min_slope: float = 0.0,
+    ):
+        given = (tau_syn, threshold, v_reset, refractory)
+        super().__init__(size, dict(zip(self.names, given, strict=True)), train, self.names[:3])
+        self.min_slope = check.finite_number(min_slope, "min_slope", low=0.0)
+        self.validate()
+
+    def columns(self) -> dict[str, Tensor]:
+        """The parameters by name, in the order of the columns of kernels/nonleaky.py."""
+        return {name: getattr(self, name) for name in self.names}
+
+    def population(self, parameters: np.ndarray, duration: float) -> nonleaky.Population:
+        """See Neuron."""
+        return nonleaky.Population(parameters, True, duration)
+
+    def free(self) -> tuple[Tensor, Callable[[np.ndarray, float], Any]]:
+        """See Neuron; without leak too."""
+        zero = torch.zeros(self.size, dtype=torch.float64)
+        packed = torch.stack([self.tau_syn.detach().double().expand(self.size), zero, zero, zero], dim=1)
+        return packed, lambda packed, duration: nonleaky.Population(packed, False, duration)
+
+    def trace(
+        self, n: int, times: np.ndarray, own: Sequence[float], arrivals: Arrivals
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See Neuron."""
+        tau_syn, threshold, v_reset, refractory = self.packed()[n].detach().tolist()
+        neuron = np.array([math.inf, tau_syn, 1.0, threshold, 0.0, v_reset, refractory])
+        return linear_trace(times, own, arrivals, neuron, response=lambda s, _, tau: -math.expm1(-s / tau))
 
 
 class LI(Neuron):
@@ -353,3 +475,7 @@ class LI(Neuron):
         zero = torch.zeros((), dtype=torch.float64)
         unused = dict.fromkeys(PARAMETERS, zero) | {"tau_adapt": torch.ones((), dtype=torch.float64)}
         return unused | {"tau_mem": self.tau_mem, "tau_syn": self.tau_syn}
+
+
+# Spiking neurons of models that are simulated neuron by neuron alone; the first that each takes is a time constant.
+BY_NEURON = (QIF, IF)

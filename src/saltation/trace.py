@@ -1,5 +1,6 @@
 """Membrane potential and threshold of one neuron, for pictures: in plain Python, from the spikes of its layer."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import torch
 
 from .kernels.flow import phi
 from .kernels.qif import flow
-from .neurons import LI, LIF, QIF
 from .spikes import Spikes
+
+Arrivals = Sequence[tuple[float, float]]  # (time, weight) of each
 
 
 def trace(layer: Any, spikes: Spikes, sample: int, unit: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -25,27 +27,27 @@ def trace(layer: Any, spikes: Spikes, sample: int, unit: int, times: np.ndarray)
                 weight = weights[unit].double().numpy()
                 arrivals += [(t + delay[i], weight[i]) for t, i in events.detach().to_lists()[0]]
         places = 1 if layer._patches is None else layer._patches.places
-        neuron, drive = layer.neuron.packed()[unit // places].numpy(), layer.neuron.drive()
-    own = [t for t, j in output.to_lists()[0] if j == unit]
-    if isinstance(layer.neuron, QIF):
-        return _quadratic_trace(times, own, arrivals, neuron, drive, unit // places)
-    return _trace(times, own, arrivals, neuron, layer.neuron)
+        own = [t for t, j in output.to_lists()[0] if j == unit]
+        return layer.neuron.trace(unit // places, times, own, arrivals)
 
 
-def _trace(
+def linear_trace(
     times: np.ndarray,
-    own: list[float],
-    arrivals: list[tuple[float, float]],
+    own: Sequence[float],
+    arrivals: Arrivals,
     neuron: np.ndarray,
-    population: LIF | LI,
+    subtract: bool = False,
+    response: Callable[[float, float, float], float] = phi,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """V and theta at `times`, given own spikes and arrivals [(time, weight)]."""
+    """V and theta at `times`, given own spikes. neuron (7,): the columns of kernels/layout.py; response(s, tau_mem,
+    tau_syn): V a time s after the arrival of a weight of 1.
+    """
     tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron
     V, theta, held = np.zeros_like(times), np.full_like(times, threshold), 0.0
     resets = [(0.0, 0.0, 0.0), *[(T, T + refractory, v_reset) for T in own]]
     for n, (start, release, V_start) in enumerate(resets):
         stop = resets[n + 1][0] if n + 1 < len(resets) else np.inf
-        if isinstance(population, LIF) and population.reset == "subtract" and n > 0:
+        if subtract and n > 0:
             a = sum(jump * np.exp(-(start - T) / tau_adapt) for T in own[: n - 1])  # just before the spike
             forced = n > 1 and np.isclose(start, resets[n - 1][1], rtol=1e-12) and held > threshold + a
             V_start = held - threshold if forced else a
@@ -53,19 +55,16 @@ def _trace(
         before = sum(w * np.exp(-(release - t) / tau_syn) for t, w in arrivals if t <= release)
         for m in np.nonzero((times > start if n else times >= 0) & (times <= stop))[0]:
             s = max(times[m] - release, 0.0)
-            V[m] = V_start * np.exp(-s / tau_mem) + before * phi(s, tau_mem, tau_syn) if s > 0 else V_start
-            V[m] += sum(w * phi(times[m] - t, tau_mem, tau_syn) for t, w in arrivals if release < t < times[m])
+            V[m] = V_start * np.exp(-s / tau_mem) + before * response(s, tau_mem, tau_syn) if s > 0 else V_start
+            V[m] += sum(w * response(times[m] - t, tau_mem, tau_syn) for t, w in arrivals if release < t < times[m])
             theta[m] += sum(jump * np.exp(-(times[m] - T) / tau_adapt) for T in own[:n])
     return V, theta
 
 
-def _quadratic_trace(
-    times: np.ndarray, own: list[float], arrivals: list[tuple[float, float]], neuron: np.ndarray, drive: Any, n: int
+def quadratic_trace(
+    times: np.ndarray, own: Sequence[float], arrivals: Arrivals, tau: float, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `_trace`, for neuron n of QIF neurons with this drive."""
-    tau, threshold = neuron
-    if drive is not None:
-        arrivals = [*arrivals, (float(drive[0][n]), float(drive[1][n]))]
+    """As `linear_trace`, for a QIF neuron."""
     changes = [(t, w / threshold) for t, w in arrivals]
     changes = sorted([*changes, *((T, np.nan) for T in own)], key=lambda change: change[0])
     V, n, t, p, q, current = np.zeros_like(times), 0, 0.0, 0.0, 1.0, 0.0

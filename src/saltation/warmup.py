@@ -9,7 +9,7 @@ from .connections import DELAYS, Linear
 from .convolution import Conv2d
 from .kernels.bins import FEWEST
 from .layer import Layer
-from .neurons import LI, LIF, QIF
+from .neurons import BY_NEURON, LI, LIF
 from .spikes import Spikes
 from .wired import Sparse
 
@@ -32,7 +32,7 @@ def warmup() -> float:
                     Layer(connection, neuron, recurrent=Linear(3, 3)),
                     Layer(sparse, neuron),
                     Layer(Conv2d((1, 1, 2), 3, (1, 2)), neuron),
-                    Layer(connection, QIF(3, tau_mem=2.0)),
+                    *(Layer(connection, kind(3, 2.0)) for kind in BY_NEURON),
                 ):
                     result = layer.run(spikes, peak=bool(taus) and layer.neuron is neuron)
                     readout = Layer(Linear(3, 2), LI(2, tau_mem=2.0, tau_syn=1.0))(result.spikes)

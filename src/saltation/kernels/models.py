@@ -1,7 +1,7 @@
 """What a neuron model is: the functions that the neuron-major kernels call, whatever the model.
 
 A model is a file that implements them for NamedTuples of its own: a population (parameters (N, columns) and what holds
-for all neurons), one neuron of it, its state, and the chain of its adjoints. See `lif.py`, `qif.py`.
+for all neurons), one neuron of it, its state, and the chain of its adjoints. See `lif.py`, `qif.py`, `nonleaky.py`.
 """
 
 from typing import NamedTuple

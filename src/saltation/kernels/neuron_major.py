@@ -6,7 +6,7 @@ into the buffer. With them all go through it together, in windows (windows.py).
 
 import numpy as np
 
-from . import lif, qif  # noqa: F401  the models that there are
+from . import lif  # noqa: F401  registers what layout.Neurons does; other models come with their `Neuron`
 from .arrivals import group_inputs, longest_sample
 from .jit import borrowing, kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE

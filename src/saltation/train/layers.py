@@ -193,6 +193,19 @@ class QIFLayer(SpikingLayer):
 
 
 @dataclass
+class IFLayer(SpikingLayer):
+    """Integrate-and-fire neurons without leak: `IF`."""
+
+    neuron: Literal["if"] = "if"
+    tau_syn: float = number(1.0, POSITIVE)
+    threshold: float = number(1.0, ANY)
+    v_reset: float = number(0.0, ANY)
+    refractory: float = number(0.0, INFINITE)  # .inf: at most one spike
+    min_slope: float = number(0.0, NOT_NEGATIVE)  # bound of the slope of grazing spikes; 0: exact gradients
+    model = neurons.IF
+
+
+@dataclass
 class LILayer(LayerConfig):
     """Leaky integrators, a readout that never spikes: `LI`. The last layer only."""
 
@@ -203,4 +216,4 @@ class LILayer(LayerConfig):
     spikes = False
 
 
-NEURONS: dict[str, type[LayerConfig]] = {"lif": LIFLayer, "qif": QIFLayer, "li": LILayer}
+NEURONS: dict[str, type[LayerConfig]] = {"lif": LIFLayer, "qif": QIFLayer, "if": IFLayer, "li": LILayer}
