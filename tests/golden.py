@@ -2,6 +2,7 @@
 
     python tests/golden.py            compute all of them and say what differs from what is kept
     python tests/golden.py --write    keep what is computed now (after a change that is meant to change results)
+    python tests/golden.py --add      keep the values of new cases, and leave those of all others as they are
     NUMBA_DISABLE_JIT=1 python tests/golden.py --lines    the lines of kernels that no small problem reaches
 
 The problems use nothing but the public API, so that the kernels may be rebuilt beneath them. Each is the first random
@@ -124,13 +125,15 @@ def find(case):
     raise AssertionError(f"{case.name}: no well-conditioned problem among {SEEDS}")
 
 
-def write():
-    """Find all problems and keep their values."""
-    seeds, arrays = {}, {}
+def write(seeds, kept):
+    """Find all problems that are not in the file's `seeds`, and keep their values beside those in `kept`."""
     for case in CASES.values():
-        seeds[case.name], values = find(case)
-        arrays |= {f"{case.name}: {name}": torch.from_numpy(value.copy()) for name, value in values.items()}
-        print(f"{seeds[case.name]:4d}  {case.name}", flush=True)
+        if case.name not in seeds:
+            seeds[case.name], kept[case.name] = find(case)
+            print(f"{seeds[case.name]:4d}  {case.name}", flush=True)
+    arrays = {
+        f"{case}: {name}": torch.from_numpy(x.copy()) for case, found in kept.items() for name, x in found.items()
+    }
     save_file(arrays, PATH, metadata={"seeds": json.dumps(seeds)})
 
 
@@ -163,7 +166,9 @@ def report():
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[1:] == ["--write"]:
-        write()
+        write({}, {})
+    elif sys.argv[1:] == ["--add"]:
+        write(*read())
     elif sys.argv[1:] == ["--lines"]:
         from kernel_calls import unreached_lines
 

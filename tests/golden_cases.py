@@ -273,6 +273,27 @@ def other_neurons():
 
     yield Case("quadratic, strong", quadratic(None, math.inf, 300.0), most=2000)
 
+    def leakless(kind, refractory, recurrent=None):
+        def build(rng):
+            if kind == "convolution":
+                connection = sal.Conv2d((1, 2, 3), 3, (2, 2), delay="kernel", max_delay=1.5)
+            else:
+                connection = sal.Linear(4, 3, **delays(kind))
+            neuron = sal.IF(
+                3, draw(rng, 0.7, 1.7, 3), draw(rng, 0.6, 1.4, 3), draw(rng, -0.3, 0.2, 3), refractory,
+                train=("tau_syn", "threshold", "v_reset"),
+            )  # fmt: skip
+            feedback = filled(sal.Linear(3, 3, **delays("synaptic")), rng, mean=0.0, spread=0.5) if recurrent else None
+            layer = sal.Layer(filled(connection, rng, mean=1.0, spread=1.0), neuron, feedback)
+            return layer, events(rng, connection.in_size, count=10)
+
+        return build
+
+    for kind, refractory in zip([*DELAYS, "convolution"], (0.0, 0.5, math.inf, 0.5, 0.0), strict=True):
+        yield Case(f"no leak {kind} {refractory}", leakless(kind, refractory), peak=kind != "axonal")
+    for refractory in (0.0, 0.5):
+        yield Case(f"no leak recurrent {refractory}", leakless("synaptic", refractory, True), peak=refractory > 0.0)
+
     def readout(delay, alike):
         def build(rng):
             taus = (value * draw(rng, *((1, 1) if alike else (0.5, 2.0)), 3) for value in (2.0, 0.7))

@@ -12,15 +12,7 @@ from saltation.kernels import plans
 CALLERS = (ops, closed_form, patches, plans)
 FOLDER = Path(kernels.__file__).parent
 # Kernels that are not used for simulating, and what runs but once, when a module is loaded.
-TWINS = (
-    "reference.py",
-    "reference_layer.py",
-    "reference_qif.py",
-    "reference_readout.py",
-    "jit.py",
-    "layout.py",
-    "__init__.py",
-)
+TWINS = tuple(path.name for path in FOLDER.glob("reference*.py")) + ("jit.py", "layout.py", "__init__.py")
 
 
 def kernels_of(module):

@@ -177,17 +177,17 @@ def test_half_precision_is_refused():
 
 def moved(part, kind="Linear", neuron="LIF", **options):
     """A layer of which one part is on another device."""
-    neurons = {"LIF": sal.LIF, "LI": sal.LI, "QIF": sal.QIF}[neuron]
-    made = sal.Layer(connection(kind, **options), neurons(2, 2.0, **({} if neuron == "QIF" else {"tau_syn": 1.0})))
+    taus = (2.0, 1.0) if neuron in ("LIF", "LI") else (2.0,)
+    made = sal.Layer(connection(kind, **options), getattr(sal, neuron)(2, *taus))
     (made if part == "layer" else getattr(made, part)).to("meta")
     return made
 
 
 @pytest.mark.parametrize("part", ["layer", "connection", "neuron"])
-@pytest.mark.parametrize("neuron", ["LIF", "LI", "QIF"])
+@pytest.mark.parametrize("neuron", ["LIF", "LI", "QIF", "IF"])
 @pytest.mark.parametrize("kind", ["Linear", "Sparse", "Conv2d", "Parallel"])
 def test_a_layer_on_another_device_is_refused(kind, neuron, part):
-    name = "tau_mem" if part == "neuron" else "weight"
+    name = {"IF": "tau_syn"}.get(neuron, "tau_mem") if part == "neuron" else "weight"
     with pytest.raises(ValueError, match=rf"^{name} is on meta: saltation computes on the CPU; move it there.*\.cpu"):
         moved(part, kind, neuron)(SPIKES)
 

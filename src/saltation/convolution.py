@@ -20,7 +20,7 @@ class Conv2d(Wired):
 
     Input unit (c, y, x) has the number (c H + y) W + x, and likewise the outputs; `out_shape` says how many there are.
 
-    Fed to LIF or QIF neurons of size `out_channels`, all places share the neurons' parameters too. They are then
+    Fed to spiking neurons of size `out_channels`, all places share the neurons' parameters too. They are then
     simulated place by place, all channels at once, which is much faster than with `out_size` neurons of their own.
     In front of LI neurons a convolution is computed as a full matrix (out_size, in_size).
 

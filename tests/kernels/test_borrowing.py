@@ -93,11 +93,12 @@ layer = sal.Layer(sal.Linear(3, 3, delay="synaptic", max_delay=1e-7), sal.LIF(3,
 with torch.no_grad():
     layer.connection.set_delays(torch.linspace(0.0, 9e-8, 9).view(3, 3))
 layer(burst)
-for neurons in (sal.QIF(3, 1.0, pseudo_time=1.5), sal.LIF(3, 1.0, 0.5)):
+for neurons in (sal.QIF(3, 1.0, pseudo_time=1.5), sal.IF(3, 1.0), sal.LIF(3, 1.0, 0.5)):
     for recurrent in (None, sal.Linear(3, 3, delay="synaptic", max_delay=0.1)):
         layer = sal.Layer(sal.Sparse.from_mask(torch.ones(3, 3)), neurons, recurrent=recurrent)
         torch.nn.init.constant_(layer.connection.weight, 1.0)
-        layer(spikes).times.sum().backward()
+        result = layer.run(spikes, peak=neurons.has_peak)
+        (result.spikes.times.sum() + (result.peak.sum() if neurons.has_peak else 0.0)).backward()
 missed = sorted(name for name, value in seen.items() if value is None)
 wrong = sorted(name for name, value in seen.items() if value)
 print("not called:", missed)

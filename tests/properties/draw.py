@@ -11,7 +11,8 @@ from torch import Tensor
 DELAYS = (None, "axonal", "dendritic", "synaptic")
 CONV_DELAYS = (None, "kernel", "channel", "axonal")
 KINDS = ("linear", "linear", "sparse", "conv", "beside", "parallel")
-MODELS = ("LIF", "LIF", "LIF", "LIF", "QIF", "LI")
+MODELS = ("LIF", "LIF", "LIF", "LIF", "QIF", "IF", "LI")
+RESETTING = ("LIF", "IF")
 SIZES = (1, 2, 3, 5, 9, 17, 130)  # the last: two tiles
 EVENTS = (30, 10, 100, 100, 300, 3, 1, 0)
 TRAINS = ((), ("threshold", "jump", "v_reset"), ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset"))
@@ -118,6 +119,11 @@ def neuron_values(draw, generator, model, size, alike) -> dict[str, Tensor]:
             "tau_mem": tau_mem, "threshold": drawn(0.5, 1.5),
             "pseudo_time": torch.full((size,), pseudo, dtype=torch.float64), "pseudo_drive": drawn(10.0, 30.0),
         }  # fmt: skip
+    if model == "IF":
+        threshold = drawn(0.4, 1.0)
+        v_reset = threshold * draw(st.sampled_from((0.0, -0.5, 0.5)))
+        refractory = drawn_refractory(draw, generator, size)
+        return {"tau_syn": drawn(0.3, 5.0), "threshold": threshold, "v_reset": v_reset, "refractory": refractory}
     tau_syn = {"equal": tau_mem.clone(), "half": tau_mem / 2, "fast": tau_mem / 50, "any": drawn(0.3, 5.0)}[
         draw(st.sampled_from(("any", "any", "any", "equal", "half", "fast")))
     ]
@@ -174,7 +180,8 @@ def networks(
     values |= {f"neuron.{name}": value for name, value in neuron.items()}
     # so strong that a handful of spikes comes out, whatever comes in
     reach = sum(min(1.0, weight_shape(part)[-1] * 4 / part.inputs) if part.kind == "conv" else 1.0 for part in parts)
-    drive = max(1.0, most * reach * float(neuron["tau_mem"].mean()) / span / 3.0)
+    memory = float(neuron["tau_mem"].mean()) if "tau_mem" in neuron else span  # of the membrane
+    drive = max(1.0, most * reach * memory / span / 3.0)
     gain = draw(st.sampled_from((1.5, 3.0, 0.3)))
     mean, spread = draw(st.sampled_from((1.0, 0.0, 2.0))), draw(st.sampled_from((1.0, 2.0)))
     for name, part in [(str(k), part) for k, part in enumerate(parts)]:
@@ -183,7 +190,7 @@ def networks(
         if part.delay is not None:
             values[f"{name}.delay"] = on_grid(uniform(generator, 0.0, 0.9 * part.longest, *delay_shape(part)), grid)
     feedback = None
-    if model == "LIF" and draw(st.sampled_from(recurrent)):
+    if model in RESETTING and draw(st.sampled_from(recurrent)):
         feedback = recurrent_part(draw, generator, size)
         noise = torch.randn(weight_shape(feedback), generator=generator, dtype=torch.float64)
         values["recurrent.weight"] = noise * draw(st.sampled_from((0.5, 1.0))) / math.sqrt(size)
@@ -193,14 +200,17 @@ def networks(
     if model == "LI":
         values["readout.tau"] = uniform(generator, 1.0, 8.0)
         values["readout.points"] = uniform(generator, 0.0, DURATION, draw(st.integers(0, 3)))
-    slopes = (0.0,) if model != "LIF" else (0.0, 0.0, 0.05)
-    names = {"LIF": TRAINS, "QIF": ((), ("tau_mem", "threshold")), "LI": ((), ("tau_mem", "tau_syn"))}[model]
+    slopes = (0.0, 0.0, 0.05) if model in RESETTING else (0.0,)
+    names = {
+        "LIF": TRAINS, "QIF": ((), ("tau_mem", "threshold")), "IF": ((), ("tau_syn", "threshold", "v_reset")),
+        "LI": ((), ("tau_mem", "tau_syn")),
+    }[model]  # fmt: skip
     return Network(
         parts=parts, joint=joint, recurrent=feedback, model=model, size=size,
         reset=draw(st.sampled_from(("constant", "subtract"))) if model == "LIF" else "constant",
         train=draw(st.sampled_from(names)),
         min_slope=draw(st.sampled_from(slopes)),
-        peak=draw(st.sampled_from((False, True))) if model == "LIF" and not crowded else False,
+        peak=draw(st.sampled_from((False, True))) if model in RESETTING and not crowded else False,
         values=values, samples=samples, units=torch.randint(0, max(inputs, 1), (E,), generator=generator), batch=batch,
         duration=DURATION, sample_names=torch.arange(batch), unit_names=torch.arange(outputs),
         # where arrivals tie, a peak may be a kink at both, and has no unique gradient with respect to their times

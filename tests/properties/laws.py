@@ -277,11 +277,11 @@ def first_spike(network, generator):
     return [replace(network.with_values(neuron__refractory=again), only_first=True)], same
 
 
-SPIKING = {"models": ("LIF", "LIF", "LIF", "QIF")}
+SPIKING = {"models": ("LIF", "LIF", "LIF", "QIF", "IF")}
 APART = {"recurrent": (False,)}
 FLAT = {"kinds": ("linear", "sparse", "beside", "parallel"), "convolutions": (False,)}
 
-FEEDBACK = {"models": ("LIF",), "recurrent": (True,)}
+FEEDBACK = {"models": ("LIF", "LIF", "LIF", "IF"), "recurrent": (True,)}
 
 LAWS = {
     "samples permute": Law(orders.permuted_samples),
@@ -308,5 +308,5 @@ LAWS = {
         unrolled, no_instant_self, FEEDBACK | {"kinds": ("linear", "sparse", "beside")}, _not_of_zeros
     ),
     "the past does not know the future": Law(shorter, early, SPIKING),
-    "the first spike": Law(first_spike, spent, {"models": ("LIF",)} | APART),
+    "the first spike": Law(first_spike, spent, {"models": ("LIF", "LIF", "IF")} | APART),
 }

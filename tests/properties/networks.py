@@ -15,8 +15,9 @@ from saltation.spikes import by_sample_and_time
 
 LIF_PARAMETERS = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset", "refractory")
 QIF_PARAMETERS = ("tau_mem", "threshold", "pseudo_time", "pseudo_drive")
+IF_PARAMETERS = ("tau_syn", "threshold", "v_reset", "refractory")
 LI_PARAMETERS = ("tau_mem", "tau_syn")
-NAMES = {"LIF": LIF_PARAMETERS, "QIF": QIF_PARAMETERS, "LI": LI_PARAMETERS}
+NAMES = {"LIF": LIF_PARAMETERS, "QIF": QIF_PARAMETERS, "IF": IF_PARAMETERS, "LI": LI_PARAMETERS}
 MOST_SPIKES = 60  # of a neuron in a sample; networks that run away are left out
 
 
@@ -153,8 +154,8 @@ def build(network: Network) -> tuple[sal.Layer, dict[str, nn.Parameter]]:
             module.raw_delay.data.copy_(values[f"{name}.delay"] / part.longest)
             parameters[f"{name}.delay"] = module.raw_delay
     options = {name: values[f"neuron.{name}"] for name in NAMES[network.model]} | {"train": network.train}
-    if network.model == "LIF":
-        options |= {"reset": network.reset, "min_slope": network.min_slope}
+    if network.model in ("LIF", "IF"):
+        options |= {"min_slope": network.min_slope} | ({"reset": network.reset} if network.model == "LIF" else {})
     neuron = getattr(sal, network.model)(network.size, **options)
     parameters |= {f"neuron.{name}": getattr(neuron, name) for name in network.train}
     budget = {} if network.model == "LI" else {"max_spikes": MOST_SPIKES}

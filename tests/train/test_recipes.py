@@ -145,7 +145,7 @@ def test_a_recurrent_layer(name):
         ),
         ("loss", {"name": "readout"}, "loss 'readout' goes with an 'li' layer"),
         ("model.layers.0.neuron", "li", "Key 'refractory' not in 'LILayer'; it has .*'{neuron: li, ...}'"),
-        ("model.layers.0.neuron", "lief", "--model.layers.0.neuron is 'lief'; choose one of lif, qif, li"),
+        ("model.layers.0.neuron", "lief", "--model.layers.0.neuron is 'lief'; choose one of lif, qif, if, li"),
         ("model.layers.0", {"neuron": "li", "size": 3}, "model.layers.0.neuron is 'li', which never spikes"),
         (
             "model.layers.0.delay",
