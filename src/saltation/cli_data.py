@@ -1,6 +1,7 @@
 """saltation data list | get | info | plot | convert."""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def _load(options: argparse.Namespace) -> Any:
     from saltation.data import load
 
     settings = {} if options.split_key is None else {"split_key": options.split_key}
-    if options.name.lower().endswith(".npz") or Path(options.name).exists():
+    if options.name.lower().endswith(".npz") or os.path.exists(options.name):
         return load("events", path=options.name, **settings)
     return load(options.name, root=options.root, **settings)
 
@@ -101,7 +102,7 @@ def _convert(options: argparse.Namespace) -> None:
     from saltation.data.tonic import load_tonic
 
     if options.events:
-        if Path(options.events).is_dir():
+        if os.path.isdir(options.events):
             raise ValueError(
                 f"{options.events} is a folder; --events takes an .npz file, and a store is converted already"
             )

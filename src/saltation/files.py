@@ -34,7 +34,7 @@ def append_line(path: Path, line: str) -> None:
 
     A crash may leave an unfinished last line, one without its line feed; `whole_lines` leaves it out.
     """
-    size = path.stat().st_size if path.exists() else None
+    size = path.stat().st_size if os.path.exists(path) else None
     try:
         _write(path, (line + "\n").encode("utf-8"), os.O_CREAT | os.O_APPEND)
     except BaseException:
@@ -48,7 +48,7 @@ def append_line(path: Path, line: str) -> None:
 
 def whole_lines(path: Path) -> list[str]:
     """The finished lines of a file; none if it is missing. Raises ValueError if it is not UTF-8."""
-    if not path.exists():
+    if not os.path.exists(path):
         return []
     try:
         head, newline, _ = path.read_bytes().rpartition(b"\n")
@@ -66,12 +66,12 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{path.name}.{uuid4().hex[:8]}.partial")
     try:
         yield partial
-        for item in (*(partial.iterdir() if partial.is_dir() else ()), partial):
+        for item in (*(partial.iterdir() if os.path.isdir(partial) else ()), partial):
             sync(item)
         os.replace(partial, path)
     except BaseException:
         with suppress(OSError):
-            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+            shutil.rmtree(partial) if os.path.isdir(partial) else partial.unlink()
         raise
     sync(path.parent)
 
@@ -93,7 +93,7 @@ def hold(folder: Path) -> FileLock:
 
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, where they are missing. Raises OSError."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return
     make_folder(path.parent)
     path.mkdir(exist_ok=True)

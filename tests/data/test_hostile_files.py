@@ -14,6 +14,7 @@ import pytest
 
 from saltation.data import EventDataset, hdf5, load, load_npz, load_store, save_npz, save_store
 from saltation.data.arrays import RATIO, ROOM
+from saltation.train import load_config
 
 h5py = pytest.importorskip("h5py")
 SMALL = 64 << 20  # bytes that a refusal may take
@@ -93,6 +94,25 @@ def test_headers(dataset, tmp_path, monkeypatch, name, content):
     with pytest.raises(ValueError, match=rf"'{name}' of .*a\.npz|a\.npz: '{name}'"):
         load_npz(tmp_path / "a.npz")
     assert not (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_that_is_none(dataset, tmp_path, order):
+    save_npz(tmp_path / "a.npz", dataset)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    members["class_names.npy"] = header((2,), f"{order}U1") + struct.pack(f"{order}II", ord("a"), 0x110000)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for member, value in members.items():
+            archive.writestr(member, value)
+    with pytest.raises(ValueError, match=r"'class_names' of .* is damaged: it holds text in which a character is none"):
+        load_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("load", [load_npz, load_store, load_config])
+def test_names_longer_than_any_file_has(load):
+    with pytest.raises(FileNotFoundError, match="xxxxxxx"):
+        load("x" * 300)
 
 
 def test_pickles_alone(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Small changes that make a valid value an odd one."""
 
+import copy
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ def number(rng: Random) -> Any:
 
 def thing(rng: Random) -> Any:
     """An odd number, or something that is none."""
-    return number(rng) if rng.random() < 0.5 else rng.choice(THINGS)
+    return number(rng) if rng.random() < 0.5 else copy.deepcopy(rng.choice(THINGS))  # it may be changed in its place
 
 
 def array(rng: Random, values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ size: recordings are far below, and what is above is a file made to fill the mem
 """
 
 import math
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -64,6 +65,8 @@ def read_array(name: str, stream: IO[bytes], size: int) -> np.ndarray:
     content = stream.read(math.prod(shape) * dtype.itemsize + 1)
     if len(content) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{name} is cut short: {len(content)} bytes for shape {shape}; copy or download it again")
+    if dtype.kind == "U" and np.frombuffer(content, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
+        raise ValueError(f"{name} is damaged: it holds text in which a character is none; copy or download it again")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 

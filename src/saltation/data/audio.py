@@ -66,14 +66,7 @@ def audio_events(
         raise ValueError(f"{source}: there are no recordings; waves must hold at least one")
     levels = []
     for i, wave in enumerate(waves):
-        wave = np.asarray(wave)
-        if wave.dtype.kind not in "fiu" or wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
-            raise ValueError(
-                f"{source}: recording {i} has shape {wave.shape} and dtype {wave.dtype}; it must be a flat, finite, "
-                "non-empty array of numbers"
-            )
-        wave = wave.astype(np.float64)
-        wave = wave / max(float(np.sqrt(np.mean(wave**2))), SILENT)
+        wave = _scaled(wave, f"{source}: recording {i}")
         bands = np.stack([signal.lfilter(b, a, wave) for b, a in filters])
         envelope = signal.sosfilt(smooth, np.maximum(bands, 0.0), axis=1)[:, ::hop]
         floor = max(float(envelope.max()), SILENT) * 10 ** (-dynamic_range / 20)
@@ -81,6 +74,18 @@ def audio_events(
     frames = max(level.shape[1] for level in levels)
     series = np.stack([np.pad(x, ((0, 0), (0, frames - x.shape[1])), constant_values=np.nan) for x in levels])
     return level_crossing(series, labels, split, dt=hop / rate, delta=step, class_names=class_names, source=source)
+
+
+def _scaled(wave: np.ndarray, name: str) -> np.ndarray:
+    """A recording divided by its root mean square, float64."""
+    wave = np.asarray(wave)
+    if wave.dtype.kind not in "fiu" or wave.ndim != 1 or wave.size == 0 or not np.isfinite(wave).all():
+        raise ValueError(
+            f"{name} has shape {wave.shape} and dtype {wave.dtype}; it must be a flat, finite, non-empty array of "
+            "numbers"
+        )
+    wave = wave.astype(np.float64)
+    return wave / max(float(np.sqrt(np.mean(wave**2))), SILENT)
 
 
 def centres(channels: int, lowest: float, highest: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Files of published sets over HTTPS, checked against their SHA-256."""
 
 import hashlib
+import os
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -48,7 +49,7 @@ def fetch(file: RemoteFile, root: Path) -> Path:
     another checksum; OSError without a network. Both say where to put the file by hand.
     """
     place = root / file.place
-    if place.is_file() and _digest(place) == file.sha256:
+    if os.path.isfile(place) and _digest(place) == file.sha256:
         return place
     if not file.url.startswith("https://"):
         raise ValueError(f"{file.url} is not an https address; nothing was downloaded")

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -38,7 +39,9 @@ def load_images(
     check_window(t_early, t_late, duration)
     if not 1 <= darkest <= FULL_SCALE:
         raise ValueError(f"darkest is {darkest}; it must be from 1 to 255, since a black pixel carries nothing")
-    arrays = {key: read_idx(_find(path, file)) for key, file in IDX_FILES.items()} if path.is_dir() else _npz(path)
+    arrays = (
+        {key: read_idx(_find(path, file)) for key, file in IDX_FILES.items()} if os.path.isdir(path) else _npz(path)
+    )
     for part in ("train", "test"):
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
         if images.ndim != 3 or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
@@ -80,7 +83,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 def _find(folder: Path, name: str) -> Path:
     for file in (folder / name, folder / f"{name}.gz"):
-        if file.is_file():
+        if os.path.isfile(file):
             return file
     raise FileNotFoundError(f"{folder} has no {name} and no {name}.gz; put the four original files there")
 

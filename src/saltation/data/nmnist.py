@@ -1,5 +1,6 @@
 """N-MNIST: digits seen by an event camera (34 x 34 pixels, two polarities), in seconds."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def load_nmnist(path: Path, *, duration: float = 0.34, per_class: int = 0) -> Ev
     """
     if per_class < 0:
         raise ValueError(f"per_class is {per_class}; it must be >= 0 (0: all files)")
-    if path.is_dir():
+    if os.path.isdir(path):
         times, channels, lengths, labels, split = _folder(path, per_class)
     else:
         times, channels, lengths, labels, split = _npz(path)

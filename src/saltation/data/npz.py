@@ -43,7 +43,7 @@ def load_npz(
     Raises FileNotFoundError, or ValueError that names the file, the array, the record and the remedy.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"no event file at {path}; give the path of an .npz file")
     arrays = read_arrays(path)
     if group_key is not None:

@@ -106,9 +106,9 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
     is missing, saying where to get it.
     """
     if name not in NAMES:
-        remedy = f"; to read the file or folder of that name: events, with path {name}" if Path(name).exists() else ""
+        remedy = f"; to read the file or folder of that name: events, with path {name}" if os.path.exists(name) else ""
         raise ValueError(f"no data set named {shown(name)}; there are {', '.join(NAMES)}{remedy}")
-    if name == "events" and path is not None and Path(path).expanduser().is_dir():
+    if name == "events" and path is not None and os.path.isdir(Path(path).expanduser()):
         function: Callable[..., Samples] = load_store
     else:
         function = GENERATORS[name] if name in GENERATORS else RECORDINGS[name].load if name in RECORDINGS else load_npz
@@ -124,7 +124,7 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
         raise ValueError("data set 'events' needs the path of an .npz file (--data.path FILE)")
     if name in RECORDINGS:
         place = place or find(name, data_root(root))
-        if place is None or not place.exists():
+        if place is None or not os.path.exists(place):
             raise FileNotFoundError(missing(name, place))
     return function(place, **options)
 
@@ -133,7 +133,7 @@ def find(name: str, root: Path | None) -> Path | None:
     """Where the files of a recording are, under the data root or in a package that has them; or None."""
     recording = RECORDINGS[name]
     places = [root / place for place in recording.places] if root else []
-    found = next((place for place in places if place.exists()), None)
+    found = next((place for place in places if os.path.exists(place)), None)
     return bundled(recording.places[0]) if found is None and recording.load is load_series else found
 
 
@@ -152,7 +152,7 @@ def available(root: _Location = None) -> dict[str, str]:
     folder = data_root(root)
     points = folder / PUBLICATION_FILE if folder else None
     places = {
-        "yin_yang": str(points) if points and points.is_file() else "generated",
+        "yin_yang": str(points) if points and os.path.isfile(points) else "generated",
         "digits": "comes with scikit-learn",
     }
     for name, recording in RECORDINGS.items():

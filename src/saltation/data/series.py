@@ -1,6 +1,7 @@
 """Time series in the `.ts` files of the UEA archive, coded by level crossings."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,12 @@ def bundled(name: str) -> Path | None:
     if found is None or found.origin is None:
         return None
     folder = Path(found.origin).parent / "datasets" / "data" / name
-    return folder if folder.is_dir() else None
+    return folder if os.path.isdir(folder) else None
 
 
 def read_ts(path: Path) -> tuple[list[np.ndarray], list[str]]:
     """Samples (variables, steps) and class names of one file; missing values ("?") are not accepted."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"no series at {path}; get them from timeseriesclassification.com")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

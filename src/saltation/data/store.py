@@ -95,7 +95,7 @@ class StoreWriter:
         times: str = "float64",
     ):
         self.path = Path(path)
-        if self.path.exists():
+        if os.path.exists(self.path):
             raise ValueError(f"{self.path} exists already; choose another name or remove it")
         if times not in ("float32", "float64"):
             raise ValueError(f"times is {shown(times)}; it must be 'float32' or 'float64'")
@@ -163,7 +163,7 @@ class StoreWriter:
         np.save(self.partial / "split.npy", np.concatenate([empty, *self.split]).astype(np.uint8))
         text = json.dumps({**self.meta, "class_names": self.class_names}, indent=2)
         (self.partial / "meta.json").write_text(text, encoding="utf-8")
-        if self.path.exists():
+        if os.path.exists(self.path):
             raise ValueError(f"{self.path} was made by someone else meanwhile; nothing was kept, choose another name")
 
 
@@ -207,7 +207,7 @@ def load_store(path: str | os.PathLike[str]) -> StoredDataset:
 
 def _read_meta(path: Path) -> dict[str, Any]:
     file = path / "meta.json"
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise FileNotFoundError(f"no store at {path}: it has no meta.json; see saltation data convert")
     try:
         if file.stat().st_size > LARGEST_META:
@@ -223,7 +223,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 
 def _open(file: Path) -> np.ndarray:
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise FileNotFoundError(f"{file} is missing; write the store again")
     return map_array(file)
 

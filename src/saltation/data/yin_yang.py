@@ -49,7 +49,7 @@ def yin_yang(
             f"sizes are {sizes}, seeds {seeds}; give three numbers >= 0 each, for train, validation and test"
         )
     path = None if root is None else Path(root) / PUBLICATION_FILE
-    if publication is not False and path is not None and path.is_file():
+    if publication is not False and path is not None and os.path.isfile(path):
         parts, source = _publication_points(path), str(path)
     elif publication:
         raise FileNotFoundError(

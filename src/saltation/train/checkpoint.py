@@ -6,6 +6,7 @@ the SHA-256 of the whole file, computed with zeros in its place: no damage goes 
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], record: dict[
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and record of a checkpoint. Raises FileNotFoundError, or ValueError if it is damaged or not ours."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint at {path}; give the folder of a run that was started with saltation")
     content = path.read_bytes()
     try:

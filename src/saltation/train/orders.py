@@ -1,7 +1,6 @@
 """In which order of work the kernels simulate each layer of a run or a recipe."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ def orders_of_work(of: str | os.PathLike[str], root: str | None = None) -> list[
     root  of the data sets of a recipe
     Raises what `load_config`, `load_data` and `load_run` raise.
     """
-    if Path(of).is_dir():
+    if os.path.isdir(of):
         if root is not None:
             raise ValueError(f"{of} is a run, which knows its data: leave out --root")
         model, config, dataset = load_run(of)

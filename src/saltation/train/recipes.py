@@ -105,7 +105,7 @@ def _recipe_text(recipe: str | os.PathLike[str]) -> tuple[str, str]:
     if os.fspath(recipe) in recipe_names():
         return f"{recipe}.yaml", packaged.read_text(encoding="utf-8")
     path = Path(recipe)
-    if path.is_file():
+    if os.path.isfile(path):
         try:
             return str(path), path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:

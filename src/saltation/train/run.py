@@ -128,9 +128,9 @@ class RunFolder:
 
     def begun(self) -> bool:
         """Whether there is a state to continue from. Raises FileNotFoundError if there was one once."""
-        if self.checkpoint("last").exists():
+        if os.path.exists(self.checkpoint("last")):
             return True
-        if self.metrics.exists():
+        if os.path.exists(self.metrics):
             raise FileNotFoundError(
                 f"{self.checkpoint('last')} is missing, so {self.path} cannot be continued; put it back, or start a "
                 "new run in another folder"
@@ -180,14 +180,14 @@ def new_run(config: Config, out: str | os.PathLike[str] | None) -> tuple[RunFold
     if out is None:
         base = Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         path, copy = base, 2
-        while path.exists():
+        while os.path.exists(path):
             path, copy = base.with_name(f"{base.name}-{copy}"), copy + 1
     else:
         path = Path(out)
     run = RunFolder(path)
     make_folder(path)
     lock = hold(path)
-    if run.config.exists() and (run.metrics.exists() or run.checkpoint("last").exists()):
+    if os.path.exists(run.config) and (os.path.exists(run.metrics) or os.path.exists(run.checkpoint("last"))):
         lock.release()
         raise ValueError(f"{path} holds a run already; continue it with --resume {path} or choose another --out")
     write_text(run.config, to_yaml(config))
@@ -197,7 +197,7 @@ def new_run(config: Config, out: str | os.PathLike[str] | None) -> tuple[RunFold
 def open_run(path: str | os.PathLike[str]) -> tuple[RunFolder, Config]:
     """An existing run folder and its configuration. Raises FileNotFoundError, or ValueError if that is not legal."""
     run = RunFolder(Path(path))
-    if not run.config.is_file():
+    if not os.path.isfile(run.config):
         raise FileNotFoundError(f"no run at {run.path}: it has no config.yaml; give a folder that training has written")
     try:
         return run, load_config(run.config)

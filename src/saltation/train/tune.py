@@ -154,7 +154,7 @@ class _Search:
                 raise optuna.TrialPruned
 
         folder = self.out / "trials" / str(number)
-        if folder.exists():
+        if os.path.exists(folder):
             shutil.rmtree(folder)  # of a trial that was not finished
         try:
             return float(train(config, folder, quiet=True, on_epoch=report, test=False)["validation_accuracy"])
