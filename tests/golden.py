@@ -54,6 +54,9 @@ def compute(case, model, spikes):
         weight = coefficients(output.times.shape)
         loss = loss + (weight * torch.sin(output.times + weight)).sum()
         slopes += result.slopes[result.slopes.isfinite()].tolist()
+        if output.ghosts is not None:  # the gradient of their times is that of their strengths
+            found |= {f"{k} ghosts": output.ghosts.times, f"{k} ghost units": output.ghosts.units}
+            loss = loss + (coefficients(output.ghosts.times.shape) * output.ghosts.times).sum()
         if case.peak:
             found[f"{k} peak"] = result.peak
             loss = loss + (coefficients(result.peak.shape) * torch.sin(result.peak)).sum()

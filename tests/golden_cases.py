@@ -315,4 +315,33 @@ def other_neurons():
     yield Case("network", network, large=True, most=400)
 
 
-CASES = {case.name: case for make in (dense_cases, wired_cases, recurrent_cases, other_neurons) for case in make()}
+def smoothed_cases():
+    def smoothed(case):
+        def build(rng):
+            model, spikes = case.build(rng)
+            for layer in model if isinstance(model, sal.Sequential) else [model]:
+                if isinstance(layer, sal.Layer) and layer.neuron.spiking:
+                    layer.smoothing = 1.0
+            return model, spikes
+
+        return case._replace(name=f"ghosts, {case.name}", build=build, peak=False)
+
+    names = [
+        "no adaptation True", "bins, slow synapse", "late arrivals axonal", "late arrivals dendritic",
+        "late arrivals synaptic", "forced spikes None", "forced spikes dendritic", "sparse synaptic 5",
+        "convolution None True", "beside", "recurrent None None", "recurrent axonal axonal",
+        "recurrent synaptic dendritic", "recurrent once synaptic", "recurrent forced spikes None",
+        "rings, slow synapse", "network",
+    ]  # fmt: skip
+    exact = {case.name: case for make in MAKERS[:-1] for case in make()}
+    yield from (smoothed(exact[name]) for name in names)
+
+    def read_out(rng):
+        layer, spikes = forward("axonal")(rng)
+        return sal.Sequential(layer, sal.Layer(filled(sal.Linear(4, 2), rng), sal.LI(2, 2.0, 1.0))), spikes
+
+    yield smoothed(Case("read out", read_out))
+
+
+MAKERS = dense_cases, wired_cases, recurrent_cases, other_neurons, smoothed_cases
+CASES = {case.name: case for make in MAKERS for case in make()}

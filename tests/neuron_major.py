@@ -3,12 +3,18 @@
 import numpy as np
 
 from saltation.kernels import plans
-from saltation.kernels.layout import Gradients, Synapses
+from saltation.kernels.layout import Events, Gradients, Synapses
+
+
+def no_ghosts(events):
+    """As many samples without any."""
+    return Events(np.empty(0), np.empty(0, np.int64), np.zeros_like(events.offsets))
 
 
 def plan_of(events, synapses, recurrent, neurons):
     """The plan, with its synapses prepared."""
-    return plans.NeuronMajor(plans.Task(events, synapses, recurrent, None, None, neurons, False, True))
+    task = plans.Task(events, no_ghosts(events), synapses, recurrent, None, None, neurons, False, True)
+    return plans.NeuronMajor(task)
 
 
 def lif_forward(events, synapses, neurons, *rest):
@@ -34,7 +40,8 @@ def recurrent_backward(events, synapses, recurrent, neurons, span, buffer, order
 
 def _add(plan, span, buffer, order, sent, gradients, of_recurrent):
     inputs, own = (Synapses(*map(np.zeros_like, part)) for part in plan.shapes())
-    plan.backward(span, buffer, order, sent, Gradients(gradients.times, *inputs, gradients.parameters), own)
+    found = Gradients(gradients.times, *inputs, gradients.parameters, np.empty(0))
+    plan.backward(span, buffer, order, sent, found, own)
     found, found_own = plan.restore(inputs, own)
     pairs = [(gradients.weight, found.weight), (gradients.delay, found.delay)]
     for total, part in pairs if of_recurrent is None else [*pairs, *zip(of_recurrent, found_own, strict=True)]:

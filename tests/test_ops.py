@@ -88,11 +88,11 @@ def test_memory_kept_does_not_depend_on_the_duration():
     short, long = run(40.0), run(80.0)
     assert short.times.numel() == long.times.numel() > 100
     assert kept_bytes(short) == kept_bytes(long)
-    # 4 numbers a spike, its place in the order, and the tables of samples and neurons
+    # 5 numbers a spike, its place in the order, and the tables of samples and neurons
     more = run(40.0, events=16)
     extra = more.times.numel() - short.times.numel()
     assert extra > 50
-    assert kept_bytes(more) - kept_bytes(short) == extra * (4 + 1) * 8
+    assert kept_bytes(more) - kept_bytes(short) == extra * (5 + 1) * 8
 
 
 def test_a_graph_can_be_used_twice():

@@ -47,7 +47,7 @@ def test_fields_of_a_batch():
 
 def test_a_dataclass_that_is_checked_when_made_and_equal_to_itself_alone():
     spikes = example()
-    assert [field.name for field in dataclasses.fields(Spikes)] == list(FIELDS)
+    assert [field.name for field in dataclasses.fields(Spikes)] == [*FIELDS, "ghosts"]
     longer = dataclasses.replace(spikes, duration=3)
     assert longer.duration == 3.0 and longer.times is spikes.times
     with pytest.raises(ValueError, match="must be finite and within"):

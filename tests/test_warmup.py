@@ -25,7 +25,7 @@ def test_warmup_compiles_every_kernel_that_is_called_from_python():
     )  # fmt: skip
     for kernel in once:
         assert len(kernel.signatures) == 1, kernel  # and none twice, for another layout of its arrays
-    for kernel in (neuron_major.neuron_major_forward, neuron_major_backward.neuron_major_backward):
-        # once for each kind of wiring and model
-        kinds = [(arguments[1].types[0].instance_class, arguments[3].instance_class) for arguments in kernel.signatures]
+    for kernel, k in ((neuron_major.neuron_major_forward, 1), (neuron_major_backward.neuron_major_backward, 2)):
+        # once for each kind of wiring, in argument k, and model
+        kinds = [(types[k].types[0].instance_class, types[k + 2].instance_class) for types in kernel.signatures]
         assert len(kinds) == len(set(kinds)) >= 4

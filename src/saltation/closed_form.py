@@ -8,12 +8,14 @@ from torch import Tensor
 
 from .blocks import in_blocks, sum_blocks
 from .kernels import layout
-from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward
+from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward, readout_strengths
 from .ops import Arguments, Setting, make_task
 
 
 class _Readout(torch.autograd.Function):
-    """(times, weight, delay, neurons) -> (B, N, Q) functionals of the membrane potential; see kernels/readout.py."""
+    """(times, weight, delay, neurons, ghost_times) -> (B, N, Q) functionals of the membrane potential; see
+    kernels/readout.py.
+    """
 
     @staticmethod
     def forward(ctx: Any, setting: Setting, mode: int, points: np.ndarray, *tensors: Tensor) -> Tensor:
@@ -34,21 +36,26 @@ class _Readout(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of times, weight, delay and neurons."""
+        """Gradients of times, weight, delay and neurons, and of the strengths of ghosts."""
         task = make_task(Arguments(*ctx.saved_tensors), ctx.setting, False)
         events, synapses, packed = task.events, task.synapses, task.population
         weights = np.ascontiguousarray(synapses.weight.T)
         G = grad_out.transpose(1, 2).contiguous().numpy()
         with_taus = ctx.needs_input_grad[6]
+        strengths = np.zeros_like(task.ghosts.times)  # every block has its own samples
 
         def run(first: int, last: int, times: np.ndarray, *parts: np.ndarray) -> None:
             rest = packed, first, last, ctx.points, G, with_taus
-            readout_backward(ctx.mode, events, synapses, weights, *rest, layout.Gradients(times, *parts))
+            weight, delay, parameters = parts
+            found = layout.Gradients(times, weight, delay, parameters, strengths)
+            readout_backward(ctx.mode, events, synapses, weights, *rest, found)
+            if strengths.size:
+                readout_strengths(ctx.mode, task.ghosts, synapses, weights, *rest[:5], strengths)
 
         shapes = weights, synapses.delay, packed.parameters
         times, (weight, delay, neurons) = sum_blocks(events, shapes, weights.shape[1], run)
-        gradients = times, np.ascontiguousarray(weight.T), delay, neurons
-        return (None, None, None, *(torch.from_numpy(array) for array in gradients), None, None, None, None)
+        gradients = (torch.from_numpy(array) for array in (times, np.ascontiguousarray(weight.T), delay, neurons))
+        return None, None, None, *gradients, None, None, torch.from_numpy(strengths), None, None, None, None
 
 
 def values(arguments: Arguments, setting: Setting, points: np.ndarray) -> Tensor:

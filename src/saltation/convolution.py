@@ -167,7 +167,9 @@ class SumPool2d(nn.Module):
     def forward(self, spikes: Spikes) -> Spikes:
         """The merged spikes; gradients are kept."""
         check.width(self.in_size, spikes.num_units, "the input of this pooling")
-        return Spikes.unchecked(spikes.times, self.unit[spikes.units], spikes.offsets, self.out_size, spikes.duration)  # type: ignore[index]
+        unit: Tensor = self.unit  # type: ignore[assignment]
+        pooled = Spikes.unchecked(spikes.times, unit[spikes.units], spikes.offsets, self.out_size, spikes.duration)
+        return pooled if spikes.ghosts is None else pooled.haunted(self(spikes.ghosts))
 
     def extra_repr(self) -> str:
         """What print shows."""

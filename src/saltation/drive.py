@@ -25,7 +25,7 @@ def driven(
     times = torch.zeros(spikes.times.numel() + B, dtype=torch.float64).index_put((old,), spikes.times.double())
     units = torch.empty(times.numel(), dtype=torch.int64).index_fill(0, first, M).index_put((old,), spikes.units)
     offsets = spikes.offsets + torch.arange(B + 1)
-    spikes = Spikes.unchecked(times, units, offsets, M + 1, spikes.duration)
+    spikes = Spikes.unchecked(times, units, offsets, M + 1, spikes.duration).haunted(spikes.ghosts)
     if wiring is None:
         delay = torch.cat([delay.expand(weight.shape), time[:, None]], 1)
         return spikes, torch.cat([weight, strength[:, None]], 1), delay, None

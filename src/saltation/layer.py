@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from . import check, ops, trace
@@ -30,7 +31,7 @@ class Result:
     spikes: the output spikes. peak: (B, N), maximum of V - theta since the last spike, or None if not asked for;
     slopes: (S,), tau_mem d(V - theta)/dt / threshold at every spike, by which its gradient is divided; inf where it is
     not: at the spikes of QIF neurons, and where V is above theta when the refractory period ends. grazing: how many
-    slopes are below 0.01, which makes a large gradient.
+    slopes are below 0.01, which makes a large gradient. The ghosts of a layer with `smoothing` are `spikes.ghosts`.
     """
 
     spikes: Spikes
@@ -54,6 +55,12 @@ class Layer(nn.Module):
             or none; not for LI neurons. Where places share their neurons: from channel to channel, within each place.
         max_spikes: budget of one neuron in one sample, >= 1; a neuron that runs away raises `SpikeBudgetError`. None:
             100,000, or 10,000 in a recurrent layer, where all of it can run away together.
+        smoothing: >= 0, of LIF neurons only. 0: the exact gradient, which cannot see spikes that do not exist. > 0: the
+            *smoothed* gradient. It adds what the loss would change, to first order, if spikes appeared at near misses
+            (ghosts): where V comes within 3 `smoothing` thresholds of theta and leaves again without a spike, at its
+            highest point; times the density with which noise of the threshold, normally distributed and `smoothing`
+            thresholds wide, would let a spike be. The spikes stay as they are, and the next layers must be of LIF or LI
+            neurons. Around 0.1 is usual. Without effect where gradients are off (`torch.no_grad`).
 
     Calling the layer with `Spikes` returns `Spikes`, or a `Readout` with LI neurons. It holds no state between calls.
 
@@ -71,8 +78,14 @@ class Layer(nn.Module):
         neuron: Neuron,
         recurrent: Connection | None = None,
         max_spikes: int | None = None,
+        smoothing: float = 0.0,
     ):
         super().__init__()
+        self.smoothing = check.finite_number(smoothing, "smoothing", low=0.0)
+        check.require(
+            self.smoothing == 0.0 or isinstance(neuron, LIF),
+            f"smoothing is for LIF neurons, not {type(neuron).__name__}",
+        )
         patches = connection.patches() if neuron.spiking else None
         if patches is None or neuron.size * patches.places != connection.out_size:
             what = "the neurons of a layer and the outputs of its connection"
@@ -126,12 +139,17 @@ class Layer(nn.Module):
             not peak or self.neuron.has_peak,
             f"peak is for LIF and IF neurons, not {kind}; a pseudo_time does the same for QIF neurons",
         )
+        check.require(not peak or self.smoothing == 0.0, "peak and smoothing do not go together: ghosts take its place")
         arguments, setting = self._prepared(spikes, peak)
         try:
-            times, units, offsets, peaks, slopes = ops.spikes(arguments, setting)
+            times, units, offsets, peaks, slopes, *near = ops.spikes(arguments, setting)
         except ops.SpikeBudgetError as error:
             raise self._located(error) from None
         output = Spikes.unchecked(times, units, offsets, self.neuron.size, spikes.duration)
+        if setting.smoothing > 0.0:
+            ghost_times, ghost_units, ghost_offsets = near
+            ghosts = Spikes.unchecked(ghost_times, ghost_units, ghost_offsets, self.neuron.size, spikes.duration)
+            output = output.haunted(ghosts)
         if self._patches is not None:
             output, order = self._patches.fold(output)
             slopes = slopes[order]
@@ -150,7 +168,7 @@ class Layer(nn.Module):
         arguments, setting = self._prepared(spikes, True)
         neurons, population = self.neuron.free()
         linear = arguments._replace(neurons=neurons, **ops.NOT_RECURRENT)
-        integrators = setting._replace(population=population)
+        integrators = setting._replace(population=population, smoothing=0.0)
         peak = ops.spikes(linear, integrators)[3]
         return peak if self._patches is None else self._patches.fold_units(peak)
 
@@ -206,11 +224,18 @@ class Layer(nn.Module):
         neuron = self.neuron
         setting = ops.Setting(
             neuron.population, spikes.duration, peak, neuron.min_slope, self.max_spikes,
-            any(tau.requires_grad for tau in neuron.taus()), *wirings,
+            any(tau.requires_grad for tau in neuron.taus()), wirings[0], wirings[1],
+            self.smoothing if torch.is_grad_enabled() else 0.0,
         )  # fmt: skip
+        ghosts = spikes.ghosts
+        if ghosts is None:
+            ghosts = Spikes.silent(spikes.num_samples, spikes.num_units, spikes.duration)
+        elif neuron.spiking and not isinstance(neuron, LIF):
+            raise ValueError(f"ghosts of a layer with smoothing can not go on through {type(neuron).__name__} neurons")
         return ops.Arguments(
-            spikes.times, weight, delay, packed, **feedback, units=spikes.units, offsets=spikes.offsets
-        ), setting
+            spikes.times, weight, delay, packed, **feedback, ghost_times=ghosts.times, units=spikes.units,
+            offsets=spikes.offsets, ghost_units=ghosts.units, ghost_offsets=ghosts.offsets,
+        ), setting  # fmt: skip
 
     def _wirings(self) -> list[Wiring | None]:
         """Of the connection and the recurrent part; None: a matrix. All parts of a recurrent layer of LIF neurons

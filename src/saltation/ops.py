@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from .blocks import in_blocks, sum_blocks
-from .kernels import layout, plans
+from .kernels import haunted, layout, plans
 from .kernels.arrivals import merge_spikes
 from .kernels.jit import announce_compilation
 from .kernels.models import fill_slopes
 
 DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
 RECURRENT_BUDGET = 10_000
-FIRST_ROWS_PER_NEURON = 64  # a guess; the buffer grows, and what is not written costs nothing
 
 
 class Arguments(NamedTuple):
-    """The tensors that a layer hands to its kernels; all but the last two may carry gradients.
+    """The tensors that a layer hands to its kernels; all that are not int64 may carry gradients.
 
     float64: times (E,); weight (N, M) and delay (N or 1, M or 1), or with a wiring (S,) and (S,) or (1,); neurons
     (N, columns of the model); recurrent_weight and recurrent_delay likewise, both (0, 0) without recurrent connections;
-    int64: units (E,), offsets (B + 1,).
+    int64: units (E,), offsets (B + 1,). ghost_times, ghost_units, ghost_offsets: likewise of the ghosts among the
+    inputs; the gradient of their times is that of their strengths.
     """
 
     times: Tensor
@@ -34,10 +34,14 @@ class Arguments(NamedTuple):
     neurons: Tensor
     recurrent_weight: Tensor
     recurrent_delay: Tensor
+    ghost_times: Tensor
     units: Tensor
     offsets: Tensor
+    ghost_units: Tensor
+    ghost_offsets: Tensor
 
 
+NO_GHOSTS = np.empty(0), np.empty(0, np.int64)
 NOT_RECURRENT = dict.fromkeys(("recurrent_weight", "recurrent_delay"), torch.empty(0, 0, dtype=torch.float64))
 
 
@@ -55,6 +59,7 @@ class Setting(NamedTuple):
     with_taus: bool = True  # whether gradients with respect to tau_mem and tau_syn are wanted
     wiring: layout.Wiring | None = None  # which synapses there are; None: all
     recurrent_wiring: layout.Wiring | None = None
+    smoothing: float = 0.0  # width of the noise of the threshold, in thresholds, for which ghosts are looked for
 
 
 class SpikeBudgetError(RuntimeError):
@@ -80,14 +85,19 @@ def make_task(arguments: Arguments, setting: Setting, with_taus: bool) -> plans.
     announce_compilation()
     # contiguous: Numba would compile once more for every other memory layout
     arrays = (tensor.detach().contiguous().numpy() for tensor in arguments)
-    times, weight, delay, neurons, recurrent_weight, recurrent_delay, units, offsets = arrays
+    times, weight, delay, neurons, recurrent_weight, recurrent_delay, ghost_times, *indices = arrays
+    units, offsets, ghost_units, ghost_offsets = indices
+    population = setting.population(neurons, setting.duration)
+    if setting.smoothing > 0.0:
+        population = population._replace(smoothing=setting.smoothing)
     return plans.Task(
         layout.Events(times, units, offsets),
+        layout.Events(ghost_times, ghost_units, ghost_offsets),
         layout.Synapses(weight, delay),
         layout.Synapses(recurrent_weight, recurrent_delay) if recurrent_weight.size else None,
         setting.wiring,
         setting.recurrent_wiring,
-        setting.population(neurons, setting.duration),
+        population,
         setting.want_peak,
         with_taus,
     )
@@ -95,7 +105,7 @@ def make_task(arguments: Arguments, setting: Setting, with_taus: bool) -> plans.
 
 # By type of device: the choice of an order of work, for tensors that all are there. Only there they become arrays.
 CHOICES: dict[str, Callable[[Arguments, Setting, bool], plans.Plan]] = {
-    "cpu": lambda arguments, setting, with_taus: plans.choose(make_task(arguments, setting, with_taus)),
+    "cpu": lambda arguments, setting, with_taus: haunted.choose(make_task(arguments, setting, with_taus)),
 }
 
 
@@ -109,21 +119,16 @@ def choose(arguments: Arguments, setting: Setting, with_taus: bool) -> plans.Pla
 def _simulate_block(
     plan: plans.Plan, counts: np.ndarray, peaks: layout.Peaks, budget: int, first: int, last: int
 ) -> np.ndarray:
-    """The spike rows of the samples first ... last - 1. The buffer grows until everything fits."""
-    N = counts.shape[1]
-    rows = np.empty(((last - first) * N * FIRST_ROWS_PER_NEURON + 16, layout.NUM_COLUMNS))
-    cursor, filled = first * N, 0
-    while True:
-        status, cursor, filled = plan.forward(cursor, last, layout.SpikeBuffer(rows, counts), filled, peaks, budget)
-        if status == layout.DONE:
-            return rows[:filled]
-        if status == layout.BUDGET_EXCEEDED:
-            raise SpikeBudgetError(cursor % N, cursor // N, budget, plan.name)
-        rows = np.concatenate([rows[:filled], np.empty((3 * rows.shape[0], layout.NUM_COLUMNS))])
+    """The spike rows of the samples first ... last - 1."""
+    status, cursor, rows = plans.simulate(plan, first, last, counts, peaks, budget)
+    if status == layout.BUDGET_EXCEEDED:
+        raise SpikeBudgetError(cursor % counts.shape[1], cursor // counts.shape[1], budget, plan.name)
+    return rows
 
 
 class _Spiking(torch.autograd.Function):
-    """The first six of `Arguments` -> (times, units, offsets, peak, slopes); see README.md in kernels/.
+    """The first seven of `Arguments` -> (times, units, offsets, peak, slopes, and times, units and offsets of ghosts);
+    see README.md in kernels/.
 
     Not a custom op of torch.library, which takes and keeps nothing but tensors and numbers: the plan would have to wait
     for the way back in a table of ours, of which nothing is cleared where nobody goes back, and opcheck calls the key
@@ -154,43 +159,58 @@ class _Spiking(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         ctx.kept = rows, counts, peaks, bounds, order
         ctx.plan, ctx.min_slope = plan, setting.min_slope
-        results = [torch.from_numpy(array) for array in (out_times, out_units, bounds, peaks.value, slopes[order])]
-        ctx.mark_non_differentiable(results[1], results[2], results[4])
+        arrays = [out_times, out_units, bounds, peaks.value, slopes[order], *NO_GHOSTS, np.zeros_like(bounds)]
+        ctx.is_ghost = None
+        if setting.smoothing > 0.0:
+            ctx.is_ghost = ghost = rows[order, layout.MARGIN] < 0.0
+            ghosts_before = np.concatenate([[0], ghost.cumsum()])[bounds]
+            arrays[:3] = out_times[~ghost], out_units[~ghost], bounds - ghosts_before
+            arrays[4:] = arrays[4][~ghost], out_times[ghost], out_units[ghost], ghosts_before
+        results = [torch.from_numpy(array) for array in arrays]
+        ctx.mark_non_differentiable(*(results[k] for k in (1, 2, 4, 6, 7)))
         return tuple(results)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(
-        ctx: Any, grad_times: Tensor, _units: Any, _offsets: Any, grad_peak: Tensor, _slopes: Any
-    ) -> tuple[Tensor | None, ...]:
-        """Gradients of the first six of `Arguments`."""
+        ctx: Any, grad_times: Tensor, _units: Any, _offsets: Any, grad_peak: Tensor, _slopes: Any,
+        grad_strengths: Tensor, *_ghosts: Any,
+    ) -> tuple[Tensor | None, ...]:  # fmt: skip
+        """Gradients of the first seven of `Arguments`."""
         _ = ctx.saved_tensors  # raises if one has changed since; the plan has their values
         rows, counts, peaks, bounds, order = ctx.kept
         plan, buffer, grad_rows = ctx.plan, layout.SpikeBuffer(rows, counts), np.empty(rows.shape[0])
-        grad_rows[order] = grad_times.numpy()
+        if ctx.is_ghost is None:
+            grad_rows[order] = grad_times.numpy()
+        else:
+            grad_rows[order[~ctx.is_ghost]] = grad_times.numpy()
+            grad_rows[order[ctx.is_ghost]] = grad_strengths.numpy()
         _, want_times, _, want_delay, *_ = ctx.needs_input_grad
         G_peak = np.ascontiguousarray(grad_peak.numpy())
         sent = layout.Sent(
             grad_rows, peaks, G_peak, ctx.min_slope, want_times or want_delay, plan.task.with_taus
         )  # fmt: skip
 
+        strengths = np.zeros_like(plan.task.ghosts.times)  # every block has its own samples
+
         def run(first: int, last: int, times: np.ndarray, *parts: np.ndarray) -> None:
             span = layout.Span(first, last, int(bounds[first]))
-            plan.backward(
-                span, buffer, order, sent, layout.Gradients(times, *parts[:3]), layout.Synapses(*parts[3:])
-            )  # fmt: skip
+            weight, delay, parameters, *recurrent = parts
+            gradients = layout.Gradients(times, weight, delay, parameters, strengths)
+            plan.backward(span, buffer, order, sent, gradients, layout.Synapses(*recurrent))
 
         synapses, recurrent = plan.shapes()
         shapes = *synapses, plan.task.population.parameters, *recurrent
         times, parts = sum_blocks(plan.task.events, shapes, counts.shape[1], run)
         synapses, recurrent = plan.restore(layout.Synapses(*parts[:2]), layout.Synapses(*parts[3:]))
-        found = times, *synapses, parts[2], *recurrent
-        return (None, *(torch.from_numpy(array) for array in found), None, None)
+        found = times, *synapses, parts[2], *recurrent, strengths
+        return (None, *(torch.from_numpy(array) for array in found), None, None, None, None)
 
 
 def spikes(arguments: Arguments, setting: Setting) -> tuple[Tensor, ...]:
     """Simulate one layer.
 
-    Returns times (S,), units (S,), offsets (B + 1,), peak (B, N) or (0, 0), and the dimensionless slope of every spike.
+    Returns times (S,), units (S,), offsets (B + 1,), peak (B, N) or (0, 0), the dimensionless slope of every spike, and
+    times, units and offsets of the ghosts, the gradient of whose times is that of their strengths.
     """
     return _Spiking.apply(setting, *arguments)

@@ -34,23 +34,22 @@ class Patches:
         # index_select: its gradient is much faster than that of indexing
         times = spikes.times.index_select(0, torch.from_numpy(event))
         units, offsets = torch.from_numpy(element), torch.from_numpy(bounds)
-        return Spikes.unchecked(times, units, offsets, self.elements, spikes.duration)
+        seen = Spikes.unchecked(times, units, offsets, self.elements, spikes.duration)
+        return seen if spikes.ghosts is None else seen.haunted(self.unfold(spikes.ghosts))
 
     def fold(self, spikes: Spikes) -> tuple[Spikes, Tensor]:
         """From the spikes of the channels at each place to B samples of channels x places units, and their order."""
         sample, channel = spikes.sample_index(), spikes.units
         order = by_sample_and_time(sample // self.places, spikes.times)
         units = channel * self.places + sample % self.places
-        return (
-            Spikes.unchecked(
-                spikes.times[order],
-                units[order],
-                spikes.offsets[:: self.places],
-                spikes.num_units * self.places,
-                spikes.duration,
-            ),
-            order,
+        folded = Spikes.unchecked(
+            spikes.times[order],
+            units[order],
+            spikes.offsets[:: self.places],
+            spikes.num_units * self.places,
+            spikes.duration,
         )
+        return folded if spikes.ghosts is None else folded.haunted(self.fold(spikes.ghosts)[0]), order
 
     def fold_units(self, values: Tensor) -> Tensor:
         """From (B places, channels) to (B, channels places)."""

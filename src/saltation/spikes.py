@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,11 @@ class Spikes:
         num_units: N >= 1.
         duration: length of every sample, > 0, in the unit of the times.
 
+    Attributes:
+        ghosts: the near misses of a layer with `smoothing`, as a batch of their own, or None. A ghost is a spike of
+            strength 0: it changes nothing, but what flows back into `ghosts.times` is the derivative of the loss with
+            respect to its strength, in the place of that with respect to its time.
+
     Raises:
         ValueError, TypeError: if any of this does not hold.
 
@@ -47,18 +52,31 @@ class Spikes:
     offsets: Tensor
     num_units: int
     duration: float
+    ghosts: "Spikes | None" = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         check.spikes(self.times, self.units, self.offsets, self.num_units, self.duration)
-        self.num_units, self.duration = int(self.num_units), float(self.duration)
+        self.num_units, self.duration, self.ghosts = int(self.num_units), float(self.duration), None
 
     @classmethod
     def unchecked(cls, times: Tensor, units: Tensor, offsets: Tensor, num_units: int, duration: float) -> "Spikes":
         """The same without validation, for fields that are right by construction."""
         spikes = cls.__new__(cls)
         spikes.times, spikes.units, spikes.offsets = times, units, offsets
-        spikes.num_units, spikes.duration = num_units, duration
+        spikes.num_units, spikes.duration, spikes.ghosts = num_units, duration, None
         return spikes
+
+    def haunted(self, ghosts: "Spikes | None") -> "Spikes":
+        """The same spikes with these ghosts."""
+        spikes = Spikes.unchecked(self.times, self.units, self.offsets, self.num_units, self.duration)
+        spikes.ghosts = ghosts
+        return spikes
+
+    @staticmethod
+    def silent(num_samples: int, num_units: int, duration: float) -> "Spikes":
+        """Samples without events."""
+        nothing = torch.empty(0, dtype=torch.int64)
+        return Spikes.unchecked(nothing.double(), nothing, torch.zeros(num_samples + 1).long(), num_units, duration)
 
     # -- conversions ---------------------------------------------------------------------------------------------
 
@@ -160,7 +178,9 @@ class Spikes:
         offsets = torch.cat([*pieces, torch.tensor([shifts[-1]])])
         times = torch.cat([batch.times for batch in batches])
         units = torch.cat([batch.units for batch in batches])
-        return cls.unchecked(times, units, offsets, batches[0].num_units, batches[0].duration)
+        ghosts = _of_all(batches)
+        whole = cls.unchecked(times, units, offsets, batches[0].num_units, batches[0].duration)
+        return whole if ghosts is None else whole.haunted(cls.cat(ghosts))
 
     def beside(self, *others: "Spikes") -> "Spikes":
         """The same samples with the units of all side by side; those of the first batch keep their numbers.
@@ -178,7 +198,9 @@ class Spikes:
         order = by_sample_and_time(sample, times)
         offsets = torch.stack([part.offsets for part in parts]).sum(0)
         num_units = sum(part.num_units for part in parts)
-        return Spikes.unchecked(times[order], units[order], offsets, num_units, self.duration)
+        ghosts = _of_all(parts)
+        whole = Spikes.unchecked(times[order], units[order], offsets, num_units, self.duration)
+        return whole if ghosts is None else whole.haunted(ghosts[0].beside(*ghosts[1:]))
 
     # -- views ---------------------------------------------------------------------------------------------------
 
@@ -224,14 +246,15 @@ class Spikes:
         b %= self.num_samples
         start, stop = int(self.offsets[b]), int(self.offsets[b + 1])
         offsets = torch.tensor([0, stop - start])
-        return Spikes.unchecked(self.times[start:stop], self.units[start:stop], offsets, self.num_units, self.duration)
+        one = Spikes.unchecked(self.times[start:stop], self.units[start:stop], offsets, self.num_units, self.duration)
+        return one if self.ghosts is None else one.haunted(self.ghosts.sample(b))
 
     def detach(self) -> "Spikes":
-        """The same events without gradient."""
+        """The same events without gradient, and without ghosts."""
         return Spikes.unchecked(self.times.detach(), self.units, self.offsets, self.num_units, self.duration)
 
     def with_times(self, times: Tensor) -> "Spikes":
-        """The same units with other times; sorted again within each sample, gradients kept."""
+        """The same units with other times; sorted again within each sample, gradients kept, and without ghosts."""
         check.require(times.shape == self.times.shape, f"times has {times.numel()} events, not {self.times.numel()}")
         order = by_sample_and_time(self.sample_index(), times)
         return Spikes(times[order], self.units[order], self.offsets, self.num_units, self.duration)
@@ -245,6 +268,14 @@ class Spikes:
             f"Spikes({self.num_samples} samples, {self.num_units} units, {self.times.numel()} events, "
             f"duration {self.duration:g}{gradient})"
         )
+
+
+def _of_all(batches: Sequence[Spikes]) -> list[Spikes] | None:
+    """The ghosts of all batches; None if there are none at all."""
+    if all(batch.ghosts is None for batch in batches):
+        return None
+    silent = [Spikes.silent(batch.num_samples, batch.num_units, batch.duration) for batch in batches]
+    return [batch.ghosts or none for batch, none in zip(batches, silent, strict=True)]
 
 
 def _pair(b: int, event: Any) -> tuple[float, int]:

@@ -9,7 +9,7 @@ Class = TypeVar("Class")
 
 
 def walked(cls: type[Class]) -> type[Class]:
-    """Decorator of a dataclass: makes it a node of torch's trees, whose numbers stay as they are.
+    """Decorator of a dataclass: makes it a node of torch's trees, whose numbers, and what is None, stay as they are.
 
     DistributedDataParallel(static_graph=True) knows only what it finds there; otherwise it would not average gradients,
     and not say so. Nothing is checked when torch puts an object together again.
@@ -17,7 +17,7 @@ def walked(cls: type[Class]) -> type[Class]:
 
     def take_apart(value: Any) -> tuple[list[Any], Any]:
         content = {field.name: getattr(value, field.name) for field in fields(value)}
-        numbers = {name: item for name, item in content.items() if isinstance(item, int | float)}
+        numbers = {name: item for name, item in content.items() if item is None or isinstance(item, int | float)}
         inner = {name: item for name, item in content.items() if name not in numbers}
         return list(inner.values()), (tuple(inner), tuple(numbers.items()))
 

@@ -265,13 +265,14 @@ class Parallel(Beside):
 
     def incoming(self, spikes: Spikes) -> Spikes:
         """Every spike once for each part, the units of the parts side by side."""
-        return Spikes.unchecked(
+        many = Spikes.unchecked(
             spikes.times.repeat_interleave(len(self.connections)),
             (spikes.units[:, None] + spikes.num_units * torch.arange(len(self.connections))).flatten(),
             spikes.offsets * len(self.connections),
             spikes.num_units * len(self.connections),
             spikes.duration,
         )
+        return many if spikes.ghosts is None else many.haunted(self.incoming(spikes.ghosts))
 
 
 def _indices(values: Tensor, name: str) -> Tensor:

@@ -99,6 +99,18 @@ for neurons in (sal.QIF(3, 1.0, pseudo_time=1.5), sal.IF(3, 1.0), sal.LIF(3, 1.0
         torch.nn.init.constant_(layer.connection.weight, 1.0)
         result = layer.run(spikes, peak=neurons.has_peak)
         (result.spikes.times.sum() + (result.peak.sum() if neurons.has_peak else 0.0)).backward()
+near = sal.Spikes.from_lists([[(0.1, 0), (0.3, 1), (2.0, 2)]], 3, 6.0)
+calm, calm_crowd = (sal.Spikes(part.times, part.units, part.offsets, 3, 6.0) for part in (spikes, crowded))
+for delay, back in ((None, None), ("dendritic", None), ("synaptic", "synaptic"), (None, "axonal")):
+    for source, alike in ((calm, False), (calm_crowd, True)):
+        connection = sal.Linear(3, 3, **({} if delay is None else {"delay": delay, "max_delay": 0.2}))
+        recurrent = None if back is None else sal.Linear(3, 3, delay=back, max_delay=0.2)
+        neurons = sal.LIF(3, 1.0 if alike else torch.tensor([1.0, 1.5, 1.2]), 0.5, 1.0, 0.1, 2.0)
+        layer = sal.Layer(connection, neurons, recurrent=recurrent, smoothing=1.0)
+        torch.nn.init.constant_(layer.connection.weight, 0.1 if alike else 1.0)
+        found = layer(source.haunted(near))
+        assert found.ghosts.times.numel() > 0
+        (found.times.sum() + found.ghosts.times.sum()).backward()
 missed = sorted(name for name, value in seen.items() if value is None)
 wrong = sorted(name for name, value in seen.items() if value)
 print("not called:", missed)

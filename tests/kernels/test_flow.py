@@ -95,7 +95,7 @@ def test_readouts_are_sums_of_responses(mode, points, rows, columns, alike):
     neurons = layout.Neurons(parameters, False, False, 6.0)
     out, G = np.zeros((3, Q, N)), rng.normal(size=(3, Q, N))
     shapes = events.times, weights, synapses.delay, parameters
-    ours, expected = (layout.Gradients(*(np.zeros_like(array) for array in shapes)) for _ in range(2))
+    ours, expected = (layout.Gradients(*(np.zeros_like(array) for array in shapes), np.empty(0)) for _ in range(2))
     readout_forward(mode, events, synapses, weights, neurons, 0, 3, points, out)
     readout_backward(mode, events, synapses, weights, neurons, 0, 3, points, G, True, ours)
     values = np.zeros_like(out)
@@ -111,10 +111,10 @@ def test_readouts_are_sums_of_responses(mode, points, rows, columns, alike):
             expected.delay[delay] += g * d_t
             expected.parameters[j, :2] += g * np.array([d_mem, d_syn])
     np.testing.assert_allclose(out, values, rtol=1e-12, atol=1e-13)
-    for got, wanted in zip(ours, expected, strict=True):
+    for got, wanted in zip(ours[:-1], expected[:-1], strict=True):
         assert abs(wanted).max() > 0.1
         np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-12)
-    without = layout.Gradients(*(np.zeros_like(array) for array in shapes))
+    without = layout.Gradients(*(np.zeros_like(array) for array in shapes), np.empty(0))
     readout_backward(mode, events, synapses, weights, neurons, 0, 3, points, G, False, without)
     assert not without.parameters.any()
     for got, wanted in zip(without[:3], ours[:3], strict=True):

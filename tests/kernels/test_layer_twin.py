@@ -3,11 +3,15 @@
 The layers are those of test_plans.py, asked through the public API, so that it does not matter which kernels there are.
 """
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from problems import random_spikes
 from test_plans import PLANS, well_posed
 
+import saltation as sal
 from saltation.kernels import layout as L
 from saltation.kernels.reference_layer import back_sample, run_sample
 
@@ -25,49 +29,73 @@ def full(part):
 
 
 @pytest.mark.parametrize(("reset", "refractory", "jump"), [("constant", 0.0, 0.3), ("subtract", 0.4, -1.6)])
-@pytest.mark.parametrize("peak", [False, True])
+@pytest.mark.parametrize("asked", ["spikes", "peaks", "ghosts"])
 @pytest.mark.parametrize("plan", PLANS)
-def test_layer_equals_its_twin(plan, peak, reset, refractory, jump):
+def test_layer_equals_its_twin(plan, asked, reset, refractory, jump):
     layer, spikes, coefficients = well_posed(plan, reset, refractory, jump, forced=6 if jump < 0 else 0)
+    layer, peak = copy.deepcopy(layer), asked == "peaks"
+    if asked == "ghosts":  # all of V - theta that falls again, and time to fall
+        layer.smoothing = 1.0
+        spikes = sal.Spikes(spikes.times, spikes.units, spikes.offsets, spikes.num_units, spikes.duration + 3.0)
     layer.requires_grad_(True)
     if not peak:  # else the bins would be left
         layer.neuron.tau_mem.requires_grad_(False), layer.neuron.tau_syn.requires_grad_(False)
     times = spikes.times.clone().requires_grad_()
-    result = layer.run(spikes.with_times(times), peak=peak)
+    near = random_spikes(torch.Generator().manual_seed(0), len(spikes), spikes.num_units, 10, duration=spikes.duration)
+    if asked != "ghosts":
+        near = sal.Spikes.silent(len(spikes), spikes.num_units, spikes.duration)
+    strengths = near.times.clone().requires_grad_()  # the gradient of the time of a ghost is that of its strength
+    result = layer.run(spikes.with_times(times).haunted(near.with_times(strengths)), peak=peak)
 
     places = layer.out_size // layer.neuron.size
-    events = L.Events(*(tensor.numpy() for tensor in (spikes.times, spikes.units, spikes.offsets)))
+    events, near = (L.Events(*(part.numpy() for part in (s.times, s.units, s.offsets))) for s in (spikes, near))
     packed = layer.neuron.packed().repeat_interleave(places, 0)
-    neurons = L.Neurons(packed.detach().numpy(), reset == "subtract", True, spikes.duration)
+    neurons = L.Neurons(packed.detach().numpy(), reset == "subtract", True, spikes.duration, layer.smoothing)
     weight, delay, present = full(layer.connection)
     synapses = L.Synapses(weight.detach().numpy(), delay.detach().numpy())
     recurrent, tensors = None, [weight, delay]
     if layer.recurrent is not None:
         tensors += full(layer.recurrent)[:2]
         recurrent = L.Synapses(tensors[2].detach().numpy(), tensors[3].detach().numpy())
-    samples = [run_sample(b, events, synapses, present, recurrent, neurons) for b in range(spikes.num_samples)]
+    samples = [run_sample(b, events, near, synapses, present, recurrent, neurons) for b in range(spikes.num_samples)]
 
-    own = result.spikes.detach()
+    own, number = result.spikes.detach(), 0
     for b, sample in enumerate(samples):
-        found = [[m.t for m in walk.moments if m.kind == "spike"] for walk in sample.walks]
-        mine = own.sample(b).to_lists()[0]
-        for j, twin in enumerate(found):
-            np.testing.assert_allclose([t for t, unit in mine if unit == j], twin, rtol=0, atol=1e-11)
+        for kind, batch in (("spike", own), ("ghost", result.spikes.ghosts)):
+            if batch is None:
+                continue
+            found = [[m.t for m in walk.moments if m.kind == kind] for walk in sample.walks]
+            mine = batch.sample(b).to_lists()[0]
+            number += len(mine) if kind == "ghost" else 0
+            for j, twin in enumerate(found):
+                np.testing.assert_allclose([t for t, unit in mine if unit == j], twin, rtol=0, atol=1e-11)
         if peak:
             twin = [walk.peak[0] for walk in sample.walks]
             np.testing.assert_allclose(result.peak[b].detach(), twin, rtol=0, atol=1e-11)
+    assert number > 0 if asked == "ghosts" and jump > 0 else asked == "ghosts" or number == 0  # facilitation: no misses
 
     G = coefficients[: own.times.numel()]
     G_peak = coefficients[-layer.out_size * spikes.num_samples :].view(-1, layer.out_size) * float(peak)
     loss = (G * result.spikes.times).sum() + ((G_peak * result.peak).sum() if peak else 0.0)
-    total = L.Gradients(*(np.zeros(array.shape) for array in (times, weight, delay, packed)))
+    ghosts, G_ghosts = result.spikes.ghosts, coefficients[1000:][:number]
+    if ghosts is not None:
+        loss = loss + (G_ghosts * ghosts.times).sum()
+    total = L.Gradients(*(np.zeros(array.shape) for array in (times, weight, delay, packed, strengths)))
     of_recurrent = L.Synapses(*(np.zeros(tensor.shape) for tensor in tensors[2:])) if recurrent else None
     for b, sample in enumerate(samples):
         span = slice(own.offsets[b], own.offsets[b + 1])
         sent = [G[span][own.units[span] == j].tolist() for j in range(layer.out_size)]
-        back_sample(b, sample, synapses, recurrent, neurons, sent, G_peak[b].tolist(), 0.0, total, of_recurrent)
+        of_ghosts = []
+        if ghosts is not None:
+            span = slice(ghosts.offsets[b], ghosts.offsets[b + 1])
+            of_ghosts = [G_ghosts[span][ghosts.units[span] == j].tolist() for j in range(layer.out_size)]
+        back_sample(
+            b, sample, synapses, recurrent, neurons, sent, of_ghosts, G_peak[b].tolist(), 0.0, total, of_recurrent
+        )
 
-    parameters = {"times": times} | {name: p for name, p in layer.named_parameters() if p.requires_grad}
+    parameters = {"times": times, "strengths": strengths} | {
+        name: p for name, p in layer.named_parameters() if p.requires_grad
+    }
     ours = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     pairs = [(packed, total.parameters), (weight, total.weight), (delay, total.delay)]
     if recurrent:
@@ -75,11 +103,11 @@ def test_layer_equals_its_twin(plan, peak, reset, refractory, jump):
     pairs = [(tensor, torch.from_numpy(grad)) for tensor, grad in pairs if tensor.requires_grad]
     outputs, sent = zip(*pairs, strict=True)
     twins = torch.autograd.grad(outputs, list(parameters.values()), sent, allow_unused=True)
-    twins = [torch.from_numpy(total.times), *twins[1:]]
+    twins = [torch.from_numpy(total.times), torch.from_numpy(total.strengths), *twins[2:]]
     for name, left, right in zip(parameters, ours, twins, strict=True):
-        left, right = (torch.zeros(()) if grad is None else grad for grad in (left, right))
+        left, right = (torch.zeros(1) if grad is None or not grad.numel() else grad for grad in (left, right))
         error = (left - right).abs().max() / (right.abs().max() + 1e-3)
         # the twin finds the time of a smooth peak to about the root of the float64 precision
-        assert error < (1e-6 if peak else 1e-9), f"{name}: {error:.1e}"
+        assert error < (1e-9 if asked == "spikes" else 1e-6), f"{name}: {error:.1e}"
     twins = dict(zip(parameters, twins, strict=True))
     assert all(twins[name].any() for name in ("times", "connection.weight", "neuron.threshold"))

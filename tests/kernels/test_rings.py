@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from neuron_major import recurrent_backward, recurrent_forward
+from neuron_major import no_ghosts, recurrent_backward, recurrent_forward
 
 from saltation.kernels import layout as L
 from saltation.kernels import rings, rings_backward, rings_forward
@@ -56,7 +56,7 @@ def gradients(kernel, arguments, extra, buffer, S):
     B, N = buffer.counts.shape
     order, grad_rows = np.empty(S, np.int64), np.random.default_rng(S).normal(size=S)
     merge_spikes(buffer.counts, buffer.rows[:S], np.zeros(N), np.empty(S), np.empty(S, np.int64), order)
-    total = L.Gradients(*map(np.zeros_like, (events.times, *of_inputs, neurons.parameters)))
+    total = L.Gradients(*map(np.zeros_like, (events.times, *of_inputs, neurons.parameters)), np.empty(0))
     of_recurrent = L.Synapses(*map(np.zeros_like, of_layer))
     sent = L.Sent(grad_rows, NO_PEAK, NO_GRAD, 0.0, True, False)
     kernel(
@@ -67,6 +67,11 @@ def gradients(kernel, arguments, extra, buffer, S):
         **total._replace(parameters=parameters)._asdict(),
         **{f"own {k}": v for k, v in of_recurrent._asdict().items()},
     }
+
+
+def with_none(events, *rest):
+    """rings_backward, without ghosts."""
+    rings_backward.rings_backward(events, no_ghosts(events), *rest)
 
 
 def check(arguments, least=4, tolerance=1e-12):
@@ -86,8 +91,8 @@ def check(arguments, least=4, tolerance=1e-12):
     np.testing.assert_array_equal(buffer.counts, ours.counts)
     np.testing.assert_allclose(buffer.rows[:S], ours.rows[:S], rtol=tolerance, atol=tolerance)
     left = gradients(recurrent_backward, arguments, (), buffer, S)
-    right = gradients(rings_backward.rings_backward, arguments, extra, buffer, S)
-    for name in left:
+    right = gradients(with_none, arguments, extra, buffer, S)
+    for name in left.keys() - {"strengths"}:
         scale = np.abs(left[name]).max() + 1e-3
         np.testing.assert_allclose(right[name] / scale, left[name] / scale, atol=1e-9, err_msg=name)
     return status

@@ -52,6 +52,22 @@ def test_every_trained_kind_of_parameter_moves(tiny, tmp_path):
             assert torch.equal(value, before[name]), name
 
 
+def test_smoothing(tiny, tmp_path):
+    """Near misses are counted while training, and change it; where nothing is trained there are none."""
+    # with readouts, which whatever arrives counts for; and neurons that spike once have no near misses afterwards
+    loss = {"name": "readout", "readout": "integral"}
+    again = {"model__layers__0__refractory": 0.0, "model__layers__1": {"neuron": "li"}, "loss": loss}
+    exact = train(tiny(**again), out=tmp_path / "exact", quiet=True)
+    smooth = train(tiny(model__layers__0__smoothing=0.3, **again), out=tmp_path / "smooth", quiet=True)
+    assert all(line["ghosts_per_spike"] is None for line in without_clock(tmp_path / "exact"))
+    assert all(line["ghosts_per_spike"] > 0.01 for line in without_clock(tmp_path / "smooth"))
+    assert exact["test_ghosts_per_spike"] is None and smooth["test_ghosts_per_spike"] is None
+    ends = [read_checkpoint(tmp_path / name / "last.safetensors")[0] for name in ("exact", "smooth")]
+    assert not torch.equal(*(end["model.layers.0.connection.weight"] for end in ends))
+    with pytest.raises(ValueError, match=r"train.peak_hinge is 0.1 but model.layers.0 has a smoothing; choose one"):
+        train(tiny(model__layers__0__smoothing=0.3, train__peak_hinge=0.1), out=tmp_path / "both", quiet=True)
+
+
 def test_learning_rate_zero_freezes(tiny, tmp_path):
     train(tiny(train__lr__delay=0.0), out=tmp_path / "a", quiet=True)
     before, after = (load_run(tmp_path / "a", which)[0].state_dict() for which in ("initial", "last"))

@@ -28,7 +28,8 @@ def drop(spikes: Spikes, fraction: float, generator: torch.Generator | None = No
     """Every spike left out with probability `fraction`, in [0, 1), independently of all others; gradients are kept."""
     fraction = check.fraction(fraction, "fraction")
     check.generator(generator)
-    return _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction, times=spikes.times)
+    kept = _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction, times=spikes.times)
+    return kept if spikes.ghosts is None else kept.haunted(drop(spikes.ghosts, fraction, generator))
 
 
 def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator | None = None) -> Spikes:

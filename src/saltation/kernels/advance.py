@@ -1,9 +1,9 @@
 """One neuron from one input event to the next, through all that may happen between (README.md, section 2)."""
 
-from math import exp, inf
+from math import exp, inf, nan
 from typing import Any, NamedTuple
 
-from .crossing import cannot_cross, first_crossing, highest
+from .crossing import cannot_cross, first_crossing, highest, inner_top
 from .flow import flow
 from .jit import borrowing, inlined
 from .layout import (
@@ -14,7 +14,9 @@ from .layout import (
     DONE,
     FINISHED,
     FIRED,
+    GHOST_REACH,
     JUMP,
+    MARGIN,
     REFRACTORY,
     RELEASE_CURRENT,
     TAU_ADAPT,
@@ -35,10 +37,26 @@ class Neuron(NamedTuple):
     subtract: bool
     spiking: bool
     want_peak: bool
+    smoothing: float
+    end: float  # of the sample, on its clock
+
+
+class Ghost(NamedTuple):
+    """What is known of near misses. rise: I just before the last arrival, if V - theta rose until then, close enough to
+    0, else nan; time, I, a (just before it) and margin V - theta of the highest maximum since V - theta came close,
+    margin = 1 if there is none; number: of those that count.
+    """
+
+    rise: float
+    time: float
+    I: float
+    a: float
+    margin: float
+    number: int
 
 
 class State(NamedTuple):
-    """V, I and a; V is held until `release`; the highest V - theta since the last spike, its time and slope."""
+    """V, I and a; V is held until `release`; the highest V - theta since the last spike, its time and slope; ghosts."""
 
     V: float
     I: float
@@ -47,6 +65,13 @@ class State(NamedTuple):
     peak: float
     peak_time: float
     peak_slope: float
+    ghost: Ghost
+
+
+@borrowing
+def no_ghost():
+    """Of a neuron at time 0."""
+    return Ghost(nan, 0.0, 0.0, 0.0, 1.0, 0)
 
 
 @inlined
@@ -56,8 +81,8 @@ def hold(x, t, t_next, p):
     I, a = x.I * exp(-(end - t) / p[TAU_SYN]), x.a * exp(-(end - t) / p[TAU_ADAPT])
     g = x.V - a - p[THRESHOLD]
     if g > x.peak:  # while V is held, V - theta is monotone
-        return State(x.V, I, a, x.release, g, end, a / p[TAU_ADAPT])
-    return State(x.V, I, a, x.release, x.peak, x.peak_time, x.peak_slope)
+        return State(x.V, I, a, x.release, g, end, a / p[TAU_ADAPT], x.ghost)
+    return State(x.V, I, a, x.release, x.peak, x.peak_time, x.peak_slope, x.ghost)
 
 
 @inlined
@@ -84,11 +109,11 @@ def flow_on(x, t, t_next, neuron):
             peak, peak_time, peak_slope = g, t_next if x_top == s else t + x_top, slope
     e_mem, e_syn, phi_s = flow(s, p[TAU_MEM], p[TAU_SYN])
     a = x.a * exp(-s / p[TAU_ADAPT]) if x.a != 0.0 else x.a
-    return State(x.V * e_mem + x.I * phi_s, x.I * e_syn, a, x.release, peak, peak_time, peak_slope)
+    return State(x.V * e_mem + x.I * phi_s, x.I * e_syn, a, x.release, peak, peak_time, peak_slope, x.ghost)
 
 
 @inlined
-def after_spike(V, I, a, t, forced, neuron):
+def after_spike(V, I, a, t, forced, number, neuron):
     """The state right after a spike at t; just before it V, if it is forced, I and a. Else V = theta, to the last bits,
     and V - threshold = a.
     """
@@ -98,7 +123,71 @@ def after_spike(V, I, a, t, forced, neuron):
     peak_slope = a_plus / p[TAU_ADAPT]
     if p[REFRACTORY] == 0.0:
         peak_slope += (I - V_plus) / p[TAU_MEM]
-    return State(V_plus, I, a_plus, t + p[REFRACTORY], V_plus - a_plus - p[THRESHOLD], t, peak_slope)
+    peak = V_plus - a_plus - p[THRESHOLD]
+    return State(V_plus, I, a_plus, t + p[REFRACTORY], peak, t, peak_slope, Ghost(nan, 0.0, 0.0, 0.0, 1.0, number))
+
+
+@inlined
+def slope_of(x, p):
+    """d(V - theta)/dt, with V free."""
+    return (x.I - x.V) / p[TAU_MEM] + x.a / p[TAU_ADAPT]
+
+
+@inlined
+def lowest(neuron):
+    """V - theta down to which a maximum is a ghost."""
+    return -GHOST_REACH * neuron.smoothing * abs(neuron.parameters[THRESHOLD])
+
+
+@inlined
+def higher(ghost, time, I, a, margin):
+    """The higher one of a ghost and another maximum."""
+    if ghost.margin > 0.0 or margin > ghost.margin:
+        return Ghost(ghost.rise, time, I, a, margin, ghost.number)
+    return ghost
+
+
+@borrowing
+def look_for_ghosts(x, t, s, neuron):
+    """x.ghost after a time s without a spike from the state x at t on: g = V - theta may have a maximum at t, if it
+    rose until then and an arrival made it fall (of several at one time the last, which has an interval after it), and
+    one within the interval.
+    """
+    p, ghost = neuron.parameters, x.ghost
+    if ghost.rise == ghost.rise and s > 0.0 and slope_of(x, p) <= 0.0:
+        ghost = higher(ghost, t, ghost.rise, x.a, x.V - x.a - p[THRESHOLD])
+    level = p[THRESHOLD] + lowest(neuron)
+    if not cannot_cross(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_ADAPT], neuron.phi_max, level):
+        x_top, g = inner_top(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_SYN], p[TAU_ADAPT], p[THRESHOLD])
+        if x_top > 0.0 and lowest(neuron) < g < 0.0:
+            I, a = x.I * exp(-x_top / p[TAU_SYN]), x.a * exp(-x_top / p[TAU_ADAPT])
+            ghost = higher(ghost, t + x_top, I, a, g)
+    return ghost
+
+
+@inlined
+def with_ghost(x, ghost):
+    """The same state with another ghost."""
+    return State(x.V, x.I, x.a, x.release, x.peak, x.peak_time, x.peak_slope, ghost)
+
+
+@borrowing
+def end_visit(x, s, is_end, neuron, rows, tally):
+    """After an interval of length s: the ghost counts if V - theta is far from 0 again, or the sample at its end.
+
+    Returns (x, tally); there must be room for a row.
+    """
+    p, ghost, g = neuron.parameters, x.ghost, x.V - x.a - neuron.parameters[THRESHOLD]
+    if s > 0.0:
+        rise = x.I if lowest(neuron) < g < 0.0 and slope_of(x, p) > 0.0 else nan
+        ghost = Ghost(rise, ghost.time, ghost.I, ghost.a, ghost.margin, ghost.number)
+    if ghost.margin > 0.0 or (g > lowest(neuron) and not is_end):
+        return with_ghost(x, ghost), tally
+    row = rows[tally.next_row]
+    row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = ghost.time, ghost.I, ghost.a, ghost.I
+    row[MARGIN] = ghost.margin
+    tally = Tally(tally.last_row, tally.next_row + 1, tally.spikes + 1, tally.budget + 1)
+    return with_ghost(x, Ghost(ghost.rise, 0.0, 0.0, 0.0, 1.0, ghost.number + 1)), tally
 
 
 @borrowing
@@ -114,7 +203,14 @@ def advance(x, t, t_next, neuron, rows, tally, until_spike):
             rows[tally.last_row, RELEASE_CURRENT] = x.I
         s = time_to_spike(x, t_next - t, neuron)
         if s < 0.0:
-            return DONE, flow_on(x, t, t_next, neuron), tally
+            if neuron.smoothing == 0.0 or until_spike:  # a trial leaves ghosts out
+                return DONE, flow_on(x, t, t_next, neuron), tally
+            if tally.next_row == rows.shape[0]:
+                return BUFFER_FULL, x, tally
+            s = t_next - t
+            x = flow_on(with_ghost(x, look_for_ghosts(x, t, s, neuron)), t, t_next, neuron)
+            x, tally = end_visit(x, s, t_next >= neuron.end, neuron, rows, tally)
+            return DONE, x, tally
         if tally.spikes == tally.budget:
             return BUDGET_EXCEEDED, x, tally
         if tally.next_row == rows.shape[0]:
@@ -122,10 +218,10 @@ def advance(x, t, t_next, neuron, rows, tally, until_spike):
         forced, t = s == 0.0 and t == x.release, min(t + s, t_next)
         I, a = x.I * exp(-s / p[TAU_SYN]), x.a * exp(-s / p[TAU_ADAPT])
         row = rows[tally.next_row]
-        row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = t, I, a, I
+        row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT], row[MARGIN] = t, I, a, I, 0.0
         tally = Tally(tally.next_row, tally.next_row + 1, tally.spikes + 1, tally.budget)
         if p[REFRACTORY] == inf and not neuron.want_peak:
-            return FINISHED, State(x.V, I, a, x.release, x.peak, x.peak_time, x.peak_slope), tally
-        x = after_spike(x.V, I, a, t, forced, neuron)
+            return FINISHED, State(x.V, I, a, x.release, x.peak, x.peak_time, x.peak_slope, x.ghost), tally
+        x = after_spike(x.V, I, a, t, forced, x.ghost.number, neuron)
         if until_spike:
             return FIRED, x, tally

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from .advance import Neuron, State, advance
+from .advance import Ghost, Neuron, State, advance
 from .course import LONG
 from .crossing import ROUNDING, reaches, short_crossing
 from .flow import SMALL, short_flow
@@ -32,6 +32,7 @@ from .layout import (
     CURRENT,
     DONE,
     FINISHED,
+    MARGIN,
     REFRACTORY,
     RELEASE_CURRENT,
     THRESHOLD,
@@ -39,7 +40,19 @@ from .layout import (
     V_RESET,
 )
 from .models import Tally
-from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, watch_level
+from .tile import (
+    GHOST_A,
+    GHOST_I,
+    GHOST_MARGIN,
+    GHOST_TIME,
+    GHOSTS,
+    PEAK,
+    PEAK_SLOPE,
+    PEAK_TIME,
+    RELEASE,
+    RISE_BEFORE,
+    watch_level,
+)
 
 
 @borrowing
@@ -68,7 +81,7 @@ def quick_spike(s, V, I, i, level, rise, rate, rate_syn, neuron):
 def add_spike(n, T, I, a, scratch, log, length):
     """A spike of neuron n at T with these I and a, in row `length` of the log."""
     row = log.rows[length]
-    row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = T, I, a, I
+    row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT], row[MARGIN] = T, I, a, I, 0.0
     log.author[length], scratch.last_row[n] = n, length
     scratch.spikes[n] += 1
 
@@ -81,21 +94,27 @@ def advance_lane(n, t, t_next, V, I, a, neurons, how, scratch, log, length):
     """
     own, end, before = scratch.own[n], min(t_next, scratch.ends[n]), scratch.spikes[n]
     neuron = Neuron(
-        neurons.parameters[n], scratch.phi_max[n], neurons.subtract, neurons.spiking, how.want_peak
+        neurons.parameters[n], scratch.phi_max[n], neurons.subtract, neurons.spiking, how.want_peak, neurons.smoothing,
+        scratch.ends[n],
     )  # fmt: skip
-    x = State(V, I, a, own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE])
-    tally = Tally(scratch.last_row[n], length, before, how.budget)
+    ghosts = int(own[GHOSTS])
+    ghost = Ghost(own[RISE_BEFORE], own[GHOST_TIME], own[GHOST_I], own[GHOST_A], own[GHOST_MARGIN], ghosts)
+    x = State(V, I, a, own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE], ghost)
+    tally = Tally(scratch.last_row[n], length, before, how.budget + ghosts)
     status, x, tally = advance(x, t, end, neuron, log.rows, tally, False)
     if status in (BUFFER_FULL, BUDGET_EXCEEDED):
         return status, x.V, x.I, x.a, 0, inf
     own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE] = x.release, x.peak, x.peak_time, x.peak_slope
+    own[RISE_BEFORE], own[GHOST_TIME], own[GHOST_I] = x.ghost.rise, x.ghost.time, x.ghost.I
+    own[GHOST_A], own[GHOST_MARGIN], own[GHOSTS] = x.ghost.a, x.ghost.margin, x.ghost.number
     for k in range(length, tally.next_row):
         log.author[k] = n
     scratch.last_row[n], scratch.spikes[n] = tally.last_row, tally.spikes
     level = inf
     if status != FINISHED and end < scratch.ends[n]:
         level = watch_level(
-            t_next, x.release, neurons.parameters[n, THRESHOLD], x.peak, neurons.spiking, how.want_peak
+            t_next, x.release, neurons.parameters[n, THRESHOLD], x.peak, neurons.spiking, how.want_peak,
+            neurons.smoothing,
         )  # fmt: skip
     return DONE, x.V, x.I, x.a, tally.spikes - before, level
 
@@ -125,7 +144,7 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
         if simple and v > bar and level >= V and s * fastest < SMALL and t_next <= scratch.ends[n]:
             rise = course.table[j + RISE * step]
             x_T, I_T, V_after = quick_spike(s, V, I, i, level, rise, rate, rate_syn, neuron)
-            if x_T > 0.0 and scratch.spikes[n] < how.budget and length < log.author.size:
+            if x_T > 0.0 and scratch.spikes[n] - own[GHOSTS] < how.budget and length < log.author.size:
                 add_spike(n, t + x_T, I_T, 0.0, scratch, log, length)
                 own[RELEASE], own[PEAK_TIME] = t + x_T, t + x_T
                 length, changed = length + 1, True

@@ -8,10 +8,10 @@ from math import exp, inf
 
 import numpy as np
 
-from .advance import State
+from .advance import State, no_ghost
 from .arrivals import longest_sample, sort_arrivals
 from .bins import F_MEM, F_SYN, OFFSET, group_by_source, new_sources
-from .crossing import ROUNDING, largest_phi, reaches
+from .crossing import ROUNDING, largest_phi, reaches, watched
 from .flow import flow
 from .jit import kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, JUMP, TAU_ADAPT, THRESHOLD
@@ -83,8 +83,8 @@ def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer
         alone = single(neurons, j, False)
         sum_bins(sources, weight, delays.bin[j], delays.table[j], grid, sums, newest, older)
         e_adapt = exp(-grid.h / neuron[TAU_ADAPT]) if neuron[JUMP] != 0.0 else 1.0
-        level = neuron[THRESHOLD] * (1.0 - ROUNDING)
-        V, I, a, release, spikes, status = 0.0, 0.0, 0.0, 0.0, 0, DONE
+        level = watched(neuron[THRESHOLD], 0.0, True, False, neurons.smoothing) * (1.0 - ROUNDING)
+        V, I, a, release, ghost, spikes, status = 0.0, 0.0, 0.0, 0.0, no_ghost(), 0, DONE
         for c in range(grid.number):
             t, t_end = c * grid.h, (c + 1) * grid.h
             if c == grid.number - 1:
@@ -103,10 +103,10 @@ def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer
                     newest[c], older, sources, events, weight, delay, t, t_end, arrival, source, scratch, current
                 )
                 status, x, tally = walk(
-                    State(V, I, a, release, -inf, 0.0, 0.0), t, t_end, count, arrival, current, alone, buffer.rows,
-                    Tally(filled + spikes - 1, filled + spikes, spikes, budget), False,
+                    State(V, I, a, release, -inf, 0.0, 0.0, ghost), t, t_end, count, arrival, current, alone,
+                    buffer.rows, Tally(filled + spikes - 1, filled + spikes, spikes, budget + ghost.number), False,
                 )  # fmt: skip
-                V, I, a, release, spikes = x.V, x.I, x.a, x.release, tally.spikes
+                V, I, a, release, ghost, spikes = x.V, x.I, x.a, x.release, x.ghost, tally.spikes
             sums[c, S_MEM], sums[c, S_SYN], sums[c, POSITIVE], newest[c] = 0.0, 0.0, 0.0, NOBODY
         if status in (BUFFER_FULL, BUDGET_EXCEEDED):
             return status, position, filled

@@ -11,11 +11,12 @@ from math import nan
 import numpy as np
 
 from .arrivals import longest_sample
-from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, arrival_gradient, new_segments, own_rows
+from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, arrival_gradient, new_segments, own_rows, strengths_at
 from .bins import F_MEM, F_SYN, OFFSET, group_by_source, new_sources
 from .flow import flow
 from .jit import borrowing, kernel
-from .layout import REFRACTORY, TIME
+from .layout import TIME
+from .reset import release_of
 
 # Columns of the table of adjoints at the ends of bins; nan in bins in which a segment begins or ends
 ALPHA, BETA = range(2)
@@ -48,12 +49,12 @@ def fill_stretch(begin, end, p_V, p_I, grid, steps, table):
 
 
 @kernel
-def fill_table(rows, segments, refractory, grid, steps, table):
+def fill_table(rows, segments, neuron, grid, steps, table):
     """The table (bins and more, 2) of one neuron from its segments."""
     table[: grid.number] = 0.0
     for n in range(rows.shape[0]):
         begin = rows[n - 1, TIME] if n > 0 else 0.0
-        release = begin + refractory if n > 0 else 0.0
+        release = release_of(rows[n - 1], neuron) if n > 0 else 0.0
         fill_stretch(release, segments[n, END], segments[n, P_V], segments[n, P_I], grid, steps, table)
         if release > begin:
             fill_stretch(begin, release, 0.0, segments[n, P_I_RELEASE], grid, steps, table)
@@ -109,7 +110,7 @@ def credit_inputs(j, events, synapses, grid, delays, sources, neurons, rows, seg
 
 
 @kernel
-def binned_backward(events, synapses, grid, delays, neurons, span, buffer, sent, gradients):
+def binned_backward(events, ghosts, synapses, grid, delays, neurons, span, buffer, sent, gradients):
     """As neuron_major_backward.neuron_major_backward for what binned_forward can do, without gradients of the taus."""
     N, M = synapses.weight.shape
     sources = new_sources(longest_sample(events, span.first, span.last), M)
@@ -127,10 +128,14 @@ def binned_backward(events, synapses, grid, delays, neurons, span, buffer, sent,
                 continue
             neuron = neurons.parameters[j]
             adjoint(
-                neuron, neurons.subtract, rows, g_rows, 0.0, 0.0, 0.0, sent.min_slope, False, segments,
-                gradients.parameters[j],
+                neuron, neurons, rows, g_rows, 0.0, 0.0, 0.0, sent.min_slope, False,
+                segments, gradients.parameters[j],
             )  # fmt: skip
-            fill_table(rows, segments, neuron[REFRACTORY], grid, steps, table)
+            fill_table(rows, segments, neuron, grid, steps, table)
+            strengths_at(
+                synapses.delay[j], ghosts, b, synapses.weight[j], neurons.duration, neuron, rows, segments, False,
+                gradients.parameters[j], gradients.strengths,
+            )  # fmt: skip
             credit_inputs(
                 j, events, synapses, grid, delays, sources, neurons, rows, segments, table, sent.want_times, gradients
             )

@@ -10,7 +10,9 @@ import numpy as np
 
 from .backward import (
     NUM_SEGMENT,
+    cross_ghost,
     cross_spike,
+    cross_without_ghosts,
     kink_of,
     last_end,
     open_segment,
@@ -21,11 +23,13 @@ from .backward import (
 )
 from .jit import borrowing, inlined, kernel
 from .layout import THRESHOLD, TIME
+from .reset import is_ghost
 
 # Columns of what is carried from spike to spike of a neuron: p after the spike to come, where the segment after it
-# ends, what adds to its dL/dT; and what a recurrent arrival at the time of the peak adds to its own dL/dt.
-C_V, C_I, C_A, C_END, C_MORE, C_PEAK_TIME, C_KINK = range(7)
-NUM_CARRIED = 7
+# ends, what adds to its dL/dT; what a recurrent arrival at the time of the peak adds to its own dL/dt; and, at the end
+# of the segment, the adjoint without what ghosts add to it, with what adds to dL/dT then.
+C_V, C_I, C_A, C_END, C_MORE, C_PEAK_TIME, C_KINK, C_EXACT_V, C_EXACT_A, C_EXACT_MORE = range(10)
+NUM_CARRIED = 10
 
 
 class Chain(NamedTuple):
@@ -106,6 +110,7 @@ def begin_neuron(n, b, neurons, buffer, peaks, grad_peak, with_taus, grad, chain
         rows.shape[0], c[C_END], G_peak, 0.0, neuron, rows, with_taus, segments_of(n, chain), grad[n]
     )
     c[C_MORE] = G_release + peak_moves(rows, neuron, c[C_END], peak_slope, G_peak)
+    c[C_EXACT_V], c[C_EXACT_A], c[C_EXACT_MORE] = 0.0, 0.0, 0.0
     c[C_PEAK_TIME], c[C_KINK] = peak_time, kink_of(rows, neuron, peak_time, peak_slope, G_peak)
     return G_peak != 0.0
 
@@ -121,13 +126,33 @@ def begin_chain(b, row, neurons, buffer, peaks, grad_peak, with_taus, grad, chai
 
 @borrowing
 def follow_chain(j, G, neurons, buffer, min_slope, with_taus, grad, chain):
-    """Back over the last spike that is left of neuron j, whose G = dL/dT, into the segment before it."""
+    """Back over the last spike that is left of neuron j, whose G = dL/dT, or ghost, whose G = dL/dstrength, into the
+    segment before it.
+    """
     rows, neuron, c, m = rows_of(j, chain, buffer), neurons.parameters[j], chain.carried[j], chain.left[j]
-    segments = segments_of(j, chain)
-    p_V, p_I, c[C_A], G_forced = cross_spike(
-        m, c[C_END], c[C_V], c[C_I], c[C_A], G + c[C_MORE], neuron, neurons.subtract, rows, segments,
-        smallest_slope(neuron, min_slope), grad[j],
-    )  # fmt: skip
+    segments, floor, G_forced = segments_of(j, chain), smallest_slope(neuron, min_slope), 0.0
+    p_V, p_I = c[C_V], c[C_I]
+    if is_ghost(rows[m - 1]):
+        p_V, c[C_A] = cross_ghost(
+            m, c[C_END], p_V, c[C_A], c[C_EXACT_V], c[C_EXACT_A], G, neuron, neurons, rows, segments, grad[j]
+        )  # fmt: skip
+    else:
+        p_V, p_I, c[C_A], G_forced = cross_spike(
+            m, c[C_END], p_V, p_I, c[C_A], G + c[C_MORE], neuron, neurons.subtract, rows, segments, floor, grad[j]
+        )
+    if neurons.smoothing > 0.0:
+        c[C_EXACT_V], c[C_EXACT_A], c[C_EXACT_MORE] = cross_without_ghosts(
+            m,
+            c[C_END],
+            c[C_EXACT_V],
+            c[C_EXACT_A],
+            G + c[C_EXACT_MORE],
+            neuron,
+            neurons.subtract,
+            rows,
+            segments,
+            floor,
+        )
     c[C_END] = rows[m - 1, TIME]
     c[C_V], c[C_I], G_release = open_segment(m - 1, c[C_END], p_V, p_I, neuron, rows, with_taus, segments, grad[j])
     c[C_MORE] = G_forced + G_release

@@ -9,6 +9,7 @@ from math import exp, inf, log, log1p
 
 from .flow import flow, short_flow
 from .jit import borrowing, kernel
+from .layout import GHOST_REACH
 
 # Bisection alone needs about 60 steps from any bracket to the last bit; Newton usually takes five.
 MAX_STEPS = 200
@@ -74,12 +75,12 @@ def cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, level):
 
 
 @kernel
-def watched(threshold, peak, spiking, want_peak):
-    """The level that V - a must not reach unnoticed: `threshold`, or that of the peak so far. Where V was held above
-    theta the peak is above 0, and the next spike still at the threshold.
+def watched(threshold, peak, spiking, want_peak, smoothing):
+    """The level that V - a must not reach unnoticed: `threshold`, as far below it as there may be ghosts, or that of
+    the peak so far. Where V was held above theta the peak is above 0, and the next spike still at the threshold.
     """
     if not want_peak:
-        return threshold
+        return threshold - GHOST_REACH * smoothing * abs(threshold)
     return threshold + (min(peak, 0.0) if spiking else peak)
 
 
@@ -270,6 +271,30 @@ def highest(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
             break
         lower, slope_lower = upper, slope_upper
     return best_x, best_g, best_slope
+
+
+@kernel
+def inner_top(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
+    """(x, g) at the one maximum of g inside an interval of length s; (-1, 0) if there is none."""
+    s = horizon(s, I, a, tau_mem, tau_syn, tau_adapt)
+    if a == 0.0:
+        x = closed_form_top(s, V, I, tau_mem, tau_syn) if I > V else s
+        if not 0.0 < x < s:
+            return -1.0, 0.0
+        return x, margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)[0]
+    cut = split(s, V, I, a, tau_mem, tau_syn, tau_adapt)
+    lower, slope_lower = 0.0, (I - V) / tau_mem + a / tau_adapt
+    for piece in range(2):
+        upper = cut if piece == 0 else s
+        _, slope_upper, _ = margin(upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+        if slope_lower > 0.0 and slope_upper <= 0.0:
+            x = top(lower, upper, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)
+            if 0.0 < x < s:
+                return x, margin(x, V, I, a, tau_mem, tau_syn, tau_adapt, threshold)[0]
+        if upper == s:
+            break
+        lower, slope_lower = upper, slope_upper
+    return -1.0, 0.0
 
 
 @borrowing

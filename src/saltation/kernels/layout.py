@@ -73,13 +73,14 @@ class Neurons(NamedTuple):
     subtract: bool  # reset by V -> V - threshold instead of V -> v_reset
     spiking: bool  # False: the threshold is only a level for `peak`, as for a leaky integrator
     duration: float
+    smoothing: float = 0.0  # width of the noise of the threshold, in thresholds, that makes ghosts of near misses
 
 
 class SpikeBuffer(NamedTuple):
-    """What the forward pass keeps of each own spike, one row a spike, in the order (sample, neuron, time).
+    """What the forward pass keeps of each own spike or ghost, one row each, in the order (sample, neuron, time).
 
-    rows (capacity, 4): the columns TIME, CURRENT, ADAPTATION (both just before the spike), RELEASE_CURRENT
-    (I at the end of the refractory period).
+    rows (capacity, 5): the columns TIME, CURRENT, ADAPTATION (both just before the spike), RELEASE_CURRENT
+    (I at the end of the refractory period; of a ghost CURRENT), MARGIN: 0; of a ghost its V - theta, below 0.
     counts (B, N): how many rows each neuron has.
     """
 
@@ -87,8 +88,9 @@ class SpikeBuffer(NamedTuple):
     counts: np.ndarray
 
 
-TIME, CURRENT, ADAPTATION, RELEASE_CURRENT = range(4)
-NUM_COLUMNS = 4
+TIME, CURRENT, ADAPTATION, RELEASE_CURRENT, MARGIN = range(5)
+NUM_COLUMNS = 5
+GHOST_REACH = 3.0  # a maximum of V - theta is a ghost down to so many widths of the noise below 0
 
 
 class Peaks(NamedTuple):
@@ -113,9 +115,9 @@ class Span(NamedTuple):
 class Sent(NamedTuple):
     """What a backward pass starts from, and what is wanted of it.
 
-    grad_rows (S,) = dL/dT of every row; peaks and grad_peak (B, N) = dL/dpeak, or (0, 0); min_slope: a slope at a spike
-    that is smaller counts as this; want_times, with_taus: whether gradients of event times and delays, and of tau_mem
-    and tau_syn are wanted.
+    grad_rows (S,) = dL/dT of every row, of ghosts dL/dstrength; peaks and grad_peak (B, N) = dL/dpeak, or (0, 0);
+    min_slope: a slope at a spike that is smaller counts as this; want_times, with_taus: whether gradients of event
+    times and delays, and of tau_mem and tau_syn are wanted.
     """
 
     grad_rows: np.ndarray
@@ -127,9 +129,12 @@ class Sent(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What the backward pass adds up. weight and delay have the shapes of Synapses, parameters that of Neurons."""
+    """What the backward pass adds up. weight and delay have the shapes of Synapses, parameters that of Neurons;
+    strengths: of the ghosts among the inputs.
+    """
 
     times: np.ndarray
     weight: np.ndarray
     delay: np.ndarray
     parameters: np.ndarray
+    strengths: np.ndarray

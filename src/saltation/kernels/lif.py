@@ -3,7 +3,7 @@
 from math import exp
 
 from . import models
-from .advance import Neuron, State
+from .advance import Neuron, State, no_ghost
 from .advance import advance as advance_far
 from .backward import arrival_gradient as gradient_of_arrival
 from .chain import C_KINK, C_PEAK_TIME, Chain, begin_neuron, follow_chain, new_chain, place_rows, rows_of, segments_of
@@ -21,7 +21,8 @@ def single(population, n, want_peak):
     p = population.parameters
     neuron = p[n, 0], p[n, 1], p[n, 2], p[n, 3], p[n, 4], p[n, 5], p[n, 6]
     return Neuron(
-        neuron, largest_phi(p[n, TAU_MEM], p[n, TAU_SYN]), population.subtract, population.spiking, want_peak
+        neuron, largest_phi(p[n, TAU_MEM], p[n, TAU_SYN]), population.subtract, population.spiking, want_peak,
+        population.smoothing, population.duration,
     )  # fmt: skip
 
 
@@ -29,14 +30,14 @@ def single(population, n, want_peak):
 @borrowing
 def start(neuron):
     """See models.py."""
-    return State(0.0, 0.0, 0.0, 0.0, -neuron.parameters[THRESHOLD], 0.0, 0.0)
+    return State(0.0, 0.0, 0.0, 0.0, -neuron.parameters[THRESHOLD], 0.0, 0.0, no_ghost())
 
 
 @implements(models.receive, State)
 @embedded
 def receive(x, w, neuron):
     """See models.py."""
-    return State(x.V, x.I + w, x.a, x.release, x.peak, x.peak_time, x.peak_slope)
+    return State(x.V, x.I + w, x.a, x.release, x.peak, x.peak_time, x.peak_slope, x.ghost)
 
 
 @implements(models.advance, State)
@@ -44,19 +45,19 @@ def receive(x, w, neuron):
 def advance(x, t, t_next, neuron, rows, tally, until_spike):
     """See models.py; in most intervals nothing happens."""
     p = neuron.parameters
-    s, level = t_next - t, watched(p[THRESHOLD], x.peak, neuron.spiking, neuron.want_peak)
+    s, level = t_next - t, watched(p[THRESHOLD], x.peak, neuron.spiking, neuron.want_peak, neuron.smoothing)
     if t >= x.release and cannot_cross(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_ADAPT], neuron.phi_max, level):
         e_mem, e_syn, phi_s = flow(s, p[TAU_MEM], p[TAU_SYN])
         a = x.a * exp(-s / p[TAU_ADAPT]) if x.a != 0.0 else 0.0
-        after = State(x.V * e_mem + x.I * phi_s, x.I * e_syn, a, x.release, x.peak, x.peak_time, x.peak_slope)
-        return DONE, after, tally
+        V, I = x.V * e_mem + x.I * phi_s, x.I * e_syn
+        return DONE, State(V, I, a, x.release, x.peak, x.peak_time, x.peak_slope, x.ghost), tally
     return advance_far(x, t, t_next, neuron, rows, tally, until_spike)
 
 
 @implements(models.store, State)
 @borrowing
 def store(x, row):
-    """See models.py."""
+    """See models.py. Ghosts are not looked for in windows."""
     row[0], row[1], row[2], row[3] = x.V, x.I, x.a, x.release
     row[4], row[5], row[6] = x.peak, x.peak_time, x.peak_slope
 
@@ -65,7 +66,7 @@ def store(x, row):
 @borrowing
 def restore(neuron, row):
     """See models.py."""
-    return State(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
+    return State(row[0], row[1], row[2], row[3], row[4], row[5], row[6], no_ghost())
 
 
 @implements(models.peak, State)

@@ -13,6 +13,7 @@ from .jit import borrowing, kernel
 from .layout import TIME
 from .models import arrival_gradient, close_neuron, cross, lacks_arrivals, new_chain, open_group, open_neuron
 from .pending import FIRST_QUEUE, fill_inputs, new_collected, new_queue, send
+from .reset import is_ghost
 from .windows import gather
 
 
@@ -35,6 +36,30 @@ def arrivals_of_spike(
 
 
 @borrowing
+def strength_of_ghost(j, T, feedback, population, buffer, sent, gradients, chain):
+    """dL/dstrength of the ghost of neuron j at T through all its arrivals in the layer."""
+    total, stride = 0.0, 1 if feedback.delay.size > 1 else 0
+    for k in range(feedback.start[j], feedback.start[j + 1]):
+        n, s = feedback.target[k], feedback.synapse[k]
+        t = T + feedback.delay[s * stride]
+        if t < population.duration:
+            total += feedback.weight[s] * arrival_gradient(chain, n, t, 0.0, population, buffer, sent, gradients)[0]
+    return total
+
+
+@borrowing
+def input_strengths(b, n, ghosts, projection, population, buffer, sent, gradients, chain, time, synapse, collected):
+    """dL/dstrength of all ghosts of the input that arrive at neuron n in sample b."""
+    count = collect(
+        projection.wiring, n, ghosts, b, projection, population.duration, collected.start, collected.event, time,
+        synapse, collected.cause,
+    )  # fmt: skip
+    for k in range(count):
+        p, _ = arrival_gradient(chain, n, time[k], 0.0, population, buffer, sent, gradients)
+        gradients.strengths[collected.cause[k]] += projection.weight[synapse[k]] * p
+
+
+@borrowing
 def input_gradients(b, n, events, projection, population, buffer, sent, gradients, chain, time, synapse, collected):
     """The gradients of all input spikes that arrive at neuron n in sample b."""
     stride = 1 if projection.delay.size > 1 else 0
@@ -52,7 +77,7 @@ def input_gradients(b, n, events, projection, population, buffer, sent, gradient
 
 @kernel
 def neuron_major_backward(
-    events, projection, feedback, population, span, buffer, order, sent, gradients, feedback_gradients,
+    events, ghosts, projection, feedback, population, span, buffer, order, sent, gradients, feedback_gradients,
 ):  # fmt: skip
     """Gradients of the samples span.first ... span.last - 1, added to `gradients` and `feedback_gradients` (layout.py).
 
@@ -66,8 +91,12 @@ def neuron_major_backward(
     chain = new_chain(population, most, at_once * (longest + (most if recurrent else 0)))
     time, weight, queue = np.empty(longest + most), np.empty(longest + most), new_queue(N, FIRST_QUEUE)
     synapse, live, row = np.empty(longest, np.int64), np.empty(N, np.bool_), span.row
+    most_ghosts = longest_sample(ghosts, span.first, span.last)
+    haunted = new_collected(projection.wiring.inputs, most_ghosts)
+    time_g, synapse_g = np.empty(most_ghosts), np.empty(most_ghosts, np.int64)
     for b in range(span.first, span.last):
         group_inputs(projection.wiring, events, b, collected.start, collected.event)
+        group_inputs(projection.wiring, ghosts, b, haunted.start, haunted.event)
         for first in range(0, N, at_once):
             spikes = 0
             for n in range(first, first + at_once):
@@ -89,16 +118,21 @@ def neuron_major_backward(
                 m = order[position] if recurrent else position
                 G, j = sent.grad_rows[m], first
                 if recurrent:
-                    j = chain.owner[m - row]
-                    G += arrivals_of_spike(
-                        j, buffer.rows[m, TIME], feedback, population, buffer, sent, gradients, feedback_gradients,
-                        chain,
-                    )  # fmt: skip
+                    j, T = chain.owner[m - row], buffer.rows[m, TIME]
+                    if is_ghost(buffer.rows[m]):
+                        G += strength_of_ghost(j, T, feedback, population, buffer, sent, gradients, chain)
+                    else:
+                        G += arrivals_of_spike(
+                            j, T, feedback, population, buffer, sent, gradients, feedback_gradients, chain
+                        )
                 cross(chain, j, G, population, buffer, sent, gradients)
             row += spikes
             for n in range(first, first + at_once):
                 if live[n] or buffer.counts[b, n] > 0:
                     input_gradients(
                         b, n, events, projection, population, buffer, sent, gradients, chain, time, synapse, collected
+                    )
+                    input_strengths(
+                        b, n, ghosts, projection, population, buffer, sent, gradients, chain, time_g, synapse_g, haunted
                     )
                     close_neuron(chain, n, population, gradients)

@@ -20,6 +20,7 @@ from .layout import (
     DONE,
     FINISHED,
     FIRED,
+    MARGIN,
     RELEASE_CURRENT,
     TIME,
 )
@@ -119,7 +120,7 @@ def advance(x, t, t_next, neuron, rows, tally, until_spike):
         T = min(t + s, t_next)
         I *= exp(-(T - t) / tau)
         row = rows[next_row]
-        row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = T, I, 0.0, I
+        row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT], row[MARGIN] = T, I, 0.0, I, 0.0
         last_row, next_row, spikes = next_row, next_row + 1, spikes + 1
         if neuron.refractory == inf and not neuron.want_peak:
             status = FINISHED

@@ -25,15 +25,19 @@ from .rings_forward import rings_forward
 from .sweep import by_input, by_neuron, sweep_forward
 from .sweep_backward import sweep_backward
 
+FIRST_ROWS_PER_NEURON = 64  # a guess; the buffer grows, and what is not written costs nothing
+
 
 class Task(NamedTuple):
     """What is to be simulated, and what is wanted of it.
 
-    synapses, recurrent: weight (N, M) and delay that broadcasts to it; or with a wiring weight (S,) and delay (S,) or
-    (1,). recurrent is None without recurrent connections; population: the neurons, of one of the models.
+    ghosts: near misses among the inputs, like events; synapses, recurrent: weight (N, M) and delay that broadcasts to
+    it; or with a wiring weight (S,) and delay (S,) or (1,). recurrent is None without recurrent connections;
+    population: the neurons, of one of the models.
     """
 
     events: layout.Events
+    ghosts: layout.Events
     synapses: Synapses
     recurrent: Synapses | None
     wiring: Wiring | None
@@ -108,7 +112,9 @@ class EventMajor(Plan):
     def backward(self, span, buffer, order, sent, gradients, feedback):
         """See Plan."""
         task = self.task
-        sweep_backward(task.events, task.synapses, self.tiles, task.population, span, buffer, sent, gradients)
+        sweep_backward(
+            task.events, task.ghosts, task.synapses, self.tiles, task.population, span, buffer, sent, gradients
+        )
 
     def late(self):
         """See Plan: with dendritic delays every neuron keeps a clock of its own."""
@@ -154,7 +160,7 @@ class RecurrentEventMajor(EventMajor):
         """See Plan."""
         task, rest = self.task, (span, buffer, sent, gradients, feedback)
         recurrent_sweep_backward(
-            task.events, task.synapses, task.recurrent, self.tiles, task.population, *rest
+            task.events, task.ghosts, task.synapses, task.recurrent, self.tiles, task.population, *rest
         )  # fmt: skip
 
     def restore(self, synapses, recurrent):
@@ -189,7 +195,7 @@ class NeuronMajor(Plan):
         """See Plan."""
         rest = span, buffer, order, sent, gradients, feedback
         neuron_major_backward(
-            self.task.events, self.projection, self.feedback, self.task.population, *rest
+            self.task.events, self.task.ghosts, self.projection, self.feedback, self.task.population, *rest
         )  # fmt: skip
 
     def shapes(self):
@@ -257,7 +263,7 @@ class RecurrentInBins(Binned):
     def backward_in_bins(self, span, buffer, order, sent, gradients, feedback):
         """See Binned."""
         task, rest = self.task, (span, buffer, order, sent, gradients, feedback)
-        rings_backward(task.events, task.synapses, task.recurrent, self.rings, task.population, *rest)
+        rings_backward(task.events, task.ghosts, task.synapses, task.recurrent, self.rings, task.population, *rest)
 
 
 class InBins(Binned):
@@ -285,8 +291,8 @@ class InBins(Binned):
 
     def backward_in_bins(self, span, buffer, order, sent, gradients, feedback):
         """See Binned."""
-        events, synapses, neurons = self.task.events, self.task.synapses, self.task.population
-        binned_backward(events, synapses, self.grid, self.delays, neurons, span, buffer, sent, gradients)
+        task, rest = self.task, (span, buffer, sent, gradients)
+        binned_backward(task.events, task.ghosts, task.synapses, self.grid, self.delays, task.population, *rest)
 
 
 PLANS: tuple[type[Plan], ...] = (EventMajor, RecurrentEventMajor, RecurrentInBins, InBins, NeuronMajor)
@@ -295,6 +301,23 @@ PLANS: tuple[type[Plan], ...] = (EventMajor, RecurrentEventMajor, RecurrentInBin
 def choose(task: Task) -> Plan:
     """The first of PLANS that fits, prepared."""
     return next(plan for plan in (kind.of(task) for kind in PLANS) if plan is not None)
+
+
+def simulate(
+    plan: Plan, first: int, last: int, counts: np.ndarray, peaks: layout.Peaks, budget: int
+) -> tuple[int, int, np.ndarray]:
+    """The rows of the samples first ... last - 1, as (DONE, cursor, rows), or how and where it ended before.
+
+    counts (B, N): filled for these samples. The buffer grows until everything fits.
+    """
+    N = counts.shape[1]
+    rows = np.empty(((last - first) * N * FIRST_ROWS_PER_NEURON + 16, layout.NUM_COLUMNS))
+    cursor, filled = first * N, 0
+    while True:
+        status, cursor, filled = plan.forward(cursor, last, SpikeBuffer(rows, counts), filled, peaks, budget)
+        if status != layout.BUFFER_FULL:
+            return status, cursor, rows[:filled]
+        rows = np.concatenate([rows[:filled], np.empty((3 * rows.shape[0], layout.NUM_COLUMNS))])
 
 
 def is_dense_lif(task: Task) -> bool:

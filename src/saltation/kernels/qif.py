@@ -13,7 +13,7 @@ import numpy as np
 
 from . import models
 from .jit import borrowing, embedded, implements, kernel
-from .layout import ADAPTATION, BUDGET_EXCEEDED, BUFFER_FULL, CURRENT, DONE, FIRED, RELEASE_CURRENT, TIME
+from .layout import ADAPTATION, BUDGET_EXCEEDED, BUFFER_FULL, CURRENT, DONE, FIRED, MARGIN, RELEASE_CURRENT, TIME
 
 # Columns of the (N, 2) array of parameters
 TAU, THRESHOLD = range(2)
@@ -193,7 +193,7 @@ def advance_far(x, t, t_next, neuron, rows, tally, until_spike):
             break
         I *= exp(-2.0 * (T - t) / neuron.tau)
         row = rows[next_row]
-        row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = T, inf, 0.0, 0.0
+        row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT], row[MARGIN] = T, inf, 0.0, 0.0, 0.0
         t, p, q, next_row, spikes = T, -1.0, 0.0, next_row + 1, spikes + 1
         if until_spike:
             status = FIRED

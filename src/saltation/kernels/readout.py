@@ -183,6 +183,26 @@ def readout_backward(mode, events, synapses, weights, neurons, first, last, poin
                         add_tau_gradients(units, weights, found, j, j + step, G, gradients.parameters)
 
 
+@kernel
+def readout_strengths(mode, ghosts, synapses, weights, neurons, first, last, points, grad_out, strengths):
+    """Add dL/dstrength of the ghosts of the samples first..last - 1: the responses to them, times their weights."""
+    N, parameters = weights.shape[1], neurons.parameters
+    step = N if one_response(synapses, neurons) else 1
+    arrivals, found = np.empty(CHUNK), np.empty(PARTS * CHUNK)
+    for b in range(first, last):
+        stop = ghosts.offsets[b + 1]
+        for k in range(ghosts.offsets[b], stop, CHUNK):
+            times, units = arrivals[: min(CHUNK, stop - k)], ghosts.units[k : min(k + CHUNK, stop)]
+            for j in range(0, N, step):
+                tau_mem, tau_syn = parameters[j, TAU_MEM], parameters[j, TAU_SYN]
+                arrive(ghosts, synapses.delay, j, k, times)
+                for q in range(points.size):
+                    responses(mode, times, points[q], neurons.duration, tau_mem, tau_syn, False, found)
+                    for lane in range(units.size):
+                        for n in range(j, j + step):
+                            strengths[k + lane] += grad_out[b, q, n] * weights[units[lane], n] * found[PARTS * lane]
+
+
 @borrowing
 def add_gradients(units, weights, found, begin, end, G, gradients, grad_times):
     """What events of these units bring to the gradients of their weights, delays and times."""

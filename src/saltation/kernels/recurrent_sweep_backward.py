@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrivals import longest_sample, ordered_arrivals, sort_arrivals
-from .backward import END, P_I_RELEASE
+from .backward import END, KINK, P_I_RELEASE, arrival_gradient, strengths_at
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
-from .chain import C_END, C_KINK, Chain, begin_chain, follow_chain, most_spikes, new_chain, rows_of
+from .chain import C_END, C_KINK, Chain, begin_chain, follow_chain, most_spikes, new_chain, rows_of, segments_of
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, kernel
 from .lanes import (
@@ -27,8 +27,9 @@ from .lanes import (
     TIMES,
     aligned,
 )
-from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
+from .layout import TAU_MEM, TAU_SYN, TIME, Synapses
 from .own_flow import FACTORS_SIZE, FLOWS, set_own_rates
+from .reset import is_ghost, release_of
 from .returns import (
     Returns,
     carry,
@@ -68,11 +69,12 @@ class Moves(NamedTuple):
 
 class Sample(NamedTuple):
     """One sample on the way back. number: of all arrivals, those of own spikes too; inputs: how many input spikes there
-    are; then its own spikes, its boundaries, its arrivals, and what these add up.
+    are; the recurrent synapses; then its own spikes, its boundaries, its arrivals, and what these add up.
     """
 
     number: int
     inputs: int
+    recurrent: Synapses
     chain: Chain
     bounds: Bounds
     returns: Returns
@@ -137,7 +139,7 @@ def merge_arrivals(events, b, synapses, recurrent_delay, neurons, buffer, chain,
     for n in range(neurons.parameters.shape[0]):
         for row in range(chain.start[n], chain.start[n + 1]):
             t = buffer.rows[row, TIME] + recurrent_delay[n * stride]
-            if t < neurons.duration:
+            if t < neurons.duration and not is_ghost(buffer.rows[row]):
                 arrival[count], source[count] = t, inputs + row - begin
                 count += 1
     sort_arrivals(count, arrival, source, *scratch)
@@ -155,13 +157,13 @@ def list_boundaries(neurons, buffer, chain, bounds, scratch):
     number, time, label = 0, bounds.time, bounds.label
     for kind in range(KINDS):
         for n in range(neurons.parameters.shape[0]):
-            rows, refractory = rows_of(n, chain, buffer), neurons.parameters[n, REFRACTORY]
+            rows, neuron = rows_of(n, chain, buffer), neurons.parameters[n]
             if kind == AT_PEAK and chain.last_counts[n]:
                 time[number], label[number] = chain.carried[n, C_END], n * KINDS + kind
                 number += 1
             for m in range(rows.shape[0] if kind != AT_PEAK else 0):
-                t = rows[m, TIME] + (refractory if kind == AT_RELEASE else 0.0)
-                if kind == AT_SPIKE or (refractory > 0.0 and t < neurons.duration):
+                t = release_of(rows[m], neuron) if kind == AT_RELEASE else rows[m, TIME]
+                if kind == AT_SPIKE or rows[m, TIME] < t < neurons.duration:
                     time[number], label[number] = t, n * KINDS + kind
                     number += 1
     sort_arrivals(number, time, label, *scratch)
@@ -257,6 +259,19 @@ def add_moves(by_row, delay):
 
 
 @borrowing
+def strength_of_ghost(j, T, recurrent, neurons, buffer, grad, chain):
+    """dL/dstrength of the ghost of neuron j at T through its arrivals in the layer."""
+    total, t = 0.0, T + recurrent.delay[0, j if recurrent.delay.shape[1] > 1 else 0]
+    for n in range(neurons.parameters.shape[0] if t < neurons.duration else 0):
+        p_I, _ = arrival_gradient(
+            t, 0.0, neurons.parameters[n], rows_of(n, chain, buffer), segments_of(n, chain), chain.last_counts[n],
+            False, grad[n],
+        )  # fmt: skip
+        total += recurrent.weight[n, j] * p_I
+    return total
+
+
+@borrowing
 def cross_boundary(j, after, sample, neurons, buffer, sent, grad):
     """Back over boundary j, behind which arrival `after` is the first. Adds to grad, that of `parameters`.
 
@@ -268,13 +283,19 @@ def cross_boundary(j, after, sample, neurons, buffer, sent, grad):
         move(after, chain.carried[n, C_KINK], sample.returns, sample.moves)
     if kind == AT_SPIKE:
         spike = chain.start[n] + chain.left[n] - 1
-        G = sent.grad_rows[spike] + sample.moves.by_source[sample.inputs + spike - begin]
+        G, ghost = sent.grad_rows[spike], is_ghost(buffer.rows[spike])
+        if ghost:
+            G += strength_of_ghost(n, time, sample.recurrent, neurons, buffer, grad, chain)
+        else:
+            G += sample.moves.by_source[sample.inputs + spike - begin]
         follow_chain(n, G, neurons, buffer, sent.min_slope, sent.with_taus, grad, chain)
+        if ghost and after < sample.number and arrival[after] == time:  # a kink
+            move(after, chain.segments[spike + 1 - begin + n, KINK], sample.returns, sample.moves)
     last = chain.start[n] + chain.left[n] - 1  # the row of the spike before
     segment = chain.segments[last + 1 - begin + n]
     if kind == AT_RELEASE:
         return segment[END] >= time, 0.0, segment[P_I_RELEASE]
-    if chain.left[n] > 0 and segment[END] < buffer.rows[last, TIME] + neurons.parameters[n, REFRACTORY]:
+    if chain.left[n] > 0 and segment[END] < release_of(buffer.rows[last], neurons.parameters[n]):
         return False, 0.0, 0.0
     return True, segment[SEGMENT_P_V], segment[SEGMENT_P_I]
 
@@ -324,7 +345,7 @@ def return_sample(chunks, high, shortest, sample, neurons, buffer, sent, grad, a
 
 @kernel
 def recurrent_sweep_backward(
-    events, synapses, recurrent, weights, neurons, span, buffer, sent, gradients, recurrent_gradients
+    events, ghosts, synapses, recurrent, weights, neurons, span, buffer, sent, gradients, recurrent_gradients
 ):
     """As neuron_major_backward.neuron_major_backward, for what recurrent_sweep_forward can do.
 
@@ -350,9 +371,14 @@ def recurrent_sweep_backward(
         chunks = set_returns(count, neurons, CHUNK_REACH * shortest, way, returns)
         high = list_boundaries(neurons, buffer, chain, bounds, scratch) - 1
         moves.by_source[:], adjoint.p[:, :ACC_MEM] = 0.0, 0.0
-        sample = Sample(count, inputs, chain, bounds, returns, moves)
+        sample = Sample(count, inputs, recurrent, chain, bounds, returns, moves)
         return_sample(chunks, high, shortest, sample, neurons, buffer, sent, grad, adjoint, way)
         gradients.times[events.offsets[b] : events.offsets[b + 1]] += moves.by_source[:inputs]
+        for n in range(N):
+            strengths_at(
+                synapses.delay[0], ghosts, b, synapses.weight[n], neurons.duration, neurons.parameters[n],
+                rows_of(n, chain, buffer), segments_of(n, chain), chain.last_counts[n], grad[n], gradients.strengths,
+            )  # fmt: skip
     add_moves(moves.by_row[:M], gradients.delay)
     add_moves(moves.by_row[M:], recurrent_gradients.delay)
     for n in range(N if sent.with_taus else 0):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import exprel
+from scipy.stats import norm
 
 from .layout import (
     ADAPTATION,
@@ -18,7 +19,9 @@ from .layout import (
     BUFFER_FULL,
     CURRENT,
     DONE,
+    GHOST_REACH,
     JUMP,
+    MARGIN,
     REFRACTORY,
     RELEASE_CURRENT,
     TAU_ADAPT,
@@ -97,8 +100,27 @@ def polished_grid(s, V, I, a, neuron):
     return x, above(x, V, I, a, neuron)
 
 
+def slope_of(x, neuron):
+    """dg/dt in the state x, with V free."""
+    V, I, a = x
+    return (I - V) / neuron[TAU_MEM] + a / neuron[TAU_ADAPT]
+
+
+def top_between(s, x, neuron):
+    """Where g has its one maximum inside an interval of length s that begins in the state x; inf if nowhere."""
+    times = np.unique(np.concatenate([np.linspace(0.0, s, GRID), s * np.logspace(-9, 0, GRID)]))
+    slopes = slope_of(state(times, *x, neuron), neuron)
+    falls = np.nonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))[0]
+    if falls.size == 0:
+        return math.inf
+    k = falls[0]
+    if slopes[k + 1] == 0.0:
+        return times[k + 1] if k + 2 < times.size else math.inf
+    return brentq(lambda y: slope_of(state(y, *x, neuron), neuron), times[k], times[k + 1], xtol=1e-300, rtol=1e-15)
+
+
 class Moment(NamedTuple):
-    """One discontinuity of a neuron's trajectory: arrival k, own spike n, or the release of V after a spike."""
+    """One event of a neuron's trajectory: arrival k, own spike n, ghost -1 - n, or the release of V."""
 
     kind: str
     number: int
@@ -177,6 +199,38 @@ class Walk:
         return is_spike
 
 
+def ghosts_of(walk):
+    """The ghosts of a neuron that has come to the end: the highest maximum of every visit of g near 0 from below that
+    ends without a spike.
+    """
+    neuron, neurons = walk.neuron, walk.neurons
+    lowest = -GHOST_REACH * neurons.smoothing * abs(neuron[THRESHOLD])
+    found, best, rising = [], (0.0, None), None
+    t, x, held = 0.0, (0.0, 0.0, 0.0), False
+    for moment in [*walk.moments, None]:
+        stop = neurons.duration if moment is None else moment.t
+        if not held and stop > t:
+            top = top_between(stop - t, x, neuron)
+            maxima = [(t, rising)] if rising is not None and slope_of(x, neuron) <= 0.0 else []
+            maxima += [(t + top, state(top, *x, neuron))] if top < math.inf else []
+            for time, y in maxima:
+                g = above(0.0, *y, neuron)
+                if lowest < g < 0.0 and (best[1] is None or g > best[0]):
+                    best = g, Moment("ghost", -1 - len(found), time, y, y, False, False, False)
+            before = state(stop - t, *x, neuron)
+            g = above(0.0, *before, neuron)
+            rising = before if slope_of(before, neuron) > 0.0 and lowest < g < 0.0 else None
+            is_spike = moment is not None and moment.kind == "spike"
+            if best[1] is not None and not is_spike and (g <= lowest or stop == neurons.duration):
+                found.append(best[1])
+                best = 0.0, None
+        if moment is not None:
+            t, x, held = moment.t, moment.after, moment.held_after
+            if moment.kind == "spike":
+                best, rising = (0.0, None), None
+    return found
+
+
 def trajectory(arrivals, neuron, neurons, budget):
     """All moments of one neuron, given sorted arrivals [(t, weight, k)], and (peak, peak_time, peak_slope)."""
     walk = Walk(arrivals, neuron, neurons)
@@ -232,6 +286,7 @@ def lif_forward(events, synapses, neurons, cursor, last, buffer, filled, peaks, 
             row = buffer.rows[filled]
             row[TIME], row[CURRENT], row[ADAPTATION] = spike.t, spike.before[1], spike.before[2]
             row[RELEASE_CURRENT] = released.get(spike.number, spike.before[1])
+            row[MARGIN] = 0.0
             filled += 1
         buffer.counts[b, j] = len(spikes)
         if peaks.value.size:
@@ -274,28 +329,38 @@ def sweep(moments, peak, neuron, neurons, G_rows, G_peak, min_slope, grad):
 
 
 class Back:
-    """The adjoint of one neuron on its way back through its moments, as far as anything depends on them."""
+    """The adjoint of one neuron on its way back through its moments, as far as anything depends on them.
+
+    exact: the adjoint as it would be without what ghosts add to it; then: its value just before the own spike or ghost
+    that came last, at next_own.
+    """
 
     def __init__(self, moments, peak, neuron, neurons, G_peak, min_slope, grad):
         self.neuron, self.neurons, self.min_slope, self.grad = neuron, neurons, min_slope, grad
         self.G_peak, (_, self.peak_time, self.peak_slope) = G_peak, peak
         self.G_moved = {}  # dL/dT_n through the release that follows spike n, and spikes that move along
+        self.exact_moved = {}
         self.pending = G_peak != 0.0  # the peak has not found the moment that it moves with, if it is a kink
         self.end = self.peak_time if self.pending else (moments[-1].t if moments else 0.0)
         self.p = np.array([G_peak, 0.0, -G_peak])
+        self.next_own, self.exact, self.then = self.end, self.p, self.p
         grad[THRESHOLD] -= G_peak
         self.visible = [moment for moment in moments if moment.t <= self.end]
         self.position = len(self.visible)
 
-    def move(self, spike, G):
-        """Add to dL/dT of an earlier spike."""
-        self.G_moved[spike] = self.G_moved.get(spike, 0.0) + G
+    def move(self, number, G, G_exact=None):
+        """Add to dL/dT of an earlier spike, or to dL/dstrength of a ghost."""
+        self.G_moved[number] = self.G_moved.get(number, 0.0) + G
+        self.exact_moved[number] = self.exact_moved.get(number, 0.0) + (G if G_exact is None else G_exact)
 
-    def step(self, G_spike=0.0):
-        """Through the moment before; (dL/dw, dL/dt) if it is an arrival. G_spike: dL/dT if it is a spike."""
+    def step(self, G_own=0.0):
+        """Through the moment before; (dL/dw, dL/dt) if it is an arrival. G_own: dL/dT if it is a spike, dL/dstrength if
+        it is a ghost: then returns (number, dL/dt) of the arrival that it moves with, if it is a kink.
+        """
         self.position -= 1
         moment = self.visible[self.position]
         neuron, grad = self.neuron, self.grad
+        self.exact = adjoint_flow(self.end - moment.t, self.exact, moment.held_after, neuron)
         self.p = p = back(self.end - moment.t, self.p, moment.after, moment.held_after, neuron, grad)
         self.end = moment.t
         V, I, _ = moment.before
@@ -304,8 +369,11 @@ class Back:
         moves = self.pending and moment.t == self.peak_time
         G_kink = self.G_peak * self.peak_slope if moves else 0.0
         self.pending &= not moves and moment.kind != "spike"
+        if moment.kind == "ghost":
+            return self.through_ghost(moment, G_own + self.G_moved.get(moment.number, 0.0))
         if moment.kind == "spike":
-            self.through_spike(moment, G_spike + self.G_moved.get(moment.number, 0.0) + G_kink)
+            G_exact = self.exact_moved.get(moment.number, 0.0)
+            self.through_spike(moment, G_own + self.G_moved.get(moment.number, 0.0) + G_kink, G_own + G_exact)
         elif moment.kind == "arrival" and moves:
             return 0.0, G_kink
         elif moment.kind == "arrival":
@@ -317,31 +385,56 @@ class Back:
         else:
             rest = self.visible[self.position + 1 : self.position + 2]
             if not (rest and rest[0].kind == "spike" and rest[0].forced):
-                G = -p[0] * (I - V) / neuron[TAU_MEM]
-                self.move(moment.number, G)
-                grad[REFRACTORY] += G
+                slope = (I - V) / neuron[TAU_MEM]
+                self.move(moment.number, -p[0] * slope, -self.exact[0] * slope)
+                grad[REFRACTORY] -= p[0] * slope
         return None
 
-    def through_spike(self, moment, G):
-        """The saltation matrix of an own spike, or what a forced one does."""
-        p, neuron, grad, subtract = self.p, self.neuron, self.grad, self.neurons.subtract
+    def through_ghost(self, moment, G):
+        """What a spike at a maximum below threshold would change, times the density of the noise that lets it be."""
+        neuron, (V, I, _) = self.neuron, moment.before
+        held = min(neuron[REFRACTORY], self.next_own - moment.t)
+        V_free = state(held, V, I, 0.0, neuron)[0]
+        V_held = V - neuron[THRESHOLD] if self.neurons.subtract else neuron[V_RESET]
+        p_V = adjoint_flow(self.next_own - moment.t - held, self.then, False, neuron)[0]
+        effect = G + p_V * (V_held - V_free) + neuron[JUMP] * self.exact[2]
+        sigma = self.neurons.smoothing * abs(neuron[THRESHOLD])
+        grad_margin = effect * norm.pdf(above(0.0, *moment.before, neuron), scale=sigma)
+        self.grad[THRESHOLD] -= grad_margin
+        self.p = self.p + grad_margin * np.array([1.0, 0.0, -1.0])
+        self.next_own, self.then = moment.t, self.exact
+        for other in self.visible[self.position + 1 :]:
+            if other.t == moment.t and other.kind == "arrival" and other.before != other.after:
+                return other.number, grad_margin * slope_of(moment.before, neuron)
+        return None
+
+    def through_spike(self, moment, G, G_exact):
+        """Over an own spike."""
+        p, grad, subtract = self.p, self.grad, self.neurons.subtract
         grad[JUMP] += p[2]
         grad[THRESHOLD if subtract else V_RESET] += -p[0] if subtract else p[0]
-        DR = np.diag([1.0 if subtract else 0.0, 1.0, 1.0])
-        f_before = field(moment.before, False, neuron)
-        f_after = field(moment.after, moment.held_after, neuron)
+        self.p, c, G_before = self.saltation(moment, p, G)
+        self.exact, _, exact_before = self.saltation(moment, self.exact, G_exact)
+        self.next_own, self.then = moment.t, self.exact
+        grad[THRESHOLD] -= c
+        if moment.forced:
+            self.move(moment.number - 1, G_before, exact_before)
+            grad[REFRACTORY] += G_before
+
+    def saltation(self, moment, p, G):
+        """p just before an own spike with dL/dT = G, by how much dL/dthreshold falls, and dL/dT of the spike before,
+        with which a forced one moves.
+        """
+        DR = np.diag([1.0 if self.neurons.subtract else 0.0, 1.0, 1.0])
+        f_before = field(moment.before, False, self.neuron)
+        f_after = field(moment.after, moment.held_after, self.neuron)
         if moment.forced:
             f_before[0] = 0.0
-            G_before = G + p @ (DR @ f_before - f_after)
-            self.move(moment.number - 1, G_before)
-            grad[REFRACTORY] += G_before
-            self.p = DR.T @ p
-            return
+            return DR.T @ p, 0.0, G + p @ (DR @ f_before - f_after)
         grad_g = np.array([1.0, 0.0, -1.0])
         slope = max(grad_g @ f_before, self.min_slope)
         S = DR + np.outer(f_after - DR @ f_before, grad_g) / slope
-        grad[THRESHOLD] -= (p @ (f_after - DR @ f_before) - G) / slope
-        self.p = S.T @ p - G * grad_g / slope
+        return S.T @ p - G * grad_g / slope, (p @ (f_after - DR @ f_before) - G) / slope, 0.0
 
 
 def field(x, held, neuron):

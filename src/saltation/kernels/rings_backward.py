@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient
-from .chain import begin_chain, follow_chain, most_spikes, new_chain
+from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient, strengths_at
+from .chain import begin_chain, follow_chain, most_spikes, new_chain, rows_of, segments_of
 from .flow import flow
 from .jit import borrowing, kernel, sum_kernel
-from .layout import REFRACTORY, TAU_SYN, TIME
+from .layout import TAU_SYN, TIME
+from .reset import is_ghost, release_of
 from .rings import (
     AHEAD,
     DELAY,
@@ -136,6 +137,20 @@ def emission_gradient(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gra
 
 
 @borrowing
+def emission_strength(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
+    """dL/dstrength of a ghost of source s in bin c through the neurons of a tile."""
+    find_arrivals(T, s, c, rings.grid, rings.table[tile], adjoint.factors, adjoint.row)
+    look_up(s, adjoint.rings[tile], rings.table[tile], adjoint.factors, adjoint.row, rings.grid, adjoint.found)
+    total = sum_times(adjoint.found)
+    if total != total:
+        on_edges(T, s, tile, rings, neurons, buffer, chain, adjoint.found, gradients)
+    total = 0.0
+    for m in range(TILE):
+        total += rings.table[tile, s * SYNAPSES + WEIGHT + m] * adjoint.found[WEIGHT + m]
+    return total
+
+
+@borrowing
 def begin_adjoint(rings, buffer, chain, adjoint):
     """Behind the end of a sample, where nothing depends on anything."""
     adjoint.x[:], adjoint.rings[:] = 0.0, 0.0
@@ -153,7 +168,7 @@ def pass_edge(n, t, near, grid, neurons, buffer, chain, x):
     end, begin, release = segment[END], -inf, -inf
     if chain.left[n] > 0:
         begin = buffer.rows[next_row - 1, TIME]
-        release = begin + neuron[REFRACTORY]
+        release = release_of(buffer.rows[next_row - 1], neuron)
     p_V, p_I = 0.0, 0.0
     if release <= t <= end:
         e_mem, e_syn, phi = flow(end - t, grid.tau_mem, grid.tau_syn)
@@ -169,7 +184,7 @@ def pass_edge(n, t, near, grid, neurons, buffer, chain, x):
 
 @kernel
 def rings_backward(
-    events, synapses, recurrent, rings, neurons, span, buffer, order, sent, gradients, recurrent_gradients
+    events, ghosts, synapses, recurrent, rings, neurons, span, buffer, order, sent, gradients, recurrent_gradients
 ):
     """As neuron_major_backward.neuron_major_backward, for what rings_forward can do, without the gradients of taus."""
     N, inputs, grid = neurons.parameters.shape[0], synapses.weight.shape[1], rings.grid
@@ -196,6 +211,12 @@ def rings_backward(
                     begin -= 1
                 input_spikes(begin, k, c, events, rings, neurons, buffer, chain, adjoint, gradients)
                 k = begin
+        for n in range(N):
+            strengths_at(
+                synapses.delay[min(n, synapses.delay.shape[0] - 1)], ghosts, b, synapses.weight[n], neurons.duration,
+                neurons.parameters[n], rows_of(n, chain, buffer), segments_of(n, chain), False,
+                gradients.parameters[n], gradients.strengths,
+            )  # fmt: skip
     hand_over(inputs, adjoint, gradients, recurrent_gradients)
 
 
@@ -210,9 +231,10 @@ def own_spikes(position, c, inputs, rings, neurons, buffer, order, sent, chain, 
             after = min(tile + 1, adjoint.x.shape[0] - 1)
             ask_for(inputs + j, rings.table[after])
             ask_for(inputs + j, adjoint.grad[after])
-            G += emission_gradient(
-                T, inputs + j, c, tile, rings, neurons, buffer, chain, adjoint, gradients
-            )  # fmt: skip
+            if is_ghost(buffer.rows[order[position]]):
+                G += emission_strength(T, inputs + j, c, tile, rings, neurons, buffer, chain, adjoint, gradients)
+            else:
+                G += emission_gradient(T, inputs + j, c, tile, rings, neurons, buffer, chain, adjoint, gradients)
         follow_chain(j, G, neurons, buffer, sent.min_slope, False, gradients.parameters, chain)
         position -= 1
     return position

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .advance import Neuron, State, advance
+from .advance import Neuron, State, advance, no_ghost
 from .arrivals import longest_sample, sort_arrivals, store_spikes
 from .jit import borrowing, kernel
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, NO_BUDGET, NUM_COLUMNS, TIME
@@ -110,9 +110,9 @@ def collect(n, bin, rings, state, emissions, arrival, source):
 def walk_on(n, count, bin, rings, neurons, state, walkers, rows):
     """Walker n through the sorted arrivals that are left to the end of the bin, or to right after its next spike."""
     start, end, arrival, table = walkers.start[n], walkers.end[n], walkers.arrival, rings.table[n // TILE]
-    t, x = start[W_TIME], State(start[W_V], start[W_I], start[W_A], start[W_RELEASE], inf, 0.0, 0.0)
+    t, x = start[W_TIME], State(start[W_V], start[W_I], start[W_A], start[W_RELEASE], inf, 0.0, 0.0, no_ghost())
     fired, k, scratch = inf, walkers.start_taken[n], rows.shape[0] - state.spikes.size + n
-    neuron = Neuron(neurons.parameters[n], state.phi_max[n], neurons.subtract, neurons.spiking, False)
+    neuron = Neuron(neurons.parameters[n], state.phi_max[n], neurons.subtract, neurons.spiking, False, 0.0, inf)
     tally, finished = Tally(state.last_row[n], scratch, 0, NO_BUDGET), False
     while x.release < inf:  # else it cannot spike again
         t_next = arrival[k] if k < count else bin.t_end
@@ -122,7 +122,7 @@ def walk_on(n, count, bin, rings, neurons, state, walkers, rows):
             break
         if k == count:
             break
-        t, x = t_next, State(x.V, x.I + table[walkers.source[k]], x.a, x.release, inf, 0.0, 0.0)
+        t, x = t_next, State(x.V, x.I + table[walkers.source[k]], x.a, x.release, inf, 0.0, 0.0, x.ghost)
         k += 1
     end[W_V], end[W_I], end[W_A], end[W_TIME] = x.V, x.I, x.a, fired
     end[W_RELEASE], walkers.end_taken[n] = inf if finished else x.release, k

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .advance import Neuron, State, advance
+from .advance import Neuron, State, advance, no_ghost
 from .course import LONG
 from .crossing import ROUNDING
 from .flow import flow
@@ -125,11 +125,11 @@ def walk(n, stop, net, course, neurons, how, scratch, alone, log):
     """
     now, then, k, p = alone.now[n], alone.then[n], alone.event[n], neurons.parameters[n]
     row, rows = log.author.size + n, net.size * (n // LANES) + n % LANES
-    neuron = Neuron(p, scratch.phi_max[n], neurons.subtract, neurons.spiking, how.want_peak)
+    neuron = Neuron(p, scratch.phi_max[n], neurons.subtract, neurons.spiking, how.want_peak, 0.0, inf)
     tally = Tally(scratch.last_row[n], row, 0, NO_BUDGET)
     t, x = now[AT], State(
         now[V_AT], now[I_AT], now[A_AT], now[OWN_AT + RELEASE], now[OWN_AT + PEAK], now[OWN_AT + PEAK_TIME],
-        now[OWN_AT + PEAK_SLOPE],
+        now[OWN_AT + PEAK_SLOPE], no_ghost(),
     )  # fmt: skip
     alone.fired[n] = inf
     while k < stop:
@@ -137,17 +137,17 @@ def walk(n, stop, net, course, neurons, how, scratch, alone, log):
         s = t_next - t
         e_mem, e_syn, phi_s = flow(s, p[TAU_MEM], p[TAU_SYN])
         V, I, a = x.V * e_mem + x.I * phi_s, x.I * e_syn, x.a * exp(-s / p[TAU_ADAPT]) if x.a != 0.0 else 0.0
-        level = watch_level(t, x.release, p[THRESHOLD], x.peak, neurons.spiking, how.want_peak)
+        level = watch_level(t, x.release, p[THRESHOLD], x.peak, neurons.spiking, how.want_peak, 0.0)
         if may_reach(s, x.V, x.I, x.a, V, I, a, e_mem, scratch.rates[n, 0], level):
             status, x, _ = advance(x, t, t_next, neuron, log.rows, tally, True)
             if status in (FIRED, FINISHED):
                 t = alone.fired[n] = log.rows[row, TIME]
                 release = inf if status == FINISHED else x.release
-                x = State(x.V, x.I, x.a, release, x.peak, x.peak_time, x.peak_slope)
+                x = State(x.V, x.I, x.a, release, x.peak, x.peak_time, x.peak_slope, x.ghost)
                 break
             V, I, a = x.V, x.I, x.a
         t, I = t_next, I + net.weights[rows + course.row_of[k]]
-        x = State(V, I, a, x.release, x.peak, x.peak_time, x.peak_slope)
+        x = State(V, I, a, x.release, x.peak, x.peak_time, x.peak_slope, x.ghost)
         k += 1
     alone.event_then[n] = k
     then[AT], then[V_AT], then[I_AT], then[A_AT] = t, x.V, x.I, x.a
@@ -208,7 +208,7 @@ def adopt(t, how, neurons, scratch, alone):
         if not is_spent(n, how, alone):
             level = watch_level(
                 t, then[OWN_AT + RELEASE], neurons.parameters[n, THRESHOLD], then[OWN_AT + PEAK], neurons.spiking,
-                how.want_peak,
+                how.want_peak, 0.0,
             )  # fmt: skip
         x = scratch.x
         x[state + V_ROW + m], x[state + I_ROW + m], x[state + A_AFTER + m] = then[V_AT], then[I_AT], then[A_AT]

@@ -105,7 +105,7 @@ def start_at_highest(tile, rows, chunks, course, weights, neurons, how, scratch,
         threshold = neurons.parameters[n, THRESHOLD]
         peak = x[state + A_AFTER + m] * (1.0 - ROUNDING) - threshold
         scratch.own[n, PEAK] = peak
-        x[state + LEVEL + m] = x[state + BAR + m] = watch_level(0.0, 0.0, threshold, peak, False, True)
+        x[state + LEVEL + m] = x[state + BAR + m] = watch_level(0.0, 0.0, threshold, peak, False, True, 0.0)
 
 
 @borrowing

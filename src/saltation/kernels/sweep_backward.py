@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrivals import group_by, index_arrivals, locate, longest_sample
-from .backward import END, MISSED, P_I_RELEASE, new_segments, peak_of
+from .backward import END, KINK, MISSED, P_I_RELEASE, new_segments, peak_of, strengths_at, times_of_spikes
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
 from .backward import adjoint as adjoint_of
@@ -28,11 +28,12 @@ from .lanes import (
     WEIGHTS,
     aligned,
 )
-from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
+from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME, Events, Synapses
 from .own_flow import (
     FACTORS_SIZE,
     set_own_rates,
 )
+from .reset import is_ghost, release_of
 from .returns import (
     carry,
     credit,
@@ -53,12 +54,15 @@ WHEN, AT_V, AT_I = range(3)
 
 class Opening(NamedTuple):
     """Scratch of the first pass over the neurons. ends (N,): when the sample ends on each neuron's clock; places: where
-    arrivals are, see `locate`; segments: of one neuron.
+    arrivals are, see `locate`; segments: of one neuron. ghosts: among the inputs; local: the synapses as they are on
+    the neurons' clocks.
     """
 
     ends: np.ndarray
     places: np.ndarray
     segments: np.ndarray
+    ghosts: Events
+    local: Synapses
 
 
 class TileAdjoint(NamedTuple):
@@ -103,15 +107,15 @@ def add_boundary(number, n, time, p_V, p_I, count, arrival, duration, index, bou
 
 
 @borrowing
-def boundaries(n, rows, segments, last_counts, refractory, count, arrival, duration, index, number, bounds):
+def boundaries(n, neuron, rows, segments, last_counts, count, arrival, duration, index, number, bounds):
     """Append the boundaries of one neuron, from the end of the sample to its start; returns their new number."""
     for m in range(rows.shape[0], -1, -1):
-        release = rows[m - 1, TIME] + refractory if m > 0 else 0.0
+        release = release_of(rows[m - 1], neuron) if m > 0 else 0.0
         if (m == rows.shape[0] and not last_counts) or segments[m, END] < release:
             continue  # nothing depends on what arrives here
         p_V, p_I = segments[m, SEGMENT_P_V], segments[m, SEGMENT_P_I]
         number = add_boundary(number, n, segments[m, END], p_V, p_I, count, arrival, duration, index, bounds)
-        if m > 0 and refractory > 0.0:
+        if m > 0 and release > rows[m - 1, TIME]:
             p_I = segments[m, P_I_RELEASE]
             number = add_boundary(number, n, release, 0.0, p_I, count, arrival, duration, index, bounds)
     return number
@@ -181,6 +185,18 @@ def return_tile(tile, c, chunks, neurons, source_stride, adjoint, way, returns, 
 
 
 @borrowing
+def move_kinks(rows, segments, source_stride, count, duration, places, returns, gradients):
+    """A ghost that is a kink moves with the arrival there."""
+    for m in range(rows.shape[0]):
+        if is_ghost(rows[m]):
+            k = locate(rows[m, TIME], count, returns.arrival, duration, places)
+            if k < count and returns.arrival[k] == rows[m, TIME]:
+                gradients.times[returns.source[k]] += segments[m + 1, KINK]
+                if source_stride >= 0:
+                    gradients.delay[0, returns.unit[k] * source_stride] += segments[m + 1, KINK]
+
+
+@borrowing
 def open_tile(tile, b, row, count, neurons, source_stride, buffer, sent, opening, returns, bounds, gradients):
     """First pass over the neurons of a tile: their segments, and the boundaries of these. Returns (row, number)."""
     N, duration, number = neurons.parameters.shape[0], neurons.duration, 0
@@ -197,17 +213,23 @@ def open_tile(tile, b, row, count, neurons, source_stride, buffer, sent, opening
             continue
         neuron = neurons.parameters[n]
         last_counts = adjoint_of(
-            neuron, neurons.subtract, rows, g_rows, peak_time, peak_slope, G_peak, sent.min_slope, sent.with_taus,
-            segments, gradients.parameters[n],
+            neuron, neurons, rows, g_rows, peak_time, peak_slope, G_peak, sent.min_slope,
+            sent.with_taus, segments, gradients.parameters[n],
         )  # fmt: skip
         number = boundaries(
-            n - tile * LANES, rows, segments, last_counts, neuron[REFRACTORY], count, returns.arrival, duration, places,
-            number, bounds,
+            n - tile * LANES, neuron, rows, segments, last_counts, count, returns.arrival, duration, places, number,
+            bounds,
         )  # fmt: skip
         if dendritic:  # the neuron's clock moves with its delay, and what it shows moves along
-            gradients.delay[n, 0] += g_rows.sum() - segments[:spikes, MISSED].sum()
+            gradients.delay[n, 0] += times_of_spikes(rows, g_rows) - segments[:spikes, MISSED].sum()
             if last_counts and peak_time == opening.ends[n]:
                 gradients.delay[n, 0] -= G_peak * peak_slope
+        strengths_at(
+            opening.local.delay[0], opening.ghosts, b, opening.local.weight[n], opening.ends[n], neuron, rows, segments,
+            last_counts, gradients.parameters[n], gradients.strengths,
+        )  # fmt: skip
+        if neurons.smoothing > 0.0 and detail_of(sent) >= TIMES:
+            move_kinks(rows, segments, source_stride, count, duration, places, returns, gradients)
         last_release = rows[spikes - 1, TIME] + neuron[REFRACTORY] if spikes > 0 else -inf
         if detail_of(sent) >= TIMES and last_counts and peak_time > last_release:
             k = locate(peak_time, count, returns.arrival, duration, places)
@@ -238,7 +260,7 @@ def detail_of(sent):
 
 
 @kernel
-def sweep_backward(events, synapses, weights, neurons, span, buffer, sent, gradients):
+def sweep_backward(events, ghosts, synapses, weights, neurons, span, buffer, sent, gradients):
     """As neuron_major_backward.neuron_major_backward for what sweep_forward can do.
 
     weights as for sweep_forward; gradients.weight has the same shape here.
@@ -250,8 +272,9 @@ def sweep_backward(events, synapses, weights, neurons, span, buffer, sent, gradi
     returns, bounds = new_returns(longest), new_boundaries(2 * (most + LANES), longest)
     arrival_copy, source_copy = np.empty(longest), np.empty(longest, np.int64)
     bins, rates = np.empty(longest + 1, np.int64), 1.0 / neurons.parameters[:, :3]
+    local = Synapses(synapses.weight, np.zeros((1, 1)) if source_stride < 0 else synapses.delay)
     opening = Opening(
-        np.empty(N), np.empty(longest + 1, np.int64), new_segments(buffer, span.first, span.last)
+        np.empty(N), np.empty(longest + 1, np.int64), new_segments(buffer, span.first, span.last), ghosts, local
     )  # fmt: skip
     adjoint = TileAdjoint(aligned(ADJOINT_SIZE), aligned(ADJOINT_SIZE), aligned(FACTORS_SIZE))
     way = new_way(longest, weights, gradients.weight, detail_of(sent), own)

@@ -1,6 +1,6 @@
 """A tile: the neurons that go through a chunk of events together, and those of them that must go through it alone."""
 
-from math import inf
+from math import inf, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -28,13 +28,15 @@ from .layout import (
 )
 
 # What only the scalar path needs, per neuron
-RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
+RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE, RISE_BEFORE, GHOST_TIME, GHOST_I, GHOST_A, GHOST_MARGIN, GHOSTS = range(10)
+NUM_OWN = 10
 FIRST_ROOM = 64  # spikes of a neuron in a sample for which there is room at first, on average
 
 
 class Scratch(NamedTuple):
-    """Of all neurons: x (tiles STATE_SIZE,), the states of lanes.py; own (N, 4); spikes (N,) and the row of the last
-    one; ends (N,): when the sample ends on each neuron's clock; phi_max (N,) and rates (N, 3), 1/tau.
+    """Of all neurons: x (tiles STATE_SIZE,), the states of lanes.py; own (N, NUM_OWN); spikes (N,), with ghosts, and
+    the row of the last spike; ends (N,): when the sample ends on each neuron's clock; phi_max (N,) and rates (N, 3),
+    1/tau.
     """
 
     x: np.ndarray
@@ -84,7 +86,7 @@ def new_scratch(neurons, tiles):
     """Room for all neurons, and what does not change from sample to sample."""
     N = neurons.parameters.shape[0]
     scratch = Scratch(
-        aligned(tiles * STATE_SIZE), np.empty((N, 4)), np.empty(N, np.int64), np.empty(N, np.int64),
+        aligned(tiles * STATE_SIZE), np.empty((N, NUM_OWN)), np.empty(N, np.int64), np.empty(N, np.int64),
         np.full(N, neurons.duration), np.empty(N), np.empty((N, 3)),
     )  # fmt: skip
     for n in range(N):
@@ -95,11 +97,11 @@ def new_scratch(neurons, tiles):
 
 
 @kernel
-def watch_level(t, release, threshold, peak, spiking, want_peak):
+def watch_level(t, release, threshold, peak, spiking, want_peak, smoothing):
     """What V - a of a neuron must not reach unnoticed; -inf, so that it is always watched, while V is held."""
     if release > t:
         return -inf
-    level = watched(threshold, peak, spiking, want_peak)
+    level = watched(threshold, peak, spiking, want_peak, smoothing)
     return level - ROUNDING * abs(level)
 
 
@@ -115,7 +117,10 @@ def start_tile(tile, neurons, how, scratch):
         own = scratch.own[n]
         scratch.spikes[n], scratch.last_row[n] = 0, 0
         own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE] = 0.0, -threshold, 0.0, 0.0
-        x[state + LEVEL + m] = x[state + BAR + m] = watch_level(0.0, 0.0, threshold, -threshold, True, how.want_peak)
+        own[RISE_BEFORE], own[GHOST_MARGIN], own[GHOSTS] = nan, 1.0, 0.0
+        x[state + LEVEL + m] = x[state + BAR + m] = watch_level(
+            0.0, 0.0, threshold, -threshold, True, how.want_peak, neurons.smoothing
+        )
 
 
 @borrowing

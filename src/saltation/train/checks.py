@@ -35,6 +35,12 @@ def check_config(config: Config) -> None:
             f"train.start_epochs is {config.train.start_epochs}; it must not exceed train.epochs, {config.train.epochs}"
         )
     layers = config.model.layers
+    for i, layer in enumerate(layers if config.train.peak_hinge > 0.0 else []):
+        if getattr(layer, "smoothing", 0.0) > 0.0:
+            raise ValueError(
+                f"train.peak_hinge is {config.train.peak_hinge} but model.layers.{i} has a smoothing; choose one of "
+                "them, ghosts do what the hinge does"
+            )
     if not layers:
         raise ValueError("model.layers is empty; a recipe needs at least one layer, for example - {size: 30}")
     for i, layer in enumerate(layers):

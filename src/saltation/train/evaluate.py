@@ -18,6 +18,8 @@ class EpochStatistics:
         self.loss_sum = 0.0
         self.correct = 0
         self.grazing = 0
+        self.ghosts = 0
+        self.smoothed = False
         self.silent_outputs = 0
         self.counts: list[torch.Tensor] = []  # per spiking layer, spikes of each neuron over all samples
         self.readout = False
@@ -31,6 +33,9 @@ class EpochStatistics:
         self.readout = isinstance(results[-1], Readout)
         counts = [result.spikes.counts() for result in spiking_results(results)]
         self.grazing += sum(int(result.grazing) for result in spiking_results(results))
+        ghosts = [result.spikes.ghosts for result in spiking_results(results) if result.spikes.ghosts is not None]
+        self.smoothed |= bool(ghosts)
+        self.ghosts += sum(batch.times.numel() for batch in ghosts)
         totals = [count.sum(dim=0) for count in counts]
         self.counts = [a + b for a, b in zip(self.counts, totals, strict=True)] if self.counts else totals
         if not self.readout:
@@ -38,17 +43,20 @@ class EpochStatistics:
 
     def summary(self) -> dict[str, Any]:
         """loss, accuracy; spikes per neuron and sample in all and by layer; the fraction of neurons that never
-        spiked; the fraction of (sample, output neuron) pairs without a spike (None for a readout); grazing spikes."""
+        spiked; the fraction of (sample, output neuron) pairs without a spike (None for a readout); grazing spikes;
+        ghosts for every spike (None without smoothing)."""
         neurons = sum(len(count) for count in self.counts)
+        spikes = sum(float(count.sum()) for count in self.counts)
         outputs = len(self.counts[-1]) if self.counts and not self.readout else 0
         return {
             "loss": self.loss_sum / self.samples,
             "accuracy": self.correct / self.samples,
-            "spikes_per_neuron": sum(float(count.sum()) for count in self.counts) / max(neurons * self.samples, 1),
+            "spikes_per_neuron": spikes / max(neurons * self.samples, 1),
             "spikes_by_layer": [float(count.sum()) / (len(count) * self.samples) for count in self.counts],
             "silent_neurons": sum(int((count == 0).sum()) for count in self.counts) / max(neurons, 1),
             "silent_outputs": self.silent_outputs / (outputs * self.samples) if outputs else None,
             "grazing": self.grazing,
+            "ghosts_per_spike": self.ghosts / max(spikes, 1.0) if self.smoothed else None,
         }
 
 

@@ -146,7 +146,7 @@ class LayerConfig(ConnectionConfig):
         neuron: Any = self.model(**arguments_of(self.model, self) | {"size": size})
         recurrent = getattr(self, "recurrent", None)  # which some neurons cannot have
         feedback = None if recurrent is None else recurrent.build(size, size)[0]
-        return Layer(connection, neuron, feedback, getattr(self, "max_spikes", None))
+        return Layer(connection, neuron, feedback, getattr(self, "max_spikes", None), getattr(self, "smoothing", 0.0))
 
     def initialise_all_delays(self, layer: Layer, generator: torch.Generator) -> None:
         """Draw the delays of everything that leads to a layer from elsewhere."""
@@ -177,6 +177,9 @@ class LIFLayer(SpikingLayer):
     refractory: float = number(0.0, INFINITE)  # .inf: at most one spike
     reset: Literal["constant", "subtract"] = "constant"
     min_slope: float = number(0.0, NOT_NEGATIVE)  # bound of the slope of grazing spikes; 0: exact gradients
+    smoothing: float = number(
+        0.0, NOT_NEGATIVE
+    )  # noise of the threshold, in thresholds, for ghosts; 0: exact gradients
     model = neurons.LIF
 
 
