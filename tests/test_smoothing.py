@@ -116,10 +116,11 @@ def test_ghosts_do_not_count_as_spikes(delay, recurrent):
         layer.connection.weight.fill_(3.6)
         if recurrent:
             layer.recurrent.weight.zero_()
-    spikes = sal.Spikes.from_lists([[(10.0 * k, 0) for k in range(5)] + [(42.0, 0)]], 1, 60.0)
-    result = layer.run(spikes)
-    assert result.spikes.counts().tolist() == [[1]] and result.spikes.ghosts.counts().item() >= 5
-    assert result.slopes.numel() == 1
+    for misses in (1, 5):  # before the spike, and perhaps one after it
+        times = [10.0 * k for k in range(misses)] + [50.0, 52.0]
+        result = layer.run(sal.Spikes.from_lists([[(t, 0) for t in times]], 1, 70.0))
+        assert result.spikes.counts().tolist() == [[1]] and result.spikes.ghosts.counts().item() >= misses
+        assert result.slopes.numel() == 1
 
 
 @pytest.mark.parametrize(
