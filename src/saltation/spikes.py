@@ -76,7 +76,9 @@ class Spikes:
     def silent(num_samples: int, num_units: int, duration: float) -> "Spikes":
         """Samples without events."""
         nothing = torch.empty(0, dtype=torch.int64)
-        return Spikes.unchecked(nothing.double(), nothing, torch.zeros(num_samples + 1).long(), num_units, duration)
+        return Spikes.unchecked(
+            nothing.double(), nothing, torch.zeros(num_samples + 1, dtype=torch.int64), num_units, duration
+        )
 
     # -- conversions ---------------------------------------------------------------------------------------------
 

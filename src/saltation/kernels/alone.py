@@ -2,7 +2,7 @@
 
 from math import inf
 
-from .advance import Ghost, Neuron, State, advance
+from .advance import Neuron, State, advance, no_ghost
 from .course import LONG
 from .crossing import ROUNDING, reaches, short_crossing
 from .flow import SMALL, short_flow
@@ -40,19 +40,7 @@ from .layout import (
     V_RESET,
 )
 from .models import Tally
-from .tile import (
-    GHOST_A,
-    GHOST_I,
-    GHOST_MARGIN,
-    GHOST_TIME,
-    GHOSTS,
-    PEAK,
-    PEAK_SLOPE,
-    PEAK_TIME,
-    RELEASE,
-    RISE_BEFORE,
-    watch_level,
-)
+from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, keep_ghost, kept_ghost, watch_level
 
 
 @borrowing
@@ -97,16 +85,15 @@ def advance_lane(n, t, t_next, V, I, a, neurons, how, scratch, log, length):
         neurons.parameters[n], scratch.phi_max[n], neurons.subtract, neurons.spiking, how.want_peak, neurons.smoothing,
         scratch.ends[n],
     )  # fmt: skip
-    ghosts = int(own[GHOSTS])
-    ghost = Ghost(own[RISE_BEFORE], own[GHOST_TIME], own[GHOST_I], own[GHOST_A], own[GHOST_MARGIN], ghosts)
+    ghost = kept_ghost(scratch.ghosts[n]) if neurons.smoothing > 0.0 else no_ghost()
     x = State(V, I, a, own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE], ghost)
-    tally = Tally(scratch.last_row[n], length, before, how.budget + ghosts)
+    tally = Tally(scratch.last_row[n], length, before, how.budget + ghost.number)
     status, x, tally = advance(x, t, end, neuron, log.rows, tally, False)
     if status in (BUFFER_FULL, BUDGET_EXCEEDED):
         return status, x.V, x.I, x.a, 0, inf
     own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE] = x.release, x.peak, x.peak_time, x.peak_slope
-    own[RISE_BEFORE], own[GHOST_TIME], own[GHOST_I] = x.ghost.rise, x.ghost.time, x.ghost.I
-    own[GHOST_A], own[GHOST_MARGIN], own[GHOSTS] = x.ghost.a, x.ghost.margin, x.ghost.number
+    if neurons.smoothing > 0.0:
+        keep_ghost(x.ghost, scratch.ghosts[n])
     for k in range(length, tally.next_row):
         log.author[k] = n
     scratch.last_row[n], scratch.spikes[n] = tally.last_row, tally.spikes
@@ -144,7 +131,8 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
         if simple and v > bar and level >= V and s * fastest < SMALL and t_next <= scratch.ends[n]:
             rise = course.table[j + RISE * step]
             x_T, I_T, V_after = quick_spike(s, V, I, i, level, rise, rate, rate_syn, neuron)
-            if x_T > 0.0 and scratch.spikes[n] - own[GHOSTS] < how.budget and length < log.author.size:
+            # of these the budget counts spikes alone: near it `advance` decides
+            if x_T > 0.0 and scratch.spikes[n] < how.budget and length < log.author.size:
                 add_spike(n, t + x_T, I_T, 0.0, scratch, log, length)
                 own[RELEASE], own[PEAK_TIME] = t + x_T, t + x_T
                 length, changed = length + 1, True

@@ -10,7 +10,7 @@ import numpy as np
 
 from .crossing import EPS
 from .flow import flow, phi_gradient
-from .jit import borrowing, kernel
+from .jit import borrowing, inlined, kernel
 from .layout import (
     ADAPTATION,
     CURRENT,
@@ -100,6 +100,21 @@ def cross_ghost(n, end, p_V, p_a, e_V, e_a, G, neuron, neurons, rows, segments, 
     return p_V + G_margin, p_a * e_adapt - G_margin
 
 
+@inlined
+def threshold_share(n, p_V, p_a, G, neuron, subtract, rows, segments, slope_floor):
+    """c of spike n - 1 with dL/dT = G, from p just after it (README.md, section 3), and MISSED of it."""
+    tau_mem, row = neuron[TAU_MEM], rows[n - 1]
+    own_slope = spike_slope(neuron, row)
+    slope = max(own_slope, slope_floor)
+    V_slope = (row[CURRENT] - neuron[THRESHOLD] - row[ADAPTATION]) / tau_mem
+    change = -V_slope if subtract else 0.0  # f+ - DR f-, its V component
+    if neuron[REFRACTORY] == 0.0:
+        change += (row[CURRENT] - segments[n, V_START]) / tau_mem
+    c = (change * p_V - neuron[JUMP] / neuron[TAU_ADAPT] * p_a - G) / slope
+    # along the flow p.f is constant; here it changes by G only if grad g . f is the slope that c is divided by
+    return c, (own_slope - slope) * c
+
+
 @borrowing
 def cross_without_ghosts(n, end, e_V, e_a, G, neuron, subtract, rows, segments, slope_floor):
     """The adjoint (e_V, e_a) of a neuron without what ghosts add to it, from `end` to just before spike n - 1, whose
@@ -116,11 +131,7 @@ def cross_without_ghosts(n, end, e_V, e_a, G, neuron, subtract, rows, segments, 
         G -= e_V * (row[RELEASE_CURRENT] - segments[n, V_START]) / tau_mem
     if is_forced(n - 1, segments[n - 1, V_START], neuron, rows):
         return e_V if subtract else 0.0, e_a, G + e_a * neuron[JUMP] / tau_adapt
-    V_slope = (row[CURRENT] - neuron[THRESHOLD] - row[ADAPTATION]) / tau_mem
-    change = -V_slope if subtract else 0.0
-    if neuron[REFRACTORY] == 0.0:
-        change += (row[CURRENT] - segments[n, V_START]) / tau_mem
-    c = (change * e_V - neuron[JUMP] / tau_adapt * e_a - G) / max(spike_slope(neuron, row), slope_floor)
+    c, _ = threshold_share(n, e_V, e_a, G, neuron, subtract, rows, segments, slope_floor)
     return c + e_V if subtract else c, e_a - c, 0.0
 
 
@@ -130,8 +141,7 @@ def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, segments, slop
 
     p_a is that at `end`. Returns p_V, p_I, p_a and what passes on to the spike before, if this one was forced.
     """
-    tau_mem, tau_syn, tau_adapt = neuron[TAU_MEM], neuron[TAU_SYN], neuron[TAU_ADAPT]
-    threshold, jump, refractory = neuron[THRESHOLD], neuron[JUMP], neuron[REFRACTORY]
+    tau_syn, tau_adapt, jump, refractory = neuron[TAU_SYN], neuron[TAU_ADAPT], neuron[JUMP], neuron[REFRACTORY]
     T, I, a = rows[n - 1, TIME], rows[n - 1, CURRENT], rows[n - 1, ADAPTATION]
     s = refractory if end >= T + refractory else end - T
     if s > 0.0:  # through the refractory period, in which V is held, to the spike
@@ -153,16 +163,8 @@ def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, segments, slop
         G_forced = G + p_a * jump / tau_adapt
         grad[REFRACTORY] += G_forced
         return p_V if subtract else 0.0, p_I, p_a, G_forced
-    own_slope = spike_slope(neuron, rows[n - 1])
-    slope = max(own_slope, slope_floor)
-    V_slope = (I - threshold - a) / tau_mem
-    change = -V_slope if subtract else 0.0  # f+ - DR f-, its V component
-    if refractory == 0.0:
-        change += (I - segments[n, V_START]) / tau_mem
-    c = (change * p_V - jump / tau_adapt * p_a - G) / slope
+    c, segments[n - 1, MISSED] = threshold_share(n, p_V, p_a, G, neuron, subtract, rows, segments, slope_floor)
     grad[THRESHOLD] -= c
-    # along the flow p.f is constant; here it changes by G only if grad g . f is the slope that c is divided by
-    segments[n - 1, MISSED] = (own_slope - slope) * c
     return c + p_V if subtract else c, p_I, p_a - c, 0.0
 
 

@@ -69,7 +69,7 @@ class Haunted(Plan):
         ]
         times, units = (
             np.concatenate([events.times[span], emitted]),
-            [events.units[span], inputs + owner],
+            np.concatenate([events.units[span], inputs + owner]),
         )
         sample = np.concatenate(samples)
         order = np.lexsort((times, sample))
@@ -78,7 +78,7 @@ class Haunted(Plan):
         rows = max(task.synapses.delay.shape[0], task.recurrent.delay.shape[0])
         delays = [np.broadcast_to(part.delay, (rows, part.weight.shape[1])) for part in (task.synapses, task.recurrent)]
         nothing = Events(np.empty(0), np.empty(0, np.int64), np.zeros(B + 1, np.int64))
-        merged = Events(times[order], np.concatenate(units)[order], offsets)
+        merged = Events(times[order], units[order], offsets)
         return task._replace(
             events=merged, ghosts=nothing, synapses=Synapses(weight, np.hstack(delays)), recurrent=None, with_taus=False
         )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import models
+from .chain import place_rows
 from .jit import borrowing, implements, kernel
 from .layout import (
     ADAPTATION,
@@ -175,13 +176,13 @@ END, P_V, P_I, P_I_RELEASE = range(4)
 class Chain(NamedTuple):
     """The neurons of a sample on their way from their last spikes to their first.
 
-    begin: row of the first spike; row (N + 1,): those of each neuron; owner: whose each row is; left (N,): how many
+    begin: row of the first spike; start (N + 1,): those of each neuron; owner: whose each row is; left (N,): how many
     spikes are still to come; kink (N,): what an arrival at the time of the peak adds to its own dL/dt; segments: those
     of all neurons, one after the other.
     """
 
     begin: np.ndarray
-    row: np.ndarray
+    start: np.ndarray
     owner: np.ndarray
     left: np.ndarray
     kink: np.ndarray
@@ -210,19 +211,13 @@ def lacks_arrivals(population):
 @borrowing
 def open_group(chain, first, last, b, row, buffer):
     """See models.py."""
-    chain.begin[0] = row
-    for n in range(first, last):
-        count = buffer.counts[b, n]
-        chain.row[n], chain.row[n + 1], chain.left[n] = row, row + count, count
-        for m in range(row, row + count):
-            chain.owner[m - chain.begin[0]] = n
-        row += count
+    place_rows(first, last, b, row, buffer, chain)
 
 
 @borrowing
 def segment_of(chain, n, k):
     """Where segment k of neuron n is, the one before its spike k."""
-    return chain.row[n] - chain.begin[0] + n + k
+    return chain.start[n] - chain.begin[0] + n + k
 
 
 @borrowing
@@ -232,7 +227,7 @@ def open_segment(chain, n, k, end, p_V, p_I, population, buffer, gradients):
     segment[END], segment[P_V], segment[P_I], segment[P_I_RELEASE] = end, p_V, p_I, 0.0
     if k == 0 or (p_V == 0.0 and p_I == 0.0):  # which may end before V is released
         return
-    tau, row = population.parameters[n, TAU], buffer.rows[chain.row[n] + k - 1]
+    tau, row = population.parameters[n, TAU], buffer.rows[chain.start[n] + k - 1]
     s = end - (row[TIME] + population.parameters[n, REFRACTORY])
     change = (p_I - p_V) * exp(-s / tau)
     gradients.parameters[n, TAU] += row[RELEASE_CURRENT] * change * s / (tau * tau)
@@ -246,7 +241,7 @@ def open_neuron(chain, n, b, count, arrival, weight, population, buffer, sent, g
     """See models.py. The last segment ends at the peak, if that has a gradient, else where it begins."""
     spikes, begin, chain.kink[n] = chain.left[n], 0.0, 0.0
     if spikes > 0:
-        begin = buffer.rows[chain.row[n + 1] - 1, TIME]
+        begin = buffer.rows[chain.start[n + 1] - 1, TIME]
     G = sent.grad_peak[b, n] if sent.grad_peak.size > 0 else 0.0
     gradients.parameters[n, THRESHOLD] -= G
     if G != 0.0 and sent.peaks.time[b, n] > begin:
@@ -265,7 +260,7 @@ def cross(chain, j, G, population, buffer, sent, gradients):
     """See models.py. Through the refractory period after the spike, and the spike."""
     parameters, grad, k = population.parameters[j], gradients.parameters, chain.left[j]
     tau, refractory, threshold = parameters[TAU], parameters[REFRACTORY], parameters[THRESHOLD]
-    row, segment = buffer.rows[chain.row[j] + k - 1], chain.segments[segment_of(chain, j, k)]
+    row, segment = buffer.rows[chain.start[j] + k - 1], chain.segments[segment_of(chain, j, k)]
     G_release, p_I = -segment[P_V] * row[RELEASE_CURRENT] / tau, segment[P_I_RELEASE]  # V' changes from 0 to I/tau
     if p_I != 0.0:
         e = exp(-refractory / tau)
@@ -282,16 +277,16 @@ def cross(chain, j, G, population, buffer, sent, gradients):
 @borrowing
 def arrival_gradient(chain, n, t, w, population, buffer, sent, gradients):
     """See models.py."""
-    tau, low, high = population.parameters[n, TAU], chain.row[n], chain.row[n + 1]
+    tau, low, high = population.parameters[n, TAU], chain.start[n], chain.start[n + 1]
     while low < high:  # the first row later than t
         middle = (low + high) // 2
         if buffer.rows[middle, TIME] <= t:
             low = middle + 1
         else:
             high = middle
-    segment, release = chain.segments[segment_of(chain, n, low - chain.row[n])], 0.0
+    segment, release = chain.segments[segment_of(chain, n, low - chain.start[n])], 0.0
     p_V, p_I = segment[P_V], segment[P_I]
-    if low > chain.row[n]:
+    if low > chain.start[n]:
         release = buffer.rows[low - 1, TIME] + population.parameters[n, REFRACTORY]
     if t >= segment[END]:
         kink = chain.kink[n] if t == segment[END] else 0.0

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import models
+from .chain import place_rows
 from .jit import borrowing, embedded, implements, kernel
 from .layout import ADAPTATION, BUDGET_EXCEEDED, BUFFER_FULL, CURRENT, DONE, FIRED, MARGIN, RELEASE_CURRENT, TIME
 
@@ -239,13 +240,13 @@ NUM_VALUES = 9
 class Chain(NamedTuple):
     """The neurons of a sample on their way from their last spikes to their first.
 
-    begin: row of the first spike; row (N + 1,): those of each neuron; owner: whose each row is; points of neuron n:
+    begin: row of the first spike; start (N + 1,): those of each neuron; owner: whose each row is; points of neuron n:
     first[n] ... first[n] + left[n] - 1 are still to come, of total[n]; time, weight, which (of an arrival its number,
     or SPIKE), values (points, NUM_VALUES); adjoint (N, 3): P_p, P_q, P_I; free: the next point that no neuron has.
     """
 
     begin: np.ndarray
-    row: np.ndarray
+    start: np.ndarray
     owner: np.ndarray
     first: np.ndarray
     left: np.ndarray
@@ -282,13 +283,8 @@ def lacks_arrivals(population):
 @borrowing
 def open_group(chain, first, last, b, row, buffer):
     """See models.py."""
-    chain.begin[0], chain.free[0] = row, 0
-    for n in range(first, last):
-        count = buffer.counts[b, n]
-        chain.row[n], chain.row[n + 1] = row, row + count
-        for m in range(row, row + count):
-            chain.owner[m - chain.begin[0]] = n
-        row += count
+    place_rows(first, last, b, row, buffer, chain)
+    chain.free[0] = 0
 
 
 @implements(models.open_neuron, Chain)
@@ -296,7 +292,7 @@ def open_group(chain, first, last, b, row, buffer):
 def open_neuron(chain, n, b, count, arrival, weight, population, buffer, sent, gradients):
     """See models.py. Simulates once more, up to the last spike: nothing depends on what comes later."""
     tau, threshold = population.parameters[n, TAU], population.parameters[n, THRESHOLD]
-    row, end, point = chain.row[n], chain.row[n + 1], chain.free[0]
+    row, end, point = chain.start[n], chain.start[n + 1], chain.free[0]
     chain.first[n], chain.left[n], chain.total[n] = point, 0, 0
     chain.adjoint[n, 0], chain.adjoint[n, 1], chain.adjoint[n, 2] = 0.0, 0.0, 0.0
     t, p, q, i, k = 0.0, 0.0, 1.0, 0.0, 0

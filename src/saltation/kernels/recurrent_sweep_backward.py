@@ -10,10 +10,21 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrivals import longest_sample, ordered_arrivals, sort_arrivals
-from .backward import END, KINK, P_I_RELEASE, arrival_gradient, strengths_at
+from .backward import END, KINK, P_I_RELEASE, arrival_gradient
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
-from .chain import C_END, C_KINK, Chain, begin_chain, follow_chain, most_spikes, new_chain, rows_of, segments_of
+from .chain import (
+    C_END,
+    C_KINK,
+    Chain,
+    begin_chain,
+    follow_chain,
+    input_strengths,
+    most_spikes,
+    new_chain,
+    rows_of,
+    segments_of,
+)
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, kernel
 from .lanes import (
@@ -374,11 +385,7 @@ def recurrent_sweep_backward(
         sample = Sample(count, inputs, recurrent, chain, bounds, returns, moves)
         return_sample(chunks, high, shortest, sample, neurons, buffer, sent, grad, adjoint, way)
         gradients.times[events.offsets[b] : events.offsets[b + 1]] += moves.by_source[:inputs]
-        for n in range(N):
-            strengths_at(
-                synapses.delay[0], ghosts, b, synapses.weight[n], neurons.duration, neurons.parameters[n],
-                rows_of(n, chain, buffer), segments_of(n, chain), chain.last_counts[n], grad[n], gradients.strengths,
-            )  # fmt: skip
+        input_strengths(ghosts, b, synapses, neurons, buffer, chain, gradients)
     add_moves(moves.by_row[:M], gradients.delay)
     add_moves(moves.by_row[M:], recurrent_gradients.delay)
     for n in range(N if sent.with_taus else 0):

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient, strengths_at
-from .chain import begin_chain, follow_chain, most_spikes, new_chain, rows_of, segments_of
+from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient
+from .chain import begin_chain, follow_chain, input_strengths, most_spikes, new_chain
 from .flow import flow
 from .jit import borrowing, kernel, sum_kernel
 from .layout import TAU_SYN, TIME
@@ -124,14 +124,21 @@ def on_edges(T, s, tile, rings, neurons, buffer, chain, found, gradients):
 
 
 @borrowing
-def emission_gradient(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
-    """dL/dT of an emission of source s in bin c through the neurons of a tile; adds the gradients of the synapses."""
+def find_gradients(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
+    """Fill adjoint.found for an emission of source s in bin c at T; returns dL/dT through the neurons of a tile."""
     find_arrivals(T, s, c, rings.grid, rings.table[tile], adjoint.factors, adjoint.row)
     look_up(s, adjoint.rings[tile], rings.table[tile], adjoint.factors, adjoint.row, rings.grid, adjoint.found)
     total = sum_times(adjoint.found)
     if total != total:
         on_edges(T, s, tile, rings, neurons, buffer, chain, adjoint.found, gradients)
         total = sum_times(adjoint.found)
+    return total
+
+
+@borrowing
+def emission_gradient(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
+    """dL/dT of an emission of source s in bin c through the neurons of a tile; adds the gradients of the synapses."""
+    total = find_gradients(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients)
     add_found(s, adjoint.found, adjoint.grad[tile])
     return total
 
@@ -139,11 +146,7 @@ def emission_gradient(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gra
 @borrowing
 def emission_strength(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
     """dL/dstrength of a ghost of source s in bin c through the neurons of a tile."""
-    find_arrivals(T, s, c, rings.grid, rings.table[tile], adjoint.factors, adjoint.row)
-    look_up(s, adjoint.rings[tile], rings.table[tile], adjoint.factors, adjoint.row, rings.grid, adjoint.found)
-    total = sum_times(adjoint.found)
-    if total != total:
-        on_edges(T, s, tile, rings, neurons, buffer, chain, adjoint.found, gradients)
+    find_gradients(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients)
     total = 0.0
     for m in range(TILE):
         total += rings.table[tile, s * SYNAPSES + WEIGHT + m] * adjoint.found[WEIGHT + m]
@@ -211,12 +214,7 @@ def rings_backward(
                     begin -= 1
                 input_spikes(begin, k, c, events, rings, neurons, buffer, chain, adjoint, gradients)
                 k = begin
-        for n in range(N):
-            strengths_at(
-                synapses.delay[min(n, synapses.delay.shape[0] - 1)], ghosts, b, synapses.weight[n], neurons.duration,
-                neurons.parameters[n], rows_of(n, chain, buffer), segments_of(n, chain), False,
-                gradients.parameters[n], gradients.strengths,
-            )  # fmt: skip
+        input_strengths(ghosts, b, synapses, neurons, buffer, chain, gradients)
     hand_over(inputs, adjoint, gradients, recurrent_gradients)
 
 

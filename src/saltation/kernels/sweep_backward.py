@@ -185,15 +185,22 @@ def return_tile(tile, c, chunks, neurons, source_stride, adjoint, way, returns, 
 
 
 @borrowing
+def move_arrival(time, grad_t, source_stride, count, duration, places, returns, gradients):
+    """What is at the very time of an arrival moves with it: grad_t is part of its dL/dt."""
+    k = locate(time, count, returns.arrival, duration, places)
+    if k < count and returns.arrival[k] == time:
+        gradients.times[returns.source[k]] += grad_t
+        if source_stride >= 0:
+            gradients.delay[0, returns.unit[k] * source_stride] += grad_t
+
+
+@borrowing
 def move_kinks(rows, segments, source_stride, count, duration, places, returns, gradients):
     """A ghost that is a kink moves with the arrival there."""
     for m in range(rows.shape[0]):
         if is_ghost(rows[m]):
-            k = locate(rows[m, TIME], count, returns.arrival, duration, places)
-            if k < count and returns.arrival[k] == rows[m, TIME]:
-                gradients.times[returns.source[k]] += segments[m + 1, KINK]
-                if source_stride >= 0:
-                    gradients.delay[0, returns.unit[k] * source_stride] += segments[m + 1, KINK]
+            kink = segments[m + 1, KINK]
+            move_arrival(rows[m, TIME], kink, source_stride, count, duration, places, returns, gradients)
 
 
 @borrowing
@@ -232,11 +239,7 @@ def open_tile(tile, b, row, count, neurons, source_stride, buffer, sent, opening
             move_kinks(rows, segments, source_stride, count, duration, places, returns, gradients)
         last_release = rows[spikes - 1, TIME] + neuron[REFRACTORY] if spikes > 0 else -inf
         if detail_of(sent) >= TIMES and last_counts and peak_time > last_release:
-            k = locate(peak_time, count, returns.arrival, duration, places)
-            if k < count and returns.arrival[k] == peak_time:  # a peak that is a kink moves with the arrival there
-                gradients.times[returns.source[k]] += G_peak * peak_slope
-                if not dendritic:
-                    gradients.delay[0, returns.unit[k] * source_stride] += G_peak * peak_slope
+            move_arrival(peak_time, G_peak * peak_slope, source_stride, count, duration, places, returns, gradients)
     return row, number
 
 

@@ -1,10 +1,11 @@
 """A tile: the neurons that go through a chunk of events together, and those of them that must go through it alone."""
 
-from math import inf, nan
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
+from .advance import Ghost, no_ghost
 from .course import CHUNK_REACH, set_own_table, share_taus, shortest_tau
 from .crossing import ROUNDING, largest_phi, watched
 from .jit import borrowing, inlined, kernel
@@ -28,19 +29,21 @@ from .layout import (
 )
 
 # What only the scalar path needs, per neuron
-RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE, RISE_BEFORE, GHOST_TIME, GHOST_I, GHOST_A, GHOST_MARGIN, GHOSTS = range(10)
-NUM_OWN = 10
+RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
+# and, with smoothing, of its ghosts: see advance.Ghost
+RISE, TIME, CURRENT, ADAPTATION, MARGIN, NUMBER = range(6)
 FIRST_ROOM = 64  # spikes of a neuron in a sample for which there is room at first, on average
 
 
 class Scratch(NamedTuple):
-    """Of all neurons: x (tiles STATE_SIZE,), the states of lanes.py; own (N, NUM_OWN); spikes (N,), with ghosts, and
-    the row of the last spike; ends (N,): when the sample ends on each neuron's clock; phi_max (N,) and rates (N, 3),
-    1/tau.
+    """Of all neurons: x (tiles STATE_SIZE,), the states of lanes.py; own (N, 4), ghosts (N, 6); spikes (N,), with
+    ghosts, and the row of the last spike; ends (N,): when the sample ends on each neuron's clock; phi_max (N,) and
+    rates (N, 3), 1/tau.
     """
 
     x: np.ndarray
     own: np.ndarray
+    ghosts: np.ndarray
     spikes: np.ndarray
     last_row: np.ndarray
     ends: np.ndarray
@@ -86,8 +89,8 @@ def new_scratch(neurons, tiles):
     """Room for all neurons, and what does not change from sample to sample."""
     N = neurons.parameters.shape[0]
     scratch = Scratch(
-        aligned(tiles * STATE_SIZE), np.empty((N, NUM_OWN)), np.empty(N, np.int64), np.empty(N, np.int64),
-        np.full(N, neurons.duration), np.empty(N), np.empty((N, 3)),
+        aligned(tiles * STATE_SIZE), np.empty((N, 4)), np.empty((N, 6)), np.empty(N, np.int64),
+        np.empty(N, np.int64), np.full(N, neurons.duration), np.empty(N), np.empty((N, 3)),
     )  # fmt: skip
     for n in range(N):
         neuron = neurons.parameters[n]
@@ -105,6 +108,19 @@ def watch_level(t, release, threshold, peak, spiking, want_peak, smoothing):
     return level - ROUNDING * abs(level)
 
 
+@inlined
+def kept_ghost(row):
+    """What `keep_ghost` put there."""
+    return Ghost(row[RISE], row[TIME], row[CURRENT], row[ADAPTATION], row[MARGIN], int(row[NUMBER]))
+
+
+@inlined
+def keep_ghost(ghost, row):
+    """Put what is known of the ghosts of a neuron into its row."""
+    row[RISE], row[TIME], row[CURRENT], row[ADAPTATION] = ghost.rise, ghost.time, ghost.I, ghost.a
+    row[MARGIN], row[NUMBER] = ghost.margin, ghost.number
+
+
 @borrowing
 def start_tile(tile, neurons, how, scratch):
     """The neurons of a tile at the start of a sample."""
@@ -117,7 +133,8 @@ def start_tile(tile, neurons, how, scratch):
         own = scratch.own[n]
         scratch.spikes[n], scratch.last_row[n] = 0, 0
         own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE] = 0.0, -threshold, 0.0, 0.0
-        own[RISE_BEFORE], own[GHOST_MARGIN], own[GHOSTS] = nan, 1.0, 0.0
+        if neurons.smoothing > 0.0:
+            keep_ghost(no_ghost(), scratch.ghosts[n])
         x[state + LEVEL + m] = x[state + BAR + m] = watch_level(
             0.0, 0.0, threshold, -threshold, True, how.want_peak, neurons.smoothing
         )

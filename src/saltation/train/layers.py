@@ -177,9 +177,7 @@ class LIFLayer(SpikingLayer):
     refractory: float = number(0.0, INFINITE)  # .inf: at most one spike
     reset: Literal["constant", "subtract"] = "constant"
     min_slope: float = number(0.0, NOT_NEGATIVE)  # bound of the slope of grazing spikes; 0: exact gradients
-    smoothing: float = number(
-        0.0, NOT_NEGATIVE
-    )  # noise of the threshold, in thresholds, for ghosts; 0: exact gradients
+    smoothing: float = number(0.0, NOT_NEGATIVE)  # noise of the threshold, in thresholds; 0: exact gradients
     model = neurons.LIF
 
 
