@@ -6,12 +6,14 @@ and on which gradients are asked for. Each row says which kernels it means, and 
 
 import functools
 
+import numpy as np
 import pytest
 import torch
 from kernel_calls import recorded
 from problems import compare, random_spikes, spike_loss
 
 import saltation as sal
+from saltation.kernels import layout, plans
 
 N, M = 3, 4
 NEURON_KINDS = ("threshold", "jump", "v_reset", "tau_mem", "tau_syn", "tau_adapt")
@@ -210,3 +212,24 @@ def test_forced_spikes(plan, kind, reset):
     slopes = layer.run(spikes).slopes
     assert slopes.isinf().sum() >= 6 and slopes.isfinite().sum() >= 1
     check_gradient(plan, kind, layer, spikes, coefficients)
+
+
+def test_a_buffer_that_grows_keeps_its_rows():
+    class Counting(plans.Plan):
+        """Row k begins with k."""
+
+        def __init__(self):
+            self.calls = 0
+
+        def forward(self, cursor, last, buffer, filled, peaks, budget):
+            self.calls += 1
+            while filled < len(buffer.rows) and filled < 3000:
+                buffer.rows[filled], filled = filled, filled + 1
+            return (layout.DONE if filled == 3000 else layout.BUFFER_FULL), cursor, filled
+
+    plan = Counting()
+    status, _, rows = plans.simulate(
+        plan, 0, 2, np.zeros((2, 1), np.int64), layout.Peaks(*3 * [np.empty((0, 0))]), layout.NO_BUDGET
+    )
+    assert status == layout.DONE and plan.calls > 2
+    np.testing.assert_array_equal(rows[:, 0], np.arange(3000))

@@ -315,3 +315,14 @@ def test_trace_shows_the_recurrence():
     t, j = output.to_lists()[0][-1]  # by then others have had their effect
     V, theta = layer.trace(spikes, 0, j, np.array([t]))
     np.testing.assert_allclose(V, theta, rtol=1e-9)
+
+
+def test_a_neuron_that_spikes_once_is_spent_after_a_long_pause_too():
+    """In an interval of hundreds of time constants, through which all neurons go one by one."""
+    layer = sal.Layer(sal.Linear(1, 2), sal.LIF(2, 2.0, 1.0, refractory=math.inf), recurrent=sal.Linear(2, 2)).double()
+    with torch.no_grad():
+        layer.connection.weight.copy_(torch.tensor([[9.0], [3.0]])), layer.recurrent.weight.zero_()
+    times = [0.5, 1.0, 2000.0, 2000.5, 2001.0, 5000.0, 5000.1]
+    spikes = layer(sal.Spikes.from_lists([[(t, 0) for t in times]], 1, 6000.0))
+    assert spikes.counts().tolist() == [[1, 1]]
+    assert spikes.times.detach().max() < 3.0

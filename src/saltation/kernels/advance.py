@@ -147,17 +147,34 @@ def higher(ghost, time, I, a, margin):
     return ghost
 
 
+@inlined
+def may_turn(s, V, I, a, slope, slope_later, rate, rate_syn, rate_adapt):
+    """Whether g = V - theta, flowing freely for a time s, with these slopes at both ends, may have a maximum inside.
+
+    g' is a sum of three exponentials and has at most two zeros. So there is a minimum only where it rises from below 0
+    to above; and where its sign stays there are two or none: none if |g'| at both ends is more than s max |g''|, with
+    |V| <= max(|V(0)|, |I(0)|) and |I| falling. Rates: 1/tau.
+    """
+    if slope > 0.0 > slope_later or slope == 0.0 or slope_later == 0.0:
+        return True
+    if a == 0.0 or slope < 0.0 < slope_later:  # without adaptation there is one zero at most
+        return False
+    I = abs(I)
+    bend = (I * rate_syn + (I + max(abs(V), I)) * rate) * rate + abs(a) * rate_adapt * rate_adapt
+    return abs(slope) + abs(slope_later) <= s * bend
+
+
 @borrowing
-def look_for_ghosts(x, t, s, neuron):
-    """x.ghost after a time s without a spike from the state x at t on: g = V - theta may have a maximum at t, if it
-    rose until then and an arrival made it fall (of several at one time the last, which has an interval after it), and
-    one within the interval.
+def look_for_ghosts(x, later, t, s, neuron):
+    """x.ghost after a time s without a spike from the state x at t on to `later`: g = V - theta may have a maximum at
+    t, if it rose until then and an arrival made it fall (of several at one time the last, which has an interval after
+    it), and one within the interval.
     """
     p, ghost = neuron.parameters, x.ghost
     if ghost.rise == ghost.rise and s > 0.0 and slope_of(x, p) <= 0.0:
         ghost = higher(ghost, t, ghost.rise, x.a, x.V - x.a - p[THRESHOLD])
-    level = p[THRESHOLD] + lowest(neuron)
-    if not cannot_cross(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_ADAPT], neuron.phi_max, level):
+    rate, rate_syn, rate_adapt = 1.0 / p[TAU_MEM], 1.0 / p[TAU_SYN], 1.0 / p[TAU_ADAPT]
+    if may_turn(s, x.V, x.I, x.a, slope_of(x, p), slope_of(later, p), rate, rate_syn, rate_adapt):
         x_top, g = inner_top(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_SYN], p[TAU_ADAPT], p[THRESHOLD])
         if x_top > 0.0 and lowest(neuron) < g < 0.0:
             I, a = x.I * exp(-x_top / p[TAU_SYN]), x.a * exp(-x_top / p[TAU_ADAPT])
@@ -207,8 +224,8 @@ def advance(x, t, t_next, neuron, rows, tally, until_spike):
                 return DONE, flow_on(x, t, t_next, neuron), tally
             if tally.next_row == rows.shape[0]:
                 return BUFFER_FULL, x, tally
-            s = t_next - t
-            x = flow_on(with_ghost(x, look_for_ghosts(x, t, s, neuron)), t, t_next, neuron)
+            s, later = t_next - t, flow_on(x, t, t_next, neuron)
+            x = with_ghost(later, look_for_ghosts(x, later, t, s, neuron))
             x, tally = end_visit(x, s, t_next >= neuron.end, neuron, rows, tally)
             return DONE, x, tally
         if tally.spikes == tally.budget:

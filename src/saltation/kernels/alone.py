@@ -32,6 +32,7 @@ from .layout import (
     CURRENT,
     DONE,
     FINISHED,
+    GHOST_REACH,
     MARGIN,
     REFRACTORY,
     RELEASE_CURRENT,
@@ -40,7 +41,8 @@ from .layout import (
     V_RESET,
 )
 from .models import Tally
-from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, keep_ghost, kept_ghost, watch_level
+from .near import keep_ghost, kept_ghost, passes_by
+from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, watch_level
 
 
 @borrowing
@@ -117,6 +119,7 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
     V, I, a, level = x[state + V_BEFORE + m], x[state + I_BEFORE + m], x[state + A_ROW + m], x[state + LEVEL + m]
     rate, rate_syn, changed = scratch.rates[n, 0], scratch.rates[n, 1], False
     simple, fastest = is_simple(n, neurons, how), max(rate, rate_syn)
+    smooth, lowest = neurons.smoothing > 0.0, -GHOST_REACH * neurons.smoothing * abs(neuron[THRESHOLD])
     for k in range(k0, k1):
         j, step = (NUM_COEFFICIENTS * k, 1) if how.alike else (NUM_COEFFICIENTS * LANES * (k - k0) + m, LANES)
         v = V * course.table[j + E_MEM * step] + I * course.table[j + PHI * step]
@@ -138,6 +141,13 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
                 length, changed = length + 1, True
                 V, I = V_after, i + weights[rows + course.row_of[k] + m]
                 continue
+        surely = smooth and s > 0.0 and s * rate <= LONG and own[RELEASE] <= t and t_next < scratch.ends[n]
+        surely = surely and max(V, v, bound) < bar - lowest - ROUNDING * abs(neuron[THRESHOLD])
+        if surely and passes_by(
+            s, t, V, I, a, v, i, a_next, neuron[THRESHOLD], lowest, scratch.rates[n], scratch.ghosts[n]
+        ):
+            V, I, a = v, i + weights[rows + course.row_of[k] + m], a_next
+            continue
         hot = bar < V or v > bar or bound > bar or s * rate > LONG
         if hot and reaches(
             V, I, a, level, max(1.0 - s * rate, 0.0), min(s * rate, scratch.phi_max[n]), a_next / a if a > 0.0 else 1.0

@@ -12,9 +12,10 @@ from . import layout, plans
 from .layout import MARGIN, NO_BUDGET, TIME, Events, Synapses
 from .plans import Plan, Task
 
-# Of the sample. Without recurrent delays a spike comes back at the very moment at which V crosses theta, where rounding
-# decides which of the two is first; so that it is the crossing, the ghosts are looked for as if it came so much later.
-NUDGE = 1e-13
+# Without recurrent delays a spike comes back at the very moment at which V crosses theta, where rounding would decide
+# which of the two is first, and a neuron that inhibits itself might not spike. So that it always does, theta is lower
+# by this fraction while ghosts are looked for.
+LOWER = 1e-12
 
 
 def choose(task: Task) -> Plan:
@@ -41,15 +42,8 @@ class Haunted(Plan):
         status, position, spikes = plans.simulate(self.plain, first, last, counts, peaks, budget)
         if status != layout.DONE:
             return status, position, filled
-        again, late = np.zeros_like(counts), spikes[:, TIME]
-        if self.task.recurrent.delay.min() == 0.0:
-            late = late + NUDGE * self.task.population.duration
-        task = self.unrolled(first, last, late, counts)
+        task, again = self.unrolled(first, last, spikes[:, TIME], counts), np.zeros_like(counts)
         _, _, rows = plans.simulate(plans.choose(task), first, last, again, peaks, NO_BUDGET)
-        order = late.argsort()  # a kink at an arrival that was late is where that arrival is
-        if late.size:
-            found = order[np.minimum(np.searchsorted(late[order], rows[:, TIME]), late.size - 1)]
-            rows[:, TIME] = np.where(rows[:, TIME] == late[found], spikes[found, TIME], rows[:, TIME])
         rows = with_ghosts(first, last, spikes, counts, rows, again, buffer.counts)
         if filled + len(rows) > len(buffer.rows):
             return layout.BUFFER_FULL, cursor, filled
@@ -79,9 +73,13 @@ class Haunted(Plan):
         delays = [np.broadcast_to(part.delay, (rows, part.weight.shape[1])) for part in (task.synapses, task.recurrent)]
         nothing = Events(np.empty(0), np.empty(0, np.int64), np.zeros(B + 1, np.int64))
         merged = Events(times[order], units[order], offsets)
+        parameters = task.population.parameters.copy()
+        if task.recurrent.delay.min() == 0.0:
+            parameters[:, layout.THRESHOLD] *= 1.0 - LOWER
         return task._replace(
-            events=merged, ghosts=nothing, synapses=Synapses(weight, np.hstack(delays)), recurrent=None, with_taus=False
-        )
+            events=merged, ghosts=nothing, synapses=Synapses(weight, np.hstack(delays)), recurrent=None,
+            population=task.population._replace(parameters=parameters), with_taus=False,
+        )  # fmt: skip
 
     def backward(self, span, buffer, order, sent, gradients, feedback):
         """See Plan."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .advance import Ghost, no_ghost
+from .advance import no_ghost
 from .course import CHUNK_REACH, set_own_table, share_taus, shortest_tau
 from .crossing import ROUNDING, largest_phi, watched
 from .jit import borrowing, inlined, kernel
@@ -27,18 +27,17 @@ from .layout import (
     TAU_SYN,
     THRESHOLD,
 )
+from .near import NUM_GHOST, keep_ghost
 
 # What only the scalar path needs, per neuron
 RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
-# and, with smoothing, of its ghosts: see advance.Ghost
-RISE, TIME, CURRENT, ADAPTATION, MARGIN, NUMBER = range(6)
 FIRST_ROOM = 64  # spikes of a neuron in a sample for which there is room at first, on average
 
 
 class Scratch(NamedTuple):
-    """Of all neurons: x (tiles STATE_SIZE,), the states of lanes.py; own (N, 4), ghosts (N, 6); spikes (N,), with
-    ghosts, and the row of the last spike; ends (N,): when the sample ends on each neuron's clock; phi_max (N,) and
-    rates (N, 3), 1/tau.
+    """Of all neurons: x (tiles STATE_SIZE,), the states of lanes.py; own (N, 4); ghosts (N, NUM_GHOST), the rows of
+    near.py; spikes (N,), with ghosts, and the row of the last spike; ends (N,): when the sample ends on each neuron's
+    clock; phi_max (N,) and rates (N, 3), 1/tau.
     """
 
     x: np.ndarray
@@ -89,7 +88,7 @@ def new_scratch(neurons, tiles):
     """Room for all neurons, and what does not change from sample to sample."""
     N = neurons.parameters.shape[0]
     scratch = Scratch(
-        aligned(tiles * STATE_SIZE), np.empty((N, 4)), np.empty((N, 6)), np.empty(N, np.int64),
+        aligned(tiles * STATE_SIZE), np.empty((N, 4)), np.empty((N, NUM_GHOST)), np.empty(N, np.int64),
         np.empty(N, np.int64), np.full(N, neurons.duration), np.empty(N), np.empty((N, 3)),
     )  # fmt: skip
     for n in range(N):
@@ -106,19 +105,6 @@ def watch_level(t, release, threshold, peak, spiking, want_peak, smoothing):
         return -inf
     level = watched(threshold, peak, spiking, want_peak, smoothing)
     return level - ROUNDING * abs(level)
-
-
-@inlined
-def kept_ghost(row):
-    """What `keep_ghost` put there."""
-    return Ghost(row[RISE], row[TIME], row[CURRENT], row[ADAPTATION], row[MARGIN], int(row[NUMBER]))
-
-
-@inlined
-def keep_ghost(ghost, row):
-    """Put what is known of the ghosts of a neuron into its row."""
-    row[RISE], row[TIME], row[CURRENT], row[ADAPTATION] = ghost.rise, ghost.time, ghost.I, ghost.a
-    row[MARGIN], row[NUMBER] = ghost.margin, ghost.number
 
 
 @borrowing
