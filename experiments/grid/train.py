@@ -4,6 +4,8 @@ samples, optimiser groups, schedule and choice of the epoch. A run can be stoppe
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from grid.readouts import Functional
 from saltation import Spikes, losses
 from saltation.data.samples import Samples
 from saltation.regularizers import bump_silent_
-from saltation.train.checkpoint import load_parameters
+from saltation.train.checkpoint import load_answering
 from saltation.train.config import Config
 from saltation.train.evaluate import evaluate
 from saltation.train.loop import augmented
@@ -117,6 +119,17 @@ def cross_entropy_of(scale: float, values: np.ndarray, labels: np.ndarray) -> tu
     return loss, gradient
 
 
+@contextmanager
+def answering(state: State) -> Iterator[None]:
+    """Meanwhile the parameters of the network are those that answer for it, as averaged ones do."""
+    own = {name: value.clone() for name, value in state.model.state_dict().items()}
+    state.model.load_state_dict(state.answering.state_dict())
+    try:
+        yield
+    finally:
+        state.model.load_state_dict(own)
+
+
 def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict[str, Any]:
     """One pass over the training samples."""
     settings, bump = config.train, config.train.bump
@@ -133,6 +146,7 @@ def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict
             for stage, layer in zip(twin.plan.stages, layers, strict=False):
                 last = stage is twin.plan.stages[-1]
                 bump_silent_(stage.layer, layer, bump.output_fraction if last else bump.hidden_fraction, bump.amount)
+        state.follow()
         counts = torch.cat([layer.counts().sum(0) for layer in layers])
         silent = silent + counts
         total += loss * len(labels)
@@ -167,7 +181,8 @@ def train_twin(config: Config, settings: Settings, out: Path, test: bool = True)
     history = run.truncate_metrics(state.epoch)
     while state.epoch < config.train.epochs:
         line = {"epoch": state.epoch + 1, **train_epoch(twin, config, data, state)}
-        found = evaluate_twin(twin, config, validation)
+        with answering(state):
+            found = evaluate_twin(twin, config, validation)
         line |= {"validation_loss": found["loss"], "validation_accuracy": found["accuracy"]}
         history.append(line)
         run.append_metrics(line)
@@ -185,9 +200,8 @@ def train_twin(config: Config, settings: Settings, out: Path, test: bool = True)
     result["cpu_seconds_per_epoch"] = round(sorted(cpu)[len(cpu) // 2], 2)
     subsets = {"validation": validation, **({"test": dataset.subset("test")} if test else {})}
     for which in ("last", "best"):
-        if which == "best":
-            tensors, _ = origin.read(run.checkpoint("best"))
-            load_parameters(state.model, tensors, run.checkpoint("best"))
+        tensors, _ = origin.read(run.checkpoint(which))
+        load_answering(state.model, tensors, run.checkpoint(which))
         for name, samples in subsets.items():
             exact = evaluate(state.model, Objective(config), samples, config.train.batch_size)
             grid = evaluate_twin(twin, config, samples)

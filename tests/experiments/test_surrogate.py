@@ -32,7 +32,7 @@ model:
     - {size: 8, tau_mem: 2.0, tau_syn: 1.0, delay: synaptic, max_delay: 1.0, train: [threshold]}
     - {neuron: li, size: null, tau_mem: 2.0, tau_syn: 1.0, weights: {mean: 0.0, std: 0.3}}
 loss: {name: readout, readout: weighted, window: 4.0, scale: 3.0}
-train: {epochs: 3, batch_size: 20, hidden_drop: 0.1, jitter: 0.05, lr: {weight: 0.02}}
+train: {epochs: 3, batch_size: 20, hidden_drop: 0.1, jitter: 0.05, average: 0.9, lr: {weight: 0.02}}
 """
     )
     return str(recipe)
@@ -60,7 +60,9 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("whole", "stopped")
     ]
-    assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
+    for name in ("loss", "validation_loss"):
+        assert [line[name] for line in lines[0]] == [line[name] for line in lines[1]]
+    assert whole["last_validation"]["grid"] == lines[0][-1]["validation_accuracy"]  # both of the average
     assert lines[0][-1]["loss"] < lines[0][0]["loss"]
 
 

@@ -72,7 +72,7 @@ class Scenario:
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("run", {}),
+        Scenario("run", {"train.average": 0.9}),
         Scenario("starts", {"train.starts": 2, "train.start_epochs": 1}),
         Scenario("tune", {"train.epochs": 1}, ("train.lr.weight=log:1e-3:1e-1", "train.schedule=cosine,constant")),
     )

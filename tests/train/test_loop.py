@@ -94,9 +94,10 @@ def test_seed_decides_everything(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [(0, 1), (1, 0), (2, 2)])
-@pytest.mark.parametrize("schedule", ["cosine", "step"])
-def test_interrupted_and_resumed_is_bit_identical(tiny, tmp_path, monkeypatch, stop, schedule):
-    config = tiny(train__epochs=4, train__jitter=0.01, train__schedule=schedule, train__step_epochs=1)
+@pytest.mark.parametrize(("schedule", "average"), [("cosine", 0.0), ("step", 0.9)])
+def test_interrupted_and_resumed_is_bit_identical(tiny, tmp_path, monkeypatch, stop, schedule, average):
+    changes = {"train__schedule": schedule, "train__step_epochs": 1, "train__average": average}
+    config = tiny(train__epochs=4, train__jitter=0.01, **changes)
     train(config, out=tmp_path / "whole", quiet=True)
 
     progress_batch = loop.Progress.batch
@@ -124,15 +125,16 @@ def test_interrupted_and_resumed_is_bit_identical(tiny, tmp_path, monkeypatch, s
     assert without_clock(tmp_path / "whole") == without_clock(tmp_path / "parts")
 
 
-def test_the_best_of_several_starts_goes_on(tiny, tmp_path, monkeypatch):
-    config = tiny(train__epochs=3, train__starts=3, train__start_epochs=1)
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_the_best_of_several_starts_goes_on(tiny, tmp_path, monkeypatch, average):
+    config = tiny(train__epochs=3, train__starts=3, train__start_epochs=1, train__average=average)
     result = train(config, out=tmp_path / "whole", quiet=True)
     firsts = [without_clock(tmp_path / "whole" / "starts" / str(k))[0] for k in range(3)]
     assert len({line["loss"] for line in firsts}) == 3
     best = max(range(3), key=lambda k: (firsts[k]["validation_accuracy"], -firsts[k]["validation_loss"]))
     lines = without_clock(tmp_path / "whole")
     assert result["start"] == best and lines[0] == firsts[best] and [line["epoch"] for line in lines] == [1, 2, 3]
-    single = train(tiny(train__epochs=3), out=tmp_path / "single", quiet=True)
+    single = train(tiny(train__epochs=3, train__average=average), out=tmp_path / "single", quiet=True)
     assert single["start"] == 0 and without_clock(tmp_path / "single")[0] == firsts[0]
 
     seen = []

@@ -18,7 +18,7 @@ from saltation.train.layers import LIFLayer, RecurrentConfig, WeightConfig
 from saltation.train.loss import FirstSpikeCrossEntropy, ReadoutCrossEntropy
 from saltation.train.model import build_model, make_model
 from saltation.train.objective import Objective
-from saltation.train.optim import clip_gradient, make_optimizer, set_learning_rates
+from saltation.train.optim import clip_gradient, make_average, make_optimizer, set_learning_rates
 from saltation.train.run import Origin, RunFolder, load_data, new_run
 from saltation.train.state import begin, keep_best, new_state
 
@@ -112,20 +112,21 @@ def test_the_gradient_is_clipped():
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_steps_do_not_depend_on_the_number_of_threads(name):
     """Of a layer so large that torch shares the work, in odd parts."""
-    settings = TrainConfig(optimizer=name, weight_decay=0.01)
+    settings = TrainConfig(optimizer=name, weight_decay=0.01, average=0.9)
     threads, found = torch.get_num_threads(), []
     for count in (1, 2, 3):
         model = sal.Sequential(passing(333, 457, np.random.default_rng(0).normal(size=(457, 333))))
-        optimizer = make_optimizer(model, settings)
+        optimizer, average = make_optimizer(model, settings), make_average(model, settings)
         torch.set_num_threads(count)
         try:
             for step in range(3):
                 model[0].connection.weight.grad = torch.linspace(-1.0, 1.0 + step, 457 * 333).view(457, 333)
                 clip_gradient(model, 1.0, "here")
                 optimizer.step()
+                average.update_parameters(model)
         finally:
             torch.set_num_threads(threads)
-        found.append(model[0].connection.weight.detach().clone())
+        found.append(torch.stack([made[0].connection.weight.detach() for made in (model, average.module)]))
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
 
 

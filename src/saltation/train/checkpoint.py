@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from saltation.files import write_bytes
 
 RECORD, SUM = "saltation", "sha256"
+AVERAGE = "average"  # tensors of that name are the state of torch's AveragedModel, whose network is its `module`
 FORMAT = 3
 ZEROS = "0" * 64
 _SUM_IN_HEADER = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -63,15 +64,23 @@ def _with_sum(content: bytes, digest: str) -> bytes:
     return content[:8] + _SUM_IN_HEADER.sub(f'"{SUM}":"{digest}"'.encode(), header, 1) + content[8 + len(header) :]
 
 
-def load_parameters(model: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def load_parameters(
+    model: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path, prefix: str = "model"
+) -> None:
     """Put the parameters of the checkpoint at `path` into `model`. Raises ValueError if they do not fit."""
-    saved = unprefixed("model", tensors)
+    saved = unprefixed(prefix, tensors)
     wanted = model.state_dict()
     _compare(path, saved, wanted)
     try:
         model.load_state_dict(saved)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"{path} does not fit the network of config.yaml: {error}") from error
+
+
+def load_answering(model: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """As `load_parameters`, those that answer for the network: their moving average if the checkpoint holds one."""
+    averaged = any(name.startswith(f"{AVERAGE}.") for name in tensors)
+    load_parameters(model, tensors, path, f"{AVERAGE}.module" if averaged else "model")
 
 
 def _compare(path: Path, saved: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:

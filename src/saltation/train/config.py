@@ -90,6 +90,7 @@ class TrainConfig:
     gamma: float = number(0.95, POSITIVE)  # schedule step: factor every step_epochs
     step_epochs: int = number(20, COUNT)
     clip_norm: float = number(1.0, NOT_NEGATIVE)  # bound of the norm of the whole gradient; 0: none
+    average: float = number(0.0, BELOW_ONE)  # decay a step of the moving average that answers for the network; 0: none
     jitter: float = number(0.0, NOT_NEGATIVE)  # standard deviation of random shifts of input spikes in training
     drop: float = number(0.0, BELOW_ONE)  # fraction of input spikes left out in training, drawn anew every time
     shift: int = number(0, COUNT_OR_NONE)  # samples moved by up to so many channels; an image by rows, columns

@@ -15,7 +15,7 @@ from saltation.data import augment
 from saltation.data.samples import Samples
 from saltation.files import hold, make_folder, write_text
 from saltation.spikes import Spikes
-from saltation.train.checkpoint import load_parameters, unprefixed
+from saltation.train.checkpoint import load_answering, unprefixed
 from saltation.train.checks import check_config
 from saltation.train.config import Config, TrainConfig
 from saltation.train.evaluate import EpochStatistics, evaluate
@@ -139,7 +139,7 @@ def train_epochs(
         while state.epoch < until:
             start = time.perf_counter()
             metrics = train_epoch(config, objective, train_data, state, progress)
-            validation = evaluate(state.model, objective, validation_data, config.train.batch_size)
+            validation = evaluate(state.answering, objective, validation_data, config.train.batch_size)
             seconds = time.perf_counter() - start
             line = {"epoch": state.epoch + 1, **metrics, "seconds": seconds}
             line |= {"validation_loss": validation["loss"], "validation_accuracy": validation["accuracy"]}
@@ -182,6 +182,7 @@ def train_epoch(
         state.optimizer.step()
         state.model.constrain_()
         bumped += objective.revive(state.model, results)
+        state.follow()
         statistics.update(float(loss.detach()), predictions, labels, results)
         progress.batch(len(labels))
     norm = {"gradient_norm": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
@@ -212,7 +213,7 @@ def finish(
 ) -> dict[str, Any]:
     """Test the best epoch's parameters, write result.json and the pictures."""
     tensors, _ = state.origin.read(run.checkpoint("best"))
-    load_parameters(state.model, tensors, run.checkpoint("best"))
+    load_answering(state.model, tensors, run.checkpoint("best"))
     test_data = dataset.subset("test")
     test = evaluate(state.model, Objective(config), test_data, config.train.batch_size) if len(test_data) else {}
     result = {

@@ -1,8 +1,10 @@
-"""Parameter groups, learning-rate schedule and gradient norm."""
+"""Parameter groups, learning-rate schedule, gradient norm and the moving average of the parameters."""
 
 import math
+from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from saltation.optim import parameter_groups
 from saltation.sequential import Sequential
@@ -65,3 +67,20 @@ def clip_gradient(model: Sequential, clip_norm: float, where: str) -> float:
         for gradient in gradients:
             gradient.mul_(clip_norm / norm)
     return norm
+
+
+def make_average(model: Sequential, config: TrainConfig) -> AveragedModel | None:
+    """A copy of the network that follows the steps of its parameters x, or None where `config.average`, d, is 0.
+
+    average += (1 - min(d, (1 + n) / (10 + n))) (x - average), n = 0, 1, ... the number of steps before; after the first
+    one it is x itself. Between legal values lie legal ones: what `constrain_` keeps holds for the average too.
+    """
+
+    @torch.no_grad()
+    def move(averages: Any, values: Any, steps: torch.Tensor | int) -> None:
+        n = int(steps)
+        share = 1.0 - min(config.average, (1 + n) / (10 + n))
+        for average, value in zip(averages, values, strict=True):
+            average.lerp_(value, share)
+
+    return AveragedModel(model, multi_avg_fn=move) if config.average > 0 else None

@@ -9,7 +9,8 @@ result.json, *.png     written at the end
 .lock                  keeps a second process out while one trains
 starts/                with train.starts > 1: what each start left behind, in the same files
 
-Every checkpoint says what it comes from: the configuration and the fingerprint of the data (`Origin`).
+Every checkpoint says what it comes from: the configuration and the fingerprint of the data (`Origin`). With
+train.average, it also holds the moving average of the parameters, which answers for the network.
 """
 
 import json
@@ -29,7 +30,7 @@ from saltation.data.events import TRAIN, VALIDATION
 from saltation.data.samples import Samples
 from saltation.files import append_line, hold, make_folder, whole_lines, write_bytes, write_text
 from saltation.sequential import Sequential
-from saltation.train.checkpoint import load_parameters, read_checkpoint
+from saltation.train.checkpoint import load_answering, read_checkpoint
 from saltation.train.config import Config, DataConfig
 from saltation.train.evaluate import evaluate
 from saltation.train.model import make_model
@@ -244,7 +245,7 @@ def load_run(path: str | os.PathLike[str], which: str = "best") -> tuple[Sequent
     checkpoint = run.checkpoint(which)
     tensors, _ = Origin.of(config, dataset).read(checkpoint, exact=False)
     model = make_model(config.model, dataset.num_channels, dataset.num_classes)
-    load_parameters(model, tensors, checkpoint)
+    load_answering(model, tensors, checkpoint)
     return model, config, dataset
 
 

@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from saltation.check import shown
 from saltation.data.samples import Samples
 from saltation.sequential import Sequential
 from saltation.train.checkpoint import (
+    AVERAGE,
     load_optimizer_tensors,
     load_parameters,
     optimizer_tensors,
@@ -19,24 +21,35 @@ from saltation.train.checkpoint import (
 )
 from saltation.train.config import Config
 from saltation.train.model import build_model
-from saltation.train.optim import make_optimizer
+from saltation.train.optim import make_average, make_optimizer
 from saltation.train.run import Origin, RunFolder
 
 
 @dataclass
 class State:
-    """Parameters, optimizer, random generator, and how far training has come."""
+    """Parameters, their average, optimizer, random generator, and how far training has come."""
 
     model: Sequential
     optimizer: torch.optim.Optimizer
     generator: torch.Generator  # order of samples, augmentation
     origin: Origin
+    average: AveragedModel | None = None
     epoch: int = 0  # finished epochs
     best_accuracy: float = -1.0
     best_loss: float = math.inf
     best_epoch: int = 0
     seconds: float = 0.0
     start: int = 0  # which of the starts this is
+
+    @property
+    def answering(self) -> Sequential:
+        """The network that is evaluated: that of the averaged parameters, if there are any."""
+        return self.model if self.average is None else cast(Sequential, self.average.module)
+
+    def follow(self) -> None:
+        """The average follows a step of the parameters."""
+        if self.average is not None:
+            self.average.update_parameters(self.model)
 
 
 NUMBERS = {"epoch": int, "best_accuracy": float, "best_loss": float, "best_epoch": int, "seconds": float, "start": int}
@@ -50,7 +63,8 @@ def new_state(config: Config, train_data: Samples, origin: Origin, start: int = 
         for stream in np.random.SeedSequence(entropy).spawn(2)
     )
     model = build_model(config.model, train_data, initialisation)
-    return State(model, make_optimizer(model, config.train), training, origin, start=start)
+    optimizer = make_optimizer(model, config.train)
+    return State(model, optimizer, training, origin, make_average(model, config.train), start=start)
 
 
 def begin(run: RunFolder, state: State) -> None:
@@ -62,7 +76,13 @@ def begin(run: RunFolder, state: State) -> None:
 
 def save_parameters(run: RunFolder, which: str, state: State) -> None:
     """Write the checkpoint `initial` or `best`."""
-    write_checkpoint(run.checkpoint(which), prefixed("model", state.model.state_dict()), state.origin.record())
+    write_checkpoint(run.checkpoint(which), parameter_tensors(state), state.origin.record())
+
+
+def parameter_tensors(state: State) -> dict[str, torch.Tensor]:
+    """The parameters as training has them, and their average where there is one."""
+    average = {} if state.average is None else prefixed(AVERAGE, state.average.state_dict())
+    return prefixed("model", state.model.state_dict()) | average
 
 
 def keep_best(run: RunFolder, state: State, validation: dict[str, Any]) -> None:
@@ -76,9 +96,8 @@ def keep_best(run: RunFolder, state: State, validation: dict[str, Any]) -> None:
 def save_state(run: RunFolder, state: State) -> None:
     """Write `last.safetensors`, from which training goes on."""
     optimizer = optimizer_tensors(state.optimizer)
-    model = prefixed("model", state.model.state_dict())
     record = {name: getattr(state, name) for name in NUMBERS} | {"optimizer_tensors": len(optimizer)}
-    tensors = {**model, **optimizer, "generator": state.generator.get_state()}
+    tensors = {**parameter_tensors(state), **optimizer, "generator": state.generator.get_state()}
     write_checkpoint(run.checkpoint("last"), tensors, {**state.origin.record(), **record})
 
 
@@ -88,6 +107,10 @@ def restore_state(run: RunFolder, config: Config, train_data: Samples, origin: O
     tensors, record = origin.read(path)
     state = new_state(config, train_data, origin)
     load_parameters(state.model, tensors, path)
+    if state.average is not None:
+        load_parameters(state.average, tensors, path, AVERAGE)
+        if int(state.average.n_averaged) < 0:
+            raise ValueError(f"{path} says the average is of {int(state.average.n_averaged)} steps; start a new run")
     optimizer = [name for name in tensors if name.startswith("optimizer.")]
     if record.get("optimizer_tensors") != len(optimizer) or "generator" not in tensors:
         raise ValueError(f"{path} lacks the state of the optimizer or the random generator; start a new run")
