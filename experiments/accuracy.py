@@ -3,7 +3,8 @@
     python experiments/accuracy.py yin_yang_synaptic yin_yang --seeds 5 --jobs 2
     python experiments/accuracy.py spoken_digits --seeds 1 --leave-out speaker=0,1,2,3,4,5
 
-Every run keeps the epoch that validates best; the test set is looked at once per run, at its end. One thread a run.
+Every run reports the epoch that validates best, or the last one (train.report); the test set is looked at once per run,
+at its end. One thread a run.
 With --leave-out every group, such as a speaker, is tested in turn by networks that never heard it; the next one in the
 list validates. Results go to experiments/results/RECIPE.json, or RECIPE_KEY.json with groups, runs to runs/accuracy/.
 Data root: SALTATION_DATA.
@@ -46,7 +47,8 @@ def names(changes: dict[str, Any]) -> list[str]:
 def summarise(recipe: str, results: list[dict], overrides: dict[str, Any], key: str) -> None:
     """Write and print one recipe's summary."""
     test = per_cent(results, "test_accuracy")
-    kept = ("seed", *(["test_group"] if key else []), "test_accuracy", "validation_accuracy", "best_epoch", "seconds")
+    kept = ["seed", *(["test_group"] if key else []), "test_accuracy", "test_standard_error", "validation_accuracy"]
+    kept += ["reported_epoch", "seconds"]
     summary = {
         "recipe": recipe,
         "overrides": overrides,

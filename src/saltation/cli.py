@@ -22,7 +22,7 @@ _EXAMPLES = """examples:
   saltation train braille --data.path braille27_th10.npz     a recording in the generic .npz format
   saltation train --resume runs/yin_yang-20260101-120000     continue after Ctrl-C
   saltation tune yin_yang --search train.lr.weight=log:1e-3:1e-1 --trials 30
-  saltation eval runs/yin_yang-20260101-120000               test accuracy of the best epoch
+  saltation eval runs/yin_yang-20260101-120000               test accuracy, with its standard error
   saltation data info spoken_digits                          events per sample, rates, duration
   saltation data plot recording.npz                          rasters of some classes
   saltation warmup                                           compile all kernels now
@@ -167,7 +167,8 @@ def _tune(options: argparse.Namespace) -> None:
 
 
 def _add_eval(add: Any) -> None:
-    parser = add("eval", _eval, "evaluate a run", description="Evaluate the best epoch of a run.")
+    what = "Evaluate the epoch that a run reports: the one that validated best, or the last one (train.report)."
+    parser = add("eval", _eval, "evaluate a run", description=what)
     parser.add_argument("run_folder", metavar="RUN", help="a run folder")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: test")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
@@ -175,12 +176,14 @@ def _add_eval(add: Any) -> None:
 
 def _eval(options: argparse.Namespace) -> None:
     from saltation.train import evaluate_run
+    from saltation.train.result import with_error
 
     result = evaluate_run(options.run_folder, options.split)
     if options.json:
         print(json.dumps(result))
         return
-    print(f"{options.split} accuracy {100 * result['accuracy']:.2f} %, loss {result['loss']:.4f}")
+    accuracy = with_error(result["accuracy"], result["standard_error"])
+    print(f"{options.split} accuracy {accuracy}, loss {result['loss']:.4f}")
     print(f"spikes per neuron {result['spikes_per_neuron']:.3f}, silent neurons {100 * result['silent_neurons']:.1f} %")
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import saltation as sal
-from saltation import plot
 from saltation.data import EventDataset
 from saltation.train import load_config, load_run, loop, train
 from saltation.train.checkpoint import read_checkpoint, unprefixed
@@ -206,23 +205,6 @@ def test_the_best_epoch(tiny, tmp_path):
         best.append((state.best_epoch, kept.unique().tolist()))
     assert best == [(epoch, [epoch]) for epoch in (1, 2, 2, 2, 5, 5)]
     assert (state.best_accuracy, state.best_loss) == (0.6, 2.0)
-
-
-def test_the_best_epoch_is_tested(tiny, tmp_path, monkeypatch):
-    """The first epoch validates best: its parameters, not those of the last, answer for the run."""
-    scores = iter([0.9, 0.1, 0.2])
-    evaluated = []
-
-    def judge(model, objective, data, batch_size):
-        evaluated.append(model[0].connection.weight.detach().clone())
-        found = evaluate(model, objective, data, batch_size)
-        return {**found, "accuracy": next(scores, found["accuracy"])}
-
-    monkeypatch.setattr(loop, "evaluate", judge)
-    monkeypatch.setattr(plot, "run_pictures", lambda *arguments: None)
-    result = train(tiny(train__epochs=3), out=tmp_path / "run", quiet=True)
-    assert result["best_epoch"] == 1 and len(evaluated) == 4
-    assert torch.equal(evaluated[3], evaluated[0]) and not torch.equal(evaluated[3], evaluated[2])
 
 
 def test_parameters_are_kept_in_their_range(tiny, tmp_path):

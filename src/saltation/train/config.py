@@ -101,6 +101,7 @@ class TrainConfig:
     peak_hinge: float = number(0.0, NOT_NEGATIVE)  # weight of the hinge that pulls silent neurons up
     peak_margin: float = number(0.0, ANY)
     counts: CountsConfig = field(default_factory=CountsConfig)
+    report: Literal["best", "last"] = "best"  # the epoch that is tested: that which validates best, or the last one
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Running statistics of an epoch, and evaluation without training."""
 
+import math
 from typing import Any
 
 import torch
@@ -64,8 +65,9 @@ class EpochStatistics:
 def evaluate(model: Sequential, objective: Objective, data: Samples, batch_size: int) -> dict[str, Any]:
     """Loss, accuracy and spike statistics of `model` on all of `data` (see EpochStatistics.summary).
 
-    Also `confusion`, num_classes lists of num_classes + 1 numbers: how often the class of the row was taken for that of
-    the column; the last column is no answer.
+    Also `samples`, how many they are; `standard_error` of the accuracy; and `confusion`, num_classes lists of
+    num_classes + 1 numbers: how often the class of the row was taken for that of the column; the last column is no
+    answer.
     Raises ValueError if `data` is empty.
     """
     if len(data) == 0:
@@ -78,4 +80,11 @@ def evaluate(model: Sequential, objective: Objective, data: Samples, batch_size:
         statistics.update(float(loss), predictions, labels, results)
         columns = torch.where(predictions < 0, data.num_classes, predictions)
         confusion.index_put_((labels, columns), torch.ones_like(labels), accumulate=True)
-    return {**statistics.summary(), "confusion": confusion.tolist()}
+    found = statistics.summary()
+    error = standard_error(found["accuracy"], len(data))
+    return {**found, "samples": len(data), "standard_error": error, "confusion": confusion.tolist()}
+
+
+def standard_error(accuracy: float, samples: int) -> float:
+    """sqrt(p (1 - p) / n): how far an accuracy p on n samples drawn at random is off, by which samples they are."""
+    return math.sqrt(accuracy * (1.0 - accuracy) / samples)

@@ -1,6 +1,5 @@
 """The training loop, from top to bottom."""
 
-import json
 import math
 import os
 import time
@@ -10,18 +9,17 @@ from typing import Any
 
 import torch
 
-from saltation import plot
 from saltation.data import augment
 from saltation.data.samples import Samples
-from saltation.files import hold, make_folder, write_text
+from saltation.files import hold, make_folder
 from saltation.spikes import Spikes
-from saltation.train.checkpoint import load_answering, unprefixed
 from saltation.train.checks import check_config
 from saltation.train.config import Config, TrainConfig
 from saltation.train.evaluate import EpochStatistics, evaluate
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, set_learning_rates
 from saltation.train.progress import Progress
+from saltation.train.result import finish
 from saltation.train.run import Origin, RunFolder, load_data, new_run, open_run
 from saltation.train.state import State, begin, keep_best, new_state, restore_state, save_state
 
@@ -54,8 +52,9 @@ def train(
     test    False: leave the test samples alone, as a search for settings must; test_accuracy is then None
 
     With `train.starts` > 1 several networks begin, see `choose_start`.
-    Returns test_accuracy, validation_accuracy, best_epoch, parameters, seconds, run and more. The test accuracy is that
-    of the epoch with the best validation accuracy (the lower validation loss among equals).
+    Returns test_accuracy, test_standard_error, validation_accuracy, reported_epoch, parameters, seconds, run and more.
+    The accuracies are those of the epoch with the best validation accuracy (the lower validation loss among equals), or
+    of the last one (`train.report`).
     Raises ValueError for configurations and data that are out of range, for a run that is not what it was, for one that
     another process trains, and for non-finite losses and gradients; OSError where files cannot be written; Interrupted
     (a KeyboardInterrupt) after Ctrl-C. Whatever ends a run, even the power: it can be resumed.
@@ -206,47 +205,3 @@ def augmented(
     if settings.drop > 0:
         spikes = augment.drop(spikes, settings.drop, generator)
     return spikes
-
-
-def finish(
-    config: Config, dataset: Samples, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
-) -> dict[str, Any]:
-    """Test the best epoch's parameters, write result.json and the pictures."""
-    tensors, _ = state.origin.read(run.checkpoint("best"))
-    load_answering(state.model, tensors, run.checkpoint("best"))
-    test_data = dataset.subset("test")
-    test = evaluate(state.model, Objective(config), test_data, config.train.batch_size) if len(test_data) else {}
-    result = {
-        "name": config.name,
-        "seed": config.seed,
-        "data": dataset.source,
-        "parameters": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
-        "epochs": state.epoch,
-        "best_epoch": state.best_epoch,
-        "validation_accuracy": state.best_accuracy,
-        **{f"test_{key}": value for key, value in test.items()},
-        "seconds": state.seconds,
-        "start": state.start,
-        "run": str(run.path),
-    }
-    result.setdefault("test_accuracy", None)
-    write_text(run.result, json.dumps(result, indent=2) + "\n")
-    initial, _ = state.origin.read(run.checkpoint("initial"))
-    examples = test_data if len(test_data) else dataset.subset("train")
-    if test:
-        plot.confusion_matrix(test["confusion"], test_data.class_names, run.path / "confusion.png")
-    plot.run_pictures(run.path, state.model, unprefixed("model", initial), history, examples)
-    if not quiet:
-        print(summary(result))
-    return result
-
-
-def summary(result: dict[str, Any]) -> str:
-    """The last lines of a run."""
-    test = result["test_accuracy"]
-    reached = "no test samples" if test is None else f"test accuracy {100 * test:.2f} %"
-    return (
-        f"{reached} at epoch {result['best_epoch']} (best validation accuracy, "
-        f"{100 * result['validation_accuracy']:.2f} %); {result['parameters']} parameters, {result['seconds']:.0f} s\n"
-        f"results and pictures are in {result['run']}"
-    )

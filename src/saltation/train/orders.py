@@ -16,7 +16,7 @@ from saltation.train.state import new_state
 def orders_of_work(of: str | os.PathLike[str], root: str | None = None) -> list[str]:
     """One line a layer, and one above: what `Layer.plan` says for the first batch of training samples.
 
-    of  a run folder, with its best parameters; or what `load_config` takes, with those that training begins with
+    of  a run folder, with the parameters it reports; or what `load_config` takes, with those that training begins with
     root  of the data sets of a recipe
     Raises what `load_config`, `load_data` and `load_run` raise.
     """

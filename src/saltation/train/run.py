@@ -232,13 +232,14 @@ def load_data(config: DataConfig) -> Samples:
     return dataset
 
 
-def load_run(path: str | os.PathLike[str], which: str = "best") -> tuple[Sequential, Config, Samples]:
-    """Network, configuration and data of a run; which: best, last or initial parameters.
+def load_run(path: str | os.PathLike[str], which: str | None = None) -> tuple[Sequential, Config, Samples]:
+    """Network, configuration and data of a run; which: best, last or initial parameters; None: what train.report says.
 
     Raises FileNotFoundError or ValueError if the folder or its checkpoint is missing or damaged, or if model, loss or
     the sizes of the data have changed. Warns if the samples have.
     """
     run, config = open_run(path)
+    which = config.train.report if which is None else which
     if which not in ("best", "last", "initial"):
         raise ValueError(f"which is {shown(which)}; choose one of best, last, initial")
     dataset = load_data(config.data)
@@ -250,7 +251,7 @@ def load_run(path: str | os.PathLike[str], which: str = "best") -> tuple[Sequent
 
 
 def evaluate_run(path: str | os.PathLike[str], split: str = "test") -> dict[str, Any]:
-    """Loss, accuracy and spike statistics of a run's best parameters on one split of its data.
+    """Loss, accuracy and spike statistics of the parameters that a run reports, on one split of its data.
 
     Raises what `load_run` raises, and ValueError if that split is empty.
     """

@@ -36,9 +36,10 @@ def tune(
             rates that are not 0
     overrides  hold for all trials
 
-    A trial whose best validation accuracy so far is below the median of the others at that epoch is ended early. The
-    first trial is the recipe itself, where its values lie in the ranges. A trial that fails (a loss that is not finite,
-    activity that runs away) counts as pruned.
+    What counts is the validation accuracy of the epoch that `train.report` names. A trial that is below the median of
+    the others at the same epoch (best: with its best so far) is ended early. The first trial is the recipe itself,
+    where its values lie in the ranges. A trial that fails (a loss that is not finite, activity that runs away) counts
+    as pruned.
     Raises ValueError for illegal keys and ranges, if Optuna is not installed, and if the search in `out` was begun with
     other settings or data, or is run by another process.
     """
@@ -148,8 +149,9 @@ class _Search:
 
         def report(line: dict[str, Any]) -> None:
             nonlocal best
-            best = max(best, line["validation_accuracy"])
-            trial.report(best, line["epoch"])
+            now = line["validation_accuracy"]
+            best = max(best, now)
+            trial.report(best if config.train.report == "best" else now, line["epoch"])
             if trial.should_prune():
                 raise optuna.TrialPruned
 

@@ -1,0 +1,69 @@
+"""What a finished run reports: result.json, pictures, the last lines."""
+
+import json
+from typing import Any
+
+from saltation import plot
+from saltation.data.samples import Samples
+from saltation.files import write_text
+from saltation.train.checkpoint import load_answering, unprefixed
+from saltation.train.config import Config
+from saltation.train.evaluate import evaluate
+from saltation.train.objective import Objective
+from saltation.train.run import RunFolder
+from saltation.train.state import State
+
+
+def finish(
+    config: Config, dataset: Samples, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
+) -> dict[str, Any]:
+    """Test the parameters of the epoch that `train.report` names, write result.json and the pictures."""
+    reported = run.checkpoint(config.train.report)
+    tensors, _ = state.origin.read(reported)
+    load_answering(state.model, tensors, reported)
+    test_data = dataset.subset("test")
+    test = evaluate(state.model, Objective(config), test_data, config.train.batch_size) if len(test_data) else {}
+    epoch = state.best_epoch if config.train.report == "best" else state.epoch
+    result = {
+        "name": config.name,
+        "seed": config.seed,
+        "data": dataset.source,
+        "parameters": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch,
+        "report": config.train.report,
+        "reported_epoch": epoch,
+        "validation_accuracy": history[epoch - 1]["validation_accuracy"],
+        **{f"test_{key}": value for key, value in test.items()},
+        "seconds": state.seconds,
+        "start": state.start,
+        "run": str(run.path),
+    }
+    result.setdefault("test_accuracy", None)
+    write_text(run.result, json.dumps(result, indent=2) + "\n")
+    initial, _ = state.origin.read(run.checkpoint("initial"))
+    examples = test_data if len(test_data) else dataset.subset("train")
+    if test:
+        plot.confusion_matrix(test["confusion"], test_data.class_names, run.path / "confusion.png")
+    plot.run_pictures(run.path, state.model, unprefixed("model", initial), history, examples)
+    if not quiet:
+        print(summary(result))
+    return result
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The last lines of a run."""
+    reached = "no test samples"
+    if result["test_accuracy"] is not None:
+        reached = f"test accuracy {with_error(result['test_accuracy'], result['test_standard_error'])}"
+    which = "best validation accuracy" if result["report"] == "best" else "the last; validation accuracy"
+    return (
+        f"{reached} at epoch {result['reported_epoch']} ({which}, {100 * result['validation_accuracy']:.2f} %); "
+        f"{result['parameters']} parameters, {result['seconds']:.0f} s\n"
+        f"results and pictures are in {result['run']}"
+    )
+
+
+def with_error(accuracy: float, error: float) -> str:
+    """An accuracy with its standard error, in words."""
+    return f"{100 * accuracy:.2f} % (standard error {100 * error:.2f})"
