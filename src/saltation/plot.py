@@ -54,12 +54,13 @@ def learning_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
     grid = figure.subplots(2, 2, sharex=True)
     epochs = _column(history, "epoch")
     loss, accuracy, silent, gradient = grid.flat
-    loss.plot(epochs, _column(history, "loss"), color=BLUE, label="training")
-    loss.plot(epochs, _column(history, "validation_loss"), color=ORANGE, label="validation")
+    validated = any(line.get("validation_loss") is not None for line in history)
+    for axis, name, unit in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        axis.plot(epochs, unit * _column(history, name), color=BLUE, label="training")
+        if validated:
+            axis.plot(epochs, unit * _column(history, f"validation_{name}"), color=ORANGE, label="validation")
     loss.set(title="loss", ylabel="loss")
     loss.legend(frameon=False)
-    accuracy.plot(epochs, 100 * _column(history, "accuracy"), color=BLUE, label="training")
-    accuracy.plot(epochs, 100 * _column(history, "validation_accuracy"), color=ORANGE, label="validation")
     accuracy.set(title="accuracy", ylabel="%")
     accuracy.legend(frameon=False, loc="lower right")
     silent.plot(epochs, 100 * _column(history, "silent_outputs"), color=RED, label="output spikes missing")

@@ -79,6 +79,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
         ({"loss": {"name": "van_rossum"}}, "van_rossum"),
         ({"train.starts": 2, "train.start_epochs": 1}, "train.starts"),
         ({"train.peak_hinge": 1.0}, "train.peak_hinge"),
+        ({"train.refit": True, "train.report": "last"}, "train.refit"),
     ):
         with pytest.raises(ValueError, match=message):
             train.train_twin(load_config("yin_yang", {**TINY, **changes}), Settings(0.1), tmp_path / message)

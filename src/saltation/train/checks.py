@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from saltation.check import shown
-from saltation.train.config import Config
+from saltation.train.config import Config, TrainConfig
 from saltation.train.layers import ConnectionConfig, LayerConfig, RecurrentConfig
 from saltation.train.loss import TargetLoss
 from saltation.train.reading import check_plain
@@ -30,10 +30,7 @@ def check_config(config: Config) -> None:
         raise ValueError(f"train.betas is {shown(config.train.betas)}; give two numbers, for example [0.9, 0.999]")
     if config.model.image is not None and len(config.model.image) != 3:
         raise ValueError(f"model.image is {shown(config.model.image)}; give three numbers, [channels, rows, columns]")
-    if config.train.starts > 1 and config.train.start_epochs > config.train.epochs:
-        raise ValueError(
-            f"train.start_epochs is {config.train.start_epochs}; it must not exceed train.epochs, {config.train.epochs}"
-        )
+    _check_validation(config.train)
     layers = config.model.layers
     for i, layer in enumerate(layers if config.train.peak_hinge > 0.0 else []):
         if getattr(layer, "smoothing", 0.0) > 0.0:
@@ -74,6 +71,22 @@ def check_numbers(prefix: str, section: Any) -> None:
             for i, item in enumerate(value):
                 if is_dataclass(item):
                     check_numbers(f"{key}.{i}.", item)
+
+
+def _check_validation(train: TrainConfig) -> None:
+    """What chooses by validation, and what leaves nothing to validate with."""
+    if train.starts > 1 and train.start_epochs > train.epochs:
+        raise ValueError(f"train.start_epochs is {train.start_epochs}; it must not exceed train.epochs, {train.epochs}")
+    if train.refit and train.report == "best":
+        raise ValueError(
+            "train.refit trains on the validation samples too, so that none are left to find the best epoch; set "
+            "train.report last, and train.epochs to what is best without it"
+        )
+    if train.refit and train.starts > 1:
+        raise ValueError(
+            f"train.refit trains on the validation samples too, so that none are left to choose among train.starts "
+            f"{train.starts}; set it to 1"
+        )
 
 
 def _check_name(name: str) -> None:

@@ -102,6 +102,7 @@ class TrainConfig:
     peak_margin: float = number(0.0, ANY)
     counts: CountsConfig = field(default_factory=CountsConfig)
     report: Literal["best", "last"] = "best"  # the epoch that is tested: that which validates best, or the last one
+    refit: bool = False  # train on the validation samples too, for `epochs` fixed beforehand; goes with report: last
 
 
 @dataclass

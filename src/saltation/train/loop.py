@@ -69,7 +69,7 @@ def train(
         check_config(config)
     threads = torch.get_num_threads()
     try:
-        dataset = load_data(config.data)
+        dataset = load_data(config.data, config.train.refit)
         torch.set_num_threads(config.threads or threads)
         train_data = dataset.subset("train")
         origin = Origin.of(config, dataset)
@@ -79,7 +79,7 @@ def train(
             state = new_state(config, train_data, origin)
             if lock is None:
                 run, lock = new_run(config, out)
-            begin(run, state)
+            begin(run, state, config.train.refit)
         try:
             if state.epoch == 0 and config.train.starts > 1:
                 seconds = choose_start(config, dataset, run, origin, quiet)
@@ -138,13 +138,16 @@ def train_epochs(
         while state.epoch < until:
             start = time.perf_counter()
             metrics = train_epoch(config, objective, train_data, state, progress)
-            validation = evaluate(state.answering, objective, validation_data, config.train.batch_size)
+            validation: dict[str, Any] = {}
+            if not config.train.refit:
+                validation = evaluate(state.answering, objective, validation_data, config.train.batch_size)
             seconds = time.perf_counter() - start
             line = {"epoch": state.epoch + 1, **metrics, "seconds": seconds}
-            line |= {"validation_loss": validation["loss"], "validation_accuracy": validation["accuracy"]}
+            line |= {f"validation_{name}": validation.get(name) for name in ("loss", "accuracy")}
             history.append(line)
             run.append_metrics(line)
-            keep_best(run, state, validation)
+            if validation:
+                keep_best(run, state, validation)
             state.epoch += 1
             state.seconds += seconds
             save_state(run, state)

@@ -27,7 +27,7 @@ def orders_of_work(of: str | os.PathLike[str], root: str | None = None) -> list[
         train_data = dataset.subset("train")
     else:
         config = load_config(of, {} if root is None else {"data.root": root})
-        dataset = load_data(config.data)
+        dataset = load_data(config.data, config.train.refit)
         train_data = dataset.subset("train")
         model = new_state(config, train_data, Origin.of(config, dataset)).model
     order = torch.Generator().manual_seed(config.seed)

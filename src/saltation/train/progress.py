@@ -60,9 +60,11 @@ class Progress:
         """Print the line of a finished epoch."""
         self.done = float(line["epoch"])
         self.bar.update(self.task, completed=line["epoch"])
+        accuracy = line["validation_accuracy"]
+        validation = f"{'-' if accuracy is None else f'{100 * accuracy:.2f}':>8}"
         self._print(
-            f"{line['epoch']:6d} {line['loss']:8.4f} {100 * line['accuracy']:8.2f} "
-            f"{100 * line['validation_accuracy']:8.2f} {line['spikes_per_neuron']:14.3f} "
+            f"{line['epoch']:6d} {line['loss']:8.4f} {100 * line['accuracy']:8.2f} {validation} "
+            f"{line['spikes_per_neuron']:14.3f} "
             f"{100 * line['silent_neurons']:9.1f} {line['grazing']:8d} {line['gradient_norm']:10.3g}"
         )
 

@@ -30,7 +30,7 @@ def finish(
         "data": dataset.source,
         "parameters": sum(p.numel() for p in state.model.parameters() if p.requires_grad),
         "epochs": state.epoch,
-        "best_epoch": state.best_epoch,
+        "best_epoch": None if config.train.refit else state.best_epoch,
         "report": config.train.report,
         "reported_epoch": epoch,
         "validation_accuracy": history[epoch - 1]["validation_accuracy"],
@@ -56,9 +56,15 @@ def summary(result: dict[str, Any]) -> str:
     reached = "no test samples"
     if result["test_accuracy"] is not None:
         reached = f"test accuracy {with_error(result['test_accuracy'], result['test_standard_error'])}"
-    which = "best validation accuracy" if result["report"] == "best" else "the last; validation accuracy"
+    which, validation = "the last", result["validation_accuracy"]
+    if validation is None:
+        which += "; trained on the validation samples too"
+    elif result["report"] == "best":
+        which = f"best validation accuracy, {100 * validation:.2f} %"
+    else:
+        which += f"; validation accuracy, {100 * validation:.2f} %"
     return (
-        f"{reached} at epoch {result['reported_epoch']} ({which}, {100 * result['validation_accuracy']:.2f} %); "
+        f"{reached} at epoch {result['reported_epoch']} ({which}); "
         f"{result['parameters']} parameters, {result['seconds']:.0f} s\n"
         f"results and pictures are in {result['run']}"
     )

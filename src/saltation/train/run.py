@@ -4,7 +4,7 @@ config.yaml            the resolved configuration
 metrics.jsonl          one line per epoch
 initial.safetensors    parameters before training
 last.safetensors       everything needed to continue: parameters, optimizer, random generator, epoch, best so far
-best.safetensors       parameters of the epoch with the best validation accuracy
+best.safetensors       parameters of the epoch with the best validation accuracy; not with train.refit
 result.json, *.png     written at the end
 .lock                  keeps a second process out while one trains
 starts/                with train.starts > 1: what each start left behind, in the same files
@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock
 
@@ -208,8 +209,8 @@ def open_run(path: str | os.PathLike[str]) -> tuple[RunFolder, Config]:
         ) from error
 
 
-def load_data(config: DataConfig) -> Samples:
-    """The data set of a configuration, with validation samples.
+def load_data(config: DataConfig, refit: bool = False) -> Samples:
+    """The data set of a configuration, with validation samples; or, to refit, with these among the training samples.
 
     Raises ValueError if it has no samples to train on, or none to validate with.
     """
@@ -221,6 +222,8 @@ def load_data(config: DataConfig) -> Samples:
     dataset = data.load(config.name, config.path, config.root, **options)
     if not (dataset.split == TRAIN).any():
         raise ValueError(f"{dataset.source} has no training samples; give it some of split 0")
+    if refit:
+        return dataset.with_split(np.where(dataset.split == VALIDATION, TRAIN, dataset.split))
     if not (dataset.split == VALIDATION).any():
         dataset = dataset.with_validation(config.validation_fraction, config.validation_seed)
     if not (dataset.split == VALIDATION).any():
@@ -242,7 +245,7 @@ def load_run(path: str | os.PathLike[str], which: str | None = None) -> tuple[Se
     which = config.train.report if which is None else which
     if which not in ("best", "last", "initial"):
         raise ValueError(f"which is {shown(which)}; choose one of best, last, initial")
-    dataset = load_data(config.data)
+    dataset = load_data(config.data, config.train.refit)
     checkpoint = run.checkpoint(which)
     tensors, _ = Origin.of(config, dataset).read(checkpoint, exact=False)
     model = make_model(config.model, dataset.num_channels, dataset.num_classes)

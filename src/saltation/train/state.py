@@ -67,10 +67,11 @@ def new_state(config: Config, train_data: Samples, origin: Origin, start: int = 
     return State(model, optimizer, training, origin, make_average(model, config.train), start=start)
 
 
-def begin(run: RunFolder, state: State) -> None:
+def begin(run: RunFolder, state: State, refit: bool = False) -> None:
     """Write the checkpoints of a run that has not trained yet; `last`, which says that all is there, comes last."""
     save_parameters(run, "initial", state)
-    save_parameters(run, "best", state)  # so that any run can be evaluated
+    if not refit:  # which finds no best epoch
+        save_parameters(run, "best", state)  # so that any run can be evaluated
     save_state(run, state)
 
 

@@ -52,10 +52,11 @@ def tune(
     if trials < 1:
         raise ValueError(f"--trials is {trials}; it must be at least 1")
     base = load_config(recipe, overrides)
+    _check_refit(base)
     ranges = dict(parse_range(text) for text in search) or _learning_rates(base)
     for key, choice in ranges.items():  # a wrong key or an illegal value shows here, not after the first trial
         for value in choice["choices"] if "choices" in choice else (choice["low"], choice["high"]):
-            load_config(recipe, {**(overrides or {}), key: value})
+            _check_refit(load_config(recipe, {**(overrides or {}), key: value}))
     origin = Origin.of(base, load_data(base.data))
     make_folder(out)
     lock = hold(out)
@@ -185,6 +186,14 @@ class _Search:
     def keep_best(self, study: Any) -> None:
         """Write best.yaml."""
         write_text(self.out / "best.yaml", to_yaml(self.config(study.best_trial.params)))
+
+
+def _check_refit(config: Config) -> None:
+    if config.train.refit:
+        raise ValueError(
+            "train.refit leaves no validation samples to choose by; search without it, then train once with "
+            "train.refit true and train.report last"
+        )
 
 
 def _learning_rates(config: Config) -> dict[str, dict[str, Any]]:
