@@ -49,11 +49,14 @@ def run_pictures(
 
 
 def learning_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
-    """Loss, accuracy, and the health of training: silent outputs and neurons, grazing spikes, gradient norm."""
-    figure = Figure(figsize=(10, 6.5), layout="constrained")
-    grid = figure.subplots(2, 2, sharex=True)
+    """Loss, accuracy, and the health of training: silent outputs and neurons, grazing spikes, gradient norm, ghosts."""
+    ghosts = any(line.get("ghosts_per_spike") is not None for line in history)
+    figure = Figure(figsize=(14 if ghosts else 10, 6.5), layout="constrained")
+    grid = figure.subplots(2, 2 + ghosts, sharex=True)
     epochs = _column(history, "epoch")
-    loss, accuracy, silent, gradient = grid.flat
+    loss, accuracy, silent, gradient = grid[:, :2].flat
+    if ghosts:
+        _ghost_curves(history, *grid[:, 2])
     validated = any(line.get("validation_loss") is not None for line in history)
     for axis, name, unit in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         axis.plot(epochs, unit * _column(history, name), color=BLUE, label="training")
@@ -82,6 +85,17 @@ def learning_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
     gradient.legend(handles=handles, frameon=False, fontsize="small")
     grazing.spines[["top", "left"]].set_visible(False)
     _save(figure, [*grid.flat], path)
+
+
+def _ghost_curves(history: Sequence[dict[str, Any]], ghosts: Axes, share: Axes) -> None:
+    """Near misses of layers with smoothing, and what they contribute to the gradient."""
+    epochs = _column(history, "epoch")
+    ghosts.plot(epochs, _column(history, "ghosts_per_spike"), color=BLUE)
+    ghosts.set(title="ghosts (near misses) per spike")
+    ghosts.set_ylim(bottom=0)
+    share.plot(epochs, 100 * _column(history, "ghost_share"), color=BLUE)
+    share.set(title="share of the gradient from ghosts", xlabel="epoch", ylabel="%")
+    share.set_ylim(bottom=0)
 
 
 def sample_picture(

@@ -12,10 +12,12 @@ import torch
 from saltation.data import augment
 from saltation.data.samples import Samples
 from saltation.files import hold, make_folder
+from saltation.sequential import Sequential
 from saltation.spikes import Spikes
 from saltation.train.checks import check_config
 from saltation.train.config import Config, TrainConfig
 from saltation.train.evaluate import EpochStatistics, evaluate
+from saltation.train.ghosts import ghost_share, smoothed_layers
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, set_learning_rates
 from saltation.train.progress import Progress
@@ -133,7 +135,8 @@ def train_epochs(
     history = run.truncate_metrics(state.epoch)
     train_data, validation_data = dataset.subset("train"), dataset.subset("validation")
     objective = Objective(config)
-    with Progress(until, state.epoch, len(train_data), quiet) as progress:
+    ghosts = bool(smoothed_layers(state.model))
+    with Progress(until, state.epoch, len(train_data), quiet, ghosts) as progress:
         progress.start(f"{config.name}: {dataset!r}\nrun folder {run.path}")
         while state.epoch < until:
             start = time.perf_counter()
@@ -160,11 +163,12 @@ def train_epochs(
 def train_epoch(
     config: Config, objective: Objective, data: Samples, state: State, progress: Progress
 ) -> dict[str, Any]:
-    """One pass over the training samples; returns its statistics."""
+    """One pass over the training samples; returns its statistics. `ghost_share` is that of the first batch."""
     settings = config.train
     statistics = EpochStatistics()
     norms: list[float] = []
     bumped = 0
+    smoothed, share = bool(smoothed_layers(state.model)), None
     hidden_drop = None
     if settings.hidden_drop > 0:
         hidden_drop = partial(augment.drop, fraction=settings.hidden_drop, generator=state.generator)
@@ -173,13 +177,15 @@ def train_epoch(
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
         factor = set_learning_rates(state.optimizer, settings, state.epoch * steps_per_epoch + i, steps_per_epoch)
         spikes = augmented(spikes, labels, settings, config.model.image, state.generator)
-        results = state.model.run(spikes, objective.needs_peak, hidden_drop)
-        loss, predictions = objective(results, labels)
-        total = loss + objective.penalty(results)
+        drawn = state.generator.get_state() if i == 0 and smoothed else None
+        step = partial(forward, state.model, objective, spikes, labels, hidden_drop)
+        total, loss, predictions, results = step()
         if not torch.isfinite(total):
             raise ValueError(f"the loss is {total.item()} {where}; use a lower learning rate or another loss")
         state.optimizer.zero_grad()
         total.backward()
+        if drawn is not None:
+            share = ghost_share(state.model, step, state.generator, drawn)
         norms.append(clip_gradient(state.model, settings.clip_norm, where))
         state.optimizer.step()
         state.model.constrain_()
@@ -188,7 +194,21 @@ def train_epoch(
         statistics.update(float(loss.detach()), predictions, labels, results)
         progress.batch(len(labels))
     norm = {"gradient_norm": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
-    return {**statistics.summary(), **norm, "bumped": bumped, "learning_rate_factor": factor}
+    rest = {"ghost_share": share, "bumped": bumped, "learning_rate_factor": factor}
+    return {**statistics.summary(), **norm, **rest}
+
+
+def forward(
+    model: Sequential,
+    objective: Objective,
+    spikes: Spikes,
+    labels: torch.Tensor,
+    between: Callable[[Spikes], Spikes] | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[Any]]:
+    """What is minimised and, of that, the loss; the predictions (B,), and what `Sequential.run` returns."""
+    results = model.run(spikes, objective.needs_peak, between)
+    loss, predictions = objective(results, labels)
+    return loss + objective.penalty(results), loss, predictions, results
 
 
 def augmented(

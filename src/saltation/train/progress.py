@@ -10,15 +10,17 @@ from rich.progress import Progress as Bar
 
 REFRESH_SECONDS = 0.1
 HEADER = " epoch     loss  train %    val %  spikes/neuron  silent %  grazing  grad norm"
+GHOSTS = "  ghosts/spike  ghost share %"  # of networks with smoothing
 
 
 class Progress:
     """A bar over epochs, and one line per finished epoch; nothing if quiet. Use as a context manager."""
 
-    def __init__(self, epochs: int, done: int, samples: int, quiet: bool) -> None:
+    def __init__(self, epochs: int, done: int, samples: int, quiet: bool, ghosts: bool = False) -> None:
         self.samples = samples
         self.done = float(done)
         self.quiet = quiet
+        self.ghosts = ghosts
         self.refreshed = 0.0
         self.console = Console(quiet=quiet, highlight=False)
         self.bar = Bar(
@@ -46,7 +48,7 @@ class Progress:
     def start(self, title: str) -> None:
         """Print the title and the names of the columns."""
         self._print(title)
-        self._print(HEADER)
+        self._print(HEADER + (GHOSTS if self.ghosts else ""))
 
     def batch(self, samples: int) -> None:
         """Move the bar on by a batch."""
@@ -60,13 +62,16 @@ class Progress:
         """Print the line of a finished epoch."""
         self.done = float(line["epoch"])
         self.bar.update(self.task, completed=line["epoch"])
-        accuracy = line["validation_accuracy"]
-        validation = f"{'-' if accuracy is None else f'{100 * accuracy:.2f}':>8}"
         self._print(
-            f"{line['epoch']:6d} {line['loss']:8.4f} {100 * line['accuracy']:8.2f} {validation} "
-            f"{line['spikes_per_neuron']:14.3f} "
+            f"{line['epoch']:6d} {line['loss']:8.4f} {_percent(line['accuracy']):>8} "
+            f"{_percent(line['validation_accuracy']):>8} {line['spikes_per_neuron']:14.3f} "
             f"{100 * line['silent_neurons']:9.1f} {line['grazing']:8d} {line['gradient_norm']:10.3g}"
+            + (f"{line['ghosts_per_spike']:14.3f}{_percent(line['ghost_share']):>15}" if self.ghosts else "")
         )
 
     def _print(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False)
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
