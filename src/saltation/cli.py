@@ -23,6 +23,7 @@ _EXAMPLES = """examples:
   saltation train --resume runs/yin_yang-20260101-120000     continue after Ctrl-C
   saltation tune yin_yang --search train.lr.weight=log:1e-3:1e-1 --trials 30
   saltation eval runs/yin_yang-20260101-120000               test accuracy, with its standard error
+  saltation eval runs/a runs/b runs/c                        of each, and of the average of their class probabilities
   saltation data info spoken_digits                          events per sample, rates, duration
   saltation data plot recording.npz                          rasters of some classes
   saltation warmup                                           compile all kernels now
@@ -167,23 +168,35 @@ def _tune(options: argparse.Namespace) -> None:
 
 
 def _add_eval(add: Any) -> None:
-    what = "Evaluate the epoch that a run reports: the one that validated best, or the last one (train.report)."
-    parser = add("eval", _eval, "evaluate a run", description=what)
-    parser.add_argument("run_folder", metavar="RUN", help="a run folder")
+    what = (
+        "Evaluate the epoch that a run reports: the one that validated best, or the last one (train.report). Several "
+        "runs on the same data: each of them, and the average of their class probabilities."
+    )
+    parser = add("eval", _eval, "evaluate a run, or the average of several", description=what)
+    parser.add_argument("run_folders", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: test")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
 
 
 def _eval(options: argparse.Namespace) -> None:
-    from saltation.train import evaluate_run
+    from saltation.train import evaluate_run, evaluate_runs
     from saltation.train.result import with_error
 
-    result = evaluate_run(options.run_folder, options.split)
+    several = len(options.run_folders) > 1
+    if several:
+        result = evaluate_runs(options.run_folders, options.split)
+    else:
+        result = evaluate_run(options.run_folders[0], options.split)
     if options.json:
         print(json.dumps(result))
         return
-    accuracy = with_error(result["accuracy"], result["standard_error"])
-    print(f"{options.split} accuracy {accuracy}, loss {result['loss']:.4f}")
+    for run in result.get("runs", []):
+        print(f"{run['run']}: {options.split} accuracy {with_error(run['accuracy'], run['standard_error'])}")
+    accuracy = f"{options.split} accuracy {with_error(result['accuracy'], result['standard_error'])}"
+    if several:
+        print(f"average of {len(result['runs'])} networks: {accuracy}")
+        return
+    print(f"{accuracy}, loss {result['loss']:.4f}")
     print(f"spikes per neuron {result['spikes_per_neuron']:.3f}, silent neurons {100 * result['silent_neurons']:.1f} %")
 
 

@@ -29,8 +29,8 @@ def small_network(smoothing):
         sal.Layer(sal.Linear(20, 4), sal.LIF(4, 2.0, 1.0), smoothing=smoothing),
         sal.Layer(sal.Linear(4, 2), sal.LI(2, 2.0, 1.0)),
     ]
-    for layer in layers[:2]:
-        sal.init.normal_(layer, 0.8, 0.8, generator)
+    for layer, mean in zip(layers, (1.8, 0.4), strict=False):
+        sal.init.normal_(layer, mean, mean, generator)
     times = torch.rand(10, 3, generator=generator).tolist()
     return sal.Sequential(*layers), sal.Spikes.from_lists(
         [[(t, k) for k, t in enumerate(row)] for row in times], 3, 8.0

@@ -19,6 +19,7 @@ class LossConfig:
     name: str = ""  # one of LOSSES; others have other fields
     function: ClassVar[Callable[..., Tensor]]
     of_readout: ClassVar[bool] = False  # of leaky integrators instead of spikes
+    has_logits: ClassVar[bool] = True
 
     def __call__(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean over the samples (scalar), and the class of every sample (B,) int64, -1 where no output spiked."""
@@ -30,6 +31,13 @@ class LossConfig:
         """What the output is compared with."""
         return labels
 
+    def logits(self, output: Any) -> Tensor:
+        """(B, C): the softmax of these is taken for the probabilities of the classes; the largest is the answer.
+
+        Where no output spikes they are all the same. Only of losses with `has_logits`.
+        """
+        raise NotImplementedError
+
 
 @dataclass
 class ShiftInvariant(LossConfig):
@@ -38,6 +46,10 @@ class ShiftInvariant(LossConfig):
     name: Literal["shift_invariant"] = "shift_invariant"
     margin: float = number(0.2, ANY)  # wanted lead of the right neuron, in time units
     function = staticmethod(losses.shift_invariant)
+
+    def logits(self, output: Any) -> Tensor:
+        """-t / margin of first spikes: this loss has none of its own, but the margin is the lead it takes for clear."""
+        return -losses.first_times(output) / self.margin
 
 
 @dataclass
@@ -49,6 +61,10 @@ class FirstSpikeCrossEntropy(LossConfig):
     early: float = number(0.0, NOT_NEGATIVE)  # weight of the early-spike term
     function = staticmethod(losses.first_spike_cross_entropy)
 
+    def logits(self, output: Any) -> Tensor:
+        """-t / tau of first spikes."""
+        return -losses.first_times(output) / self.tau
+
 
 @dataclass
 class TargetLoss(LossConfig):
@@ -56,6 +72,7 @@ class TargetLoss(LossConfig):
 
     right: list[float] = number([1.0], NOT_NEGATIVE)  # in the unit of time
     wrong: list[float] = number([], NOT_NEGATIVE)  # later than the first of the right; []: silent
+    has_logits: ClassVar[bool] = False
 
     def wanted(self, output: Spikes, labels: Tensor) -> Spikes:
         """The target trains. Raises ValueError if one goes on after the samples have ended."""
@@ -110,9 +127,14 @@ class ReadoutCrossEntropy(LossConfig):
 
     def __call__(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean over the samples (scalar), and the class of every sample (B,) int64."""
-        arguments = [self.window] if self.readout == "weighted" else []
-        values = self.scale * getattr(output, self.readout)(*arguments)
+        values = self.logits(output)
         return losses.readout_cross_entropy(values, labels), values.detach().argmax(dim=1)
+
+    def logits(self, output: Any) -> Tensor:
+        """The scaled values."""
+        arguments = [self.window] if self.readout == "weighted" else []
+        values: Tensor = self.scale * getattr(output, self.readout)(*arguments)
+        return values
 
 
 _ALL = (ShiftInvariant, FirstSpikeCrossEntropy, ReadoutCrossEntropy, SpikeTimeMSE, VanRossum, VictorPurpura)

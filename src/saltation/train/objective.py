@@ -24,8 +24,11 @@ class Objective:
 
         results  one entry a layer, as `Sequential.run` returns them
         """
-        output = results[-1]
-        return self.loss(output if isinstance(output, Readout) else output.spikes, labels)
+        return self.loss(output_of(results), labels)
+
+    def logits(self, results: list[Any]) -> torch.Tensor:
+        """(B, C), see `LossConfig.logits`."""
+        return self.loss.logits(output_of(results))
 
     def penalty(self, results: list[Any]) -> torch.Tensor | float:
         """The weighted hinge on the peak potential of silent neurons, and the distance from wanted counts; or 0."""
@@ -52,6 +55,11 @@ class Objective:
                 fraction = bump.output_fraction if i == len(results) - 1 else bump.hidden_fraction
                 bumped += regularizers.bump_silent_(layer, result.spikes, max_silent=fraction, amount=bump.amount)
         return bumped
+
+
+def output_of(results: list[Any]) -> Any:
+    """What the last layer gives: a readout, or spikes."""
+    return results[-1] if isinstance(results[-1], Readout) else results[-1].spikes
 
 
 def spiking_results(results: list[Any]) -> list[Any]:

@@ -258,11 +258,17 @@ def evaluate_run(path: str | os.PathLike[str], split: str = "test") -> dict[str,
 
     Raises what `load_run` raises, and ValueError if that split is empty.
     """
+    model, config, samples = load_split(path, split)
+    return evaluate(model, Objective(config), samples, config.train.batch_size)
+
+
+def load_split(path: str | os.PathLike[str], split: str) -> tuple[Sequential, Config, Samples]:
+    """Network and configuration as `load_run` has them, and the samples of one split. Raises ValueError if none."""
     model, config, dataset = load_run(path)
     samples = dataset.subset(split)
     if len(samples) == 0:
         raise ValueError(f"{dataset.source} has no {split} samples; choose another --split, or give it some")
-    return evaluate(model, Objective(config), samples, config.train.batch_size)
+    return model, config, samples
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
