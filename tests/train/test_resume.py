@@ -12,6 +12,7 @@ import torch
 import yaml
 from train.faults import snapshot
 
+from saltation import plot
 from saltation.cli import main
 from saltation.data.yin_yang import PUBLICATION_FILE, SPLITS, yin_yang_points
 from saltation.train import Interrupted, evaluate_run, load_config, load_run, loop, train
@@ -278,7 +279,7 @@ def test_ctrl_c_while_the_result_is_written(run, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.plot, "run_pictures", stop)
+    monkeypatch.setattr(plot, "run_pictures", stop)
     with pytest.raises(Interrupted, match="continue with: saltation train --resume"):
         train(resume=run, quiet=True)
 
