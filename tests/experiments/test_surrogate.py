@@ -6,10 +6,15 @@ import math
 import numpy as np
 import pytest
 import surrogate
-from grid import train
+import torch
+from grid import then, train
 from grid.pack import Settings
+from train.faults import snapshot
 
-from saltation.train import load_config
+from saltation import plot
+from saltation.train import load_config, loop, state
+from saltation.train.checkpoint import read_checkpoint, unprefixed
+from saltation.train.run import RunFolder
 
 TINY = {
     "data.options.publication": False,
@@ -64,6 +69,83 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
         assert [line[name] for line in lines[0]] == [line[name] for line in lines[1]]
     assert whole["last_validation"]["grid"] == lines[0][-1]["validation_accuracy"]  # both of the average
     assert lines[0][-1]["loss"] < lines[0][0]["loss"]
+
+
+def test_the_exact_network_goes_on_from_the_grid(tmp_path, monkeypatch):
+    """From the parameters that the run on the grid reports; stopped and continued it is the same."""
+    monkeypatch.setattr(plot, "run_pictures", lambda *_: None)
+    recipe = readout_recipe(tmp_path)
+    changes = {"train.epochs": 2, "train.report": "last"}
+    train.train_twin(load_config(recipe, changes), Settings(0.1), tmp_path / "grid", test=False)
+    further = load_config(recipe, {**changes, "train.epochs": 3, "model.layers.0.smoothing": 0.3})
+    start = RunFolder(tmp_path / "grid")
+    whole = then.train_on(start, "last", further, tmp_path / "whole", test=False)
+    begun = read_checkpoint(tmp_path / "whole" / "initial.safetensors")[0]
+    reached = unprefixed("average.module", read_checkpoint(start.checkpoint("last"))[0])
+    for prefix in ("model", "average.module"):
+        assert all(torch.equal(value, reached[name]) for name, value in unprefixed(prefix, begun).items())
+    assert int(begun["average.n_averaged"]) == 0
+    lines = RunFolder(tmp_path / "whole").read_metrics(3)
+    assert all(line["ghost_share"] > 0 for line in lines) and whole["epochs"] == whole["reported_epoch"] == 3
+    assert whole["validation_accuracy"] == lines[2]["validation_accuracy"] and whole["test_accuracy"] is None
+
+    save = state.save_state
+
+    def stop(run, now):
+        save(run, now)
+        if now.epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_state", stop)
+    with pytest.raises(KeyboardInterrupt):
+        then.train_on(start, "last", further, tmp_path / "parts", test=False)
+    monkeypatch.setattr(loop, "save_state", save)
+    again = then.train_on(start, "last", further, tmp_path / "parts", test=False)
+    assert {**again, "cpu_seconds_per_epoch": 0} == {**whole, "cpu_seconds_per_epoch": 0}
+    assert snapshot(tmp_path / "parts") == snapshot(tmp_path / "whole")
+    for change, message in (
+        ({"train.epochs": 4, "model.layers.0.smoothing": 0.3}, "train.epochs is 4"),
+        ({"model.layers.0.tau_mem": 3.0}, "model.layers.0.tau_mem is 3.0"),
+    ):
+        place = tmp_path / ("whole" if "train.epochs" in change else "other")
+        with pytest.raises(ValueError, match=message):
+            then.train_on(start, "last", load_config(recipe, {**changes, **change}), place)
+
+
+def test_the_command_records_what_comes_after_the_grid(tmp_path, monkeypatch):
+    """Two ways to go on from one run on the grid."""
+    recipe, results = readout_recipe(tmp_path), {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(surrogate, "write", results.__setitem__)
+    monkeypatch.setattr(surrogate, "ProcessPoolExecutor", Here)
+    command = ["surrogate.py", recipe, "--dt", "0.1", "--set", "train.epochs=1", "--then", "2"]
+    for further in ([], ["--then-set", "model.layers.0.smoothing=0.3"]):
+        monkeypatch.setattr("sys.argv", [*command, *further])
+        surrogate.main()
+    plain, smooth = results.values()
+    assert list(results)[1] == "surrogate_readout_dt0.1_slope10_then2_smoothing0.3"
+    assert smooth["then"] == {"model.layers.0.smoothing": 0.3, "train.epochs": 2}
+    assert plain["runs"][0]["last_test"] == smooth["runs"][0]["last_test"]
+    for result in (plain, smooth):
+        after = result["runs"][0]["then"]
+        assert after["epochs"] == 2 and result["then_test"]["mean"] == round(100 * after["test_accuracy"], 2)
+        assert result["then_validation"]["std"] is None and result["then_cpu_seconds_per_epoch"] > 0
+    monkeypatch.setattr("sys.argv", ["surrogate.py", recipe, "--then-set", "seed=3"])
+    with pytest.raises(SystemExit, match="give both"):
+        surrogate.main()
+
+
+class Here:
+    """A pool that works in this process."""
+
+    def __init__(self, jobs, mp_context=None):
+        self.map = map
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
 
 
 def test_first_spikes_are_learnt(tmp_path):

@@ -210,7 +210,9 @@ def snapshot(folder: Path) -> dict[str, object]:
             record.pop("seconds", None)
             content[name] = {key: value.numpy().tobytes() for key, value in tensors.items()}, record
         elif path.suffix == ".jsonl":
-            content[name] = [{**json.loads(line), "seconds": 0} for line in path.read_text().splitlines()]
+            content[name] = [
+                {**json.loads(line), "seconds": 0, "cpu_seconds": 0} for line in path.read_text().splitlines()
+            ]
         elif path.name == "result.json":
             content[name] = {**json.loads(path.read_text()), "seconds": 0, "run": ""}
         else:

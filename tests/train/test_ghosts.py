@@ -90,7 +90,7 @@ def test_training_is_the_same_with_and_without_the_measurement(tiny, tmp_path, m
     monkeypatch.setattr(loop, "ghost_share", lambda *_: None)
     train(config, out=tmp_path / "without", quiet=True)
     files = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("with", "without")]
-    lines = [[{**json.loads(line), "seconds": 0} for line in file] for file in files]
+    lines = [[{**json.loads(line), "seconds": 0, "cpu_seconds": 0} for line in file] for file in files]
     assert all(0.01 < line["ghost_share"] < 2.0 for line in lines[0])
     assert lines[1] == [{**line, "ghost_share": None} for line in lines[0]]
     ends = [read_checkpoint(tmp_path / name / "last.safetensors")[0] for name in ("with", "without")]

@@ -18,7 +18,10 @@ def same_checkpoint(a, b):
 
 
 def without_clock(run):
-    return [{**json.loads(line), "seconds": 0} for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {**json.loads(line), "seconds": 0, "cpu_seconds": 0}
+        for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 def test_a_run_leaves_everything_behind(tiny, tmp_path, capsys):

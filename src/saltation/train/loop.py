@@ -164,7 +164,7 @@ def train_epoch(
     config: Config, objective: Objective, data: Samples, state: State, progress: Progress
 ) -> dict[str, Any]:
     """One pass over the training samples; returns its statistics. `ghost_share` is that of the first batch."""
-    settings = config.train
+    settings, begun = config.train, time.process_time()
     statistics = EpochStatistics()
     norms: list[float] = []
     bumped = 0
@@ -195,7 +195,7 @@ def train_epoch(
         progress.batch(len(labels))
     norm = {"gradient_norm": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
     rest = {"ghost_share": share, "bumped": bumped, "learning_rate_factor": factor}
-    return {**statistics.summary(), **norm, **rest}
+    return {**statistics.summary(), **norm, **rest, "cpu_seconds": time.process_time() - begun}
 
 
 def forward(
