@@ -6,7 +6,8 @@
 Every run reports the epoch that validates best, or the last one (train.report); the test set is looked at once per run,
 at its end. One thread a run.
 With --leave-out every group, such as a speaker, is tested in turn by networks that never heard it; the next one in the
-list validates. Results go to experiments/results/RECIPE.json, or RECIPE_KEY.json with groups, runs to runs/accuracy/.
+list validates. Results go to experiments/results/RECIPE.json, or RECIPE_KEY.json with groups, or with --tag
+RECIPE_TAG.json; runs to runs/accuracy/.
 Data root: SALTATION_DATA.
 """
 
@@ -39,12 +40,13 @@ def group(changes: dict[str, Any]) -> dict[str, int]:
     return {"test_group": options["test_group"]} if "test_group" in options else {}
 
 
-def names(changes: dict[str, Any]) -> list[str]:
-    """Of the group, as part of a path."""
-    return [str(value) for value in group(changes).values()]
+def place(recipe: str, changes: dict[str, Any], tag: str, seed: int) -> str:
+    """Where a run goes, under runs/."""
+    parts = [recipe, *([tag] if tag else []), *(str(value) for value in group(changes).values()), str(seed)]
+    return "accuracy/" + "-".join(parts)
 
 
-def summarise(recipe: str, results: list[dict], overrides: dict[str, Any], key: str) -> None:
+def summarise(recipe: str, results: list[dict], overrides: dict[str, Any], key: str, tag: str) -> None:
     """Write and print one recipe's summary."""
     test = per_cent(results, "test_accuracy")
     kept = ["seed", *(["test_group"] if key else []), "test_accuracy", "test_standard_error", "validation_accuracy"]
@@ -60,7 +62,7 @@ def summarise(recipe: str, results: list[dict], overrides: dict[str, Any], key: 
         "median_seconds": round(float(np.median([result["seconds"] for result in results])), 1),
         "runs": [{key: result[key] for key in kept} for result in results],
     }
-    write("_".join([recipe, key] if key else [recipe]), summary)
+    write("_".join(part for part in (recipe, key, tag) if part), summary)
     spread = "" if test["std"] is None else f" +- {test['std']:.2f}"
     print(f"{recipe}: {test['mean']:.2f}{spread} % over {len(results)} runs", flush=True)
 
@@ -73,11 +75,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--leave-out", metavar="KEY=A,B,...", help="test one group at a time")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, as in train")
+    parser.add_argument("--tag", default="", help="part of the names of results and runs, for those with --set")
     arguments = parser.parse_args()
     overrides = parse_overrides([f"--{item}" for item in arguments.set])
     key, changes = folds(arguments.leave_out)
     runs = [
-        Run(recipe, seed, {**overrides, **change}, "-".join([f"accuracy/{recipe}", *names(change), str(seed)]))
+        Run(recipe, seed, {**overrides, **change}, place(recipe, change, arguments.tag, seed))
         for recipe in arguments.recipes
         for change in changes
         for seed in range(arguments.seeds)
@@ -85,7 +88,7 @@ def main() -> None:
     done = zip(runs, train_all(runs, arguments.jobs), strict=True)
     for recipe in arguments.recipes:
         own = islice(done, len(changes) * arguments.seeds)
-        summarise(recipe, [result | group(run.changes) for run, result in own], overrides, key)
+        summarise(recipe, [result | group(run.changes) for run, result in own], overrides, key, arguments.tag)
 
 
 if __name__ == "__main__":
