@@ -5,6 +5,7 @@ from .connections import Linear
 from .convolution import Conv2d, SumPool2d
 from .layer import Layer, Result
 from .neurons import IF, LI, LIF, QIF
+from .nir import from_nir, from_nir_events, to_nir, to_nir_events
 from .ops import SpikeBudgetError
 from .optim import bound_, parameter_groups
 from .readout import Readout
@@ -32,8 +33,12 @@ __all__ = [
     "SumPool2d",
     "__version__",
     "bound_",
+    "from_nir",
+    "from_nir_events",
     "init",
     "losses",
     "parameter_groups",
     "regularizers",
+    "to_nir",
+    "to_nir_events",
 ]
