@@ -71,11 +71,13 @@ class Connector:
         """The synapses of a chain that gets this shape."""
         in_size = math.prod(shape)
         whole, delays = None, Delays()
+        several = sum(hasattr(self.structure.nodes[name], "weight") for name in chain) > 1
         for name in chain:
             node, kind = self.structure.nodes[name], self.structure.kinds[name]
             values = {field: numbers(name, node, field) for field in VALUES.get(kind, ())}
             step = terms.of_node(kind, node, values, shape)
             if step is not None:
+                step = step.present() if several else step  # a 0 in a copying or gathering matrix is no synapse
                 whole = step if whole is None else whole.then(step)
             delays = self._noted(node) if kind == "Delay" else delays
             shape = self.structure.shapes[name]

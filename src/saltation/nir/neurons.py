@@ -18,10 +18,19 @@ CURRENT_BASED = ("CubaLIF", "CubaLI")
 
 
 class Cell(NamedTuple):
-    """One population as nodes one after the other, all of the same shape, and the gain of its incoming weights."""
+    """One population as nodes one after the other: names, classes of NIR and their fields (size,)."""
 
-    nodes: list[tuple[str, Any]]  # (name, node); signals enter the first and leave the last
-    gain: np.ndarray  # (size,)
+    rows: list[tuple[str, str, dict[str, np.ndarray]]]
+    gain: np.ndarray  # (size,): by what the weights of its inputs are multiplied
+    metadata: dict[str, Any] = {}
+
+    def nodes(self, nir: Any, spread: Callable[[np.ndarray], np.ndarray]) -> list[tuple[str, Any]]:
+        """Names and nodes; signals enter the first and leave the last. spread: from (size,) to their shape."""
+        made = []
+        for name, kind, fields in self.rows:
+            made.append((name, getattr(nir, kind)(**{field: spread(value) for field, value in fields.items()})))
+        made[-1][1].metadata = dict(self.metadata)
+        return made
 
 
 def values_of(neuron: neurons.Neuron) -> dict[str, np.ndarray]:
@@ -40,8 +49,8 @@ def what_is_lost(neuron: neurons.Neuron) -> str | None:
     return "a refractory period" if bool(neuron.refractory.ne(0).any()) else None
 
 
-def cell(nir: Any, neuron: neurons.Neuron, convention: Convention, unit: float, lossy: bool, spread: Callable) -> Cell:
-    """The nodes of a population. unit: seconds of a unit of time; spread: (size,) to the shape of the nodes.
+def cell(neuron: neurons.Neuron, convention: Convention, unit: float, lossy: bool) -> Cell:
+    """A population for NIR; unit: seconds of a unit of time.
 
     Raises ValueError if NIR, or who reads by this convention, can not say what the neurons are.
     """
@@ -49,29 +58,27 @@ def cell(nir: Any, neuron: neurons.Neuron, convention: Convention, unit: float, 
     check.require(lost is None or lossy, f"NIR can not express {lost}; {LOSSY}")
     parameters = values_of(neuron)
     if isinstance(neuron, neurons.IF):
-        nodes, gain = _nonleaky(nir, parameters, convention, unit, spread)
+        made = _nonleaky(parameters, convention, unit)
     else:
-        nodes, gain = _leaky(nir, neuron, parameters, convention, unit, spread)
-    if lost is not None:
-        reset = neuron.reset if isinstance(neuron, neurons.LIF) else None
-        nodes[-1][1].metadata = noted(model=type(neuron).__name__, parameters=dict(parameters), reset=reset)
-    return Cell(nodes, gain)
+        made = _leaky(neuron, parameters, convention, unit)
+    if lost is None:
+        return made
+    reset = neuron.reset if isinstance(neuron, neurons.LIF) else None
+    return made._replace(metadata=noted(model=type(neuron).__name__, parameters=parameters, reset=reset))
 
 
-def _leaky(nir: Any, neuron: Any, parameters: dict, convention: Convention, unit: float, spread: Callable) -> Any:
+def _leaky(neuron: Any, parameters: dict[str, np.ndarray], convention: Convention, unit: float) -> Cell:
     """CubaLIF or CubaLI. Of QIF neurons: LIF ones with the same time constants."""
     tau_mem = unit * parameters["tau_mem"]
     tau_syn = unit * neuron.tau_syn.detach().double().expand(neuron.size).numpy()
     node, gain = convention.rule.encode(tau_mem, tau_syn)
-    fields = {"tau_mem": node.tau_mem, "tau_syn": node.tau_syn, "r": node.r, "w_in": node.w_in}
-    fields["v_leak"] = np.zeros_like(tau_mem)
+    fields = {**node._asdict(), "v_leak": np.zeros_like(tau_mem)}
     if not neuron.spiking:
-        return [("li", nir.CubaLI(**{name: spread(value) for name, value in fields.items()}))], gain
+        return Cell([("li", "CubaLI", fields)], gain)
     subtract = getattr(neuron, "reset", "constant") == "subtract"  # of the whole V, as the threshold is constant
     v_reset = np.zeros_like(tau_mem) if subtract else parameters.get("v_reset", np.zeros_like(tau_mem))
     threshold, v_reset, scale = _potentials(parameters["threshold"], v_reset, convention)
-    fields |= {"v_threshold": threshold, "v_reset": v_reset}
-    return [("lif", nir.CubaLIF(**{name: spread(value) for name, value in fields.items()}))], gain * scale
+    return Cell([("lif", "CubaLIF", fields | {"v_threshold": threshold, "v_reset": v_reset})], gain * scale)
 
 
 def _potentials(threshold: np.ndarray, v_reset: np.ndarray, convention: Convention) -> tuple[np.ndarray, ...]:
@@ -86,7 +93,7 @@ def _potentials(threshold: np.ndarray, v_reset: np.ndarray, convention: Conventi
     return threshold, v_reset, np.ones_like(threshold)
 
 
-def _nonleaky(nir: Any, parameters: dict, convention: Convention, unit: float, spread: Callable) -> Any:
+def _nonleaky(parameters: dict[str, np.ndarray], convention: Convention, unit: float) -> Cell:
     """A leaky integrator of the input, which is the current, before an IF:  dv/dt = I/tau_syn."""
     check.require(
         not convention.stepped,
@@ -94,9 +101,9 @@ def _nonleaky(nir: Any, parameters: dict, convention: Convention, unit: float, s
     )
     tau = unit * parameters["tau_syn"]
     node, gain = convention.rule.encode(tau, tau)
-    synapse = nir.LI(tau=spread(tau), r=spread(node.w_in), v_leak=spread(np.zeros_like(tau)))
-    fields = {"r": 1.0 / tau, "v_threshold": parameters["threshold"], "v_reset": parameters["v_reset"]}
-    return [("syn", synapse), ("if", nir.IF(**{name: spread(value) for name, value in fields.items()}))], gain
+    synapse = {"tau": tau, "r": node.w_in, "v_leak": np.zeros_like(tau)}
+    membrane = {"r": 1.0 / tau, "v_threshold": parameters["threshold"], "v_reset": parameters["v_reset"]}
+    return Cell([("syn", "LI", synapse), ("if", "IF", membrane)], gain)
 
 
 class Read(NamedTuple):
@@ -208,13 +215,10 @@ class Reader:
 
     def _gain_of(self, read: Read, fields: dict[str, np.ndarray]) -> np.ndarray:
         """The gain with which these neurons were written. Raises ValueError if the node's values are others."""
-        from .library import nir_package
-
         neuron = read.make(torch.from_numpy, len(read.gain))
-        written = cell(nir_package(), neuron, self.convention, self.unit, True, lambda value: value)
-        for name, expected in vars(written.nodes[-1][1]).items():
-            got = fields.get(name)
-            if got is not None and not np.allclose(got, expected, rtol=SAME, atol=0.0):
+        written = cell(neuron, self.convention, self.unit, lossy=True)
+        for name, expected in written.rows[-1][2].items():
+            if name not in fields or not np.allclose(fields[name], expected, rtol=SAME, atol=0.0):
                 raise ValueError(
                     f"its {name} is no longer the one that its metadata was written with; take the key 'saltation' out "
                     "of its metadata to read the node as it stands, or give the convention, time_unit and dt that it "

@@ -38,7 +38,7 @@ class Chains:
 
         The last one has the shape of an image if `keeps_image`, else (out_size,).
         """
-        if keeps_image(connection, shape):
+        if keeps_image(connection, gain, shape):
             assert isinstance(connection, Conv2d)
             return self._convolution(connection, gain)
         flat = [] if len(shape) == 1 else [("flatten", self.flatten(shape))]
@@ -126,9 +126,12 @@ def at_each_place(connection: Connection, places: int) -> Sparse:
     return whole
 
 
-def keeps_image(connection: Connection, shape: Shape) -> bool:
-    """Whether a connection becomes a convolution of NIR, from units of this shape."""
+def keeps_image(connection: Connection, gain: np.ndarray, shape: Shape) -> bool:
+    """Whether a connection becomes a convolution of NIR, from units of this shape: if all places have one gain."""
     if not isinstance(connection, Conv2d) or len(shape) != 3:
+        return False
+    gains = gain.reshape(connection.out_shape[0], -1)
+    if (gains != gains[:, :1]).any():
         return False
     height, width = connection.weight.shape[2:]
     return height == width and connection.delay in (None, "channel")

@@ -14,7 +14,7 @@ from saltation.convolution import Conv2d
 from . import shapes
 
 MOST = 2**26  # synapses of one chain
-SPARSE = 0.5  # a matrix with fewer entries that are not 0 than this part is a list of those
+SPARSE = 0.5  # a matrix with fewer synapses than this part of all pairs is a list of those
 
 
 class Terms(NamedTuple):
@@ -41,6 +41,11 @@ class Terms(NamedTuple):
             self.weight[mine] * other.weight[theirs],
             self.delay[mine] + other.delay[theirs],
         ).merged()
+
+    def present(self) -> "Terms":
+        """Without synapses of weight 0."""
+        kept = self.weight != 0.0
+        return Terms(*(values[kept] for values in self))
 
     def merged(self) -> "Terms":
         """Sorted by target, source and delay; synapses that differ in weight alone become one."""

@@ -1,6 +1,5 @@
 """`to_nir`: a NIR graph from a network."""
 
-from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -18,8 +17,8 @@ from saltation.wired import Beside, Parallel
 from .conventions import Convention, convention_of
 from .library import nir_package
 from .metadata import FORMAT, noted
-from .neurons import Cell, cell
-from .synapses import Chains, Shape, at_each_place, keeps_image
+from .neurons import cell
+from .synapses import Chains, Link, Shape, at_each_place, keeps_image
 
 
 def to_nir(
@@ -120,22 +119,24 @@ class _Writer:
         """The chains of a layer's connections, and its neurons."""
         parts = _parts(layer.connection, sources)
         places = layer.out_size // layer.neuron.size
-        image = all(keeps_image(part, units.shape) for part, units in parts)
+        population = cell(layer.neuron, self.convention, self.unit, self.lossy)
+        gain = np.repeat(population.gain, places)
+        image = all(keeps_image(part, gain, units.shape) for part, units in parts)
         image = image and (layer.recurrent is None or places > 1)
         first: Any = parts[0][0]
         shape: Shape = first.out_shape if image else (layer.out_size,)
-        neurons = cell(self.nir, layer.neuron, self.convention, self.unit, self.lossy, _spread(shape, places))
-        gain = np.repeat(neurons.gain, places)
+        neurons = population.nodes(self.nir, lambda value: np.repeat(value, places).reshape(shape))
         ends = [self._chain(f"{k}{_letter(i, parts)}", *part, gain, image) for i, part in enumerate(parts)]
         if layer.recurrent is None:
             return Units(self._row(k, neurons, ends), shape)
-        graph = self._recurrent(layer.recurrent, neurons, gain, shape, places)
+        links = self._feedback(layer.recurrent, population.gain, shape, places)
+        graph = self._recurrent(neurons, links, shape)
         return Units(self._add(f"layer_{k}", graph, *ends), shape)
 
     def _chain(self, label: str, connection: Connection, units: Units, gain: np.ndarray, image: bool) -> str:
         """Adds the nodes of one connection; the name of the last."""
         links = self.chains.of(connection, gain, units.shape)
-        if keeps_image(connection, units.shape) and not image:
+        if keeps_image(connection, gain, units.shape) and not image:
             links.append(("flatten", self.chains.flatten(connection.out_shape)))  # type: ignore[arg-type]
         before = units.name
         for name, node in links:
@@ -143,22 +144,25 @@ class _Writer:
             before = self._add(f"{name}_{label}{'_out' if twice else ''}", node, before)
         return before
 
-    def _row(self, k: int, neurons: Cell, ends: list[str]) -> str:
+    def _row(self, k: int, neurons: list[Link], ends: list[str]) -> str:
         """Adds the neurons; the name of the last node."""
-        for name, node in neurons.nodes:
+        for name, node in neurons:
             ends = [self._add(f"{name}_{k}", node, *ends)]
         return ends[0]
 
-    def _recurrent(self, recurrent: Connection, neurons: Cell, gain: np.ndarray, shape: Shape, places: int) -> Any:
+    def _feedback(self, recurrent: Connection, gain: np.ndarray, shape: Shape, places: int) -> list[Link]:
+        """The chain of a layer's feedback; gain: (neurons,)."""
+        if len(shape) == 3:
+            return self._by_place(recurrent, gain, shape)
+        recurrent = recurrent if places == 1 else at_each_place(recurrent, places)
+        return self.chains.of(recurrent, np.repeat(gain, places), shape)
+
+    def _recurrent(self, neurons: list[Link], links: list[Link], shape: Shape) -> Any:
         """A subgraph of neurons and feedback; names as snnTorch's."""
         inner = _Writer(self.nir, self.convention, self.unit, self.lossy)
         state = {"input": np.array(shape)}
         inner._add("input", self.nir.Input(input_type=state))
-        names = [inner._add(name, node) for name, node in neurons.nodes]
-        if len(shape) == 3:
-            links = self._by_place(recurrent, neurons.gain, shape)
-        else:
-            links = self.chains.of(recurrent if places == 1 else at_each_place(recurrent, places), gain, shape)
+        names = [inner._add(name, node) for name, node in neurons]
         weights = [name for name, node in links if hasattr(node, "weight")]
         before = names[-1]
         for name, node in links:
@@ -168,7 +172,7 @@ class _Writer:
         inner._add("output", self.nir.Output(output_type={"output": np.array(shape)}), names[-1])
         return self.nir.NIRGraph(nodes=inner.nodes, edges=inner.edges)
 
-    def _by_place(self, recurrent: Connection, gain: np.ndarray, shape: Shape) -> list[tuple[str, Any]]:
+    def _by_place(self, recurrent: Connection, gain: np.ndarray, shape: Shape) -> list[Link]:
         """Feedback from channel to channel within each place: matrices become convolutions of single pixels."""
         links = []
         for name, node in self.chains.of(recurrent, gain, shape[:1]):
@@ -214,8 +218,3 @@ def _parts(connection: Connection, sources: list[Units]) -> list[tuple[Connectio
 
 def _letter(i: int, parts: list[Any]) -> str:
     return "" if len(parts) == 1 else f"_{i}"
-
-
-def _spread(shape: Shape, places: int) -> Callable[[np.ndarray], np.ndarray]:
-    """From one value for each neuron to the shape of their node."""
-    return lambda value: np.repeat(value, places).reshape(shape)
