@@ -59,10 +59,11 @@ def to_nir(
     with torch.no_grad():
         writer = _Writer(nir, rules, unit, lossy)
         writer.write(model)
+        nodes, edges = _numbered(writer.nodes, writer.edges)
     about = noted(
         format=FORMAT, convention=convention, time_unit=unit, dt=rules.rule.dt, discretisation=rules.rule.steps
     )
-    return nir.NIRGraph(nodes=writer.nodes, edges=writer.edges, metadata=about)
+    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=about)
 
 
 class Units(NamedTuple):
@@ -186,6 +187,14 @@ class _Writer:
                 )  # fmt: skip
             links.append((name, made))
         return links
+
+
+def _numbered(nodes: dict[str, Any], edges: list[tuple[str, str]]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Names that sort in the order of the nodes: files hold them sorted, and nirtorch walks through them as they come."""
+    digits = len(str(len(nodes)))
+    names = {name: f"l{i:0{digits}}_{name}" for i, name in enumerate(nodes)}
+    names |= {"input": "input", "output": "output"}
+    return {names[name]: node for name, node in nodes.items()}, [(names[a], names[b]) for a, b in edges]
 
 
 def _input_shape(model: Sequential) -> Shape:
