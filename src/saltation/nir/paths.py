@@ -65,9 +65,9 @@ def _synapses(structure: Structure) -> dict[str, str]:
 def _chains(structure: Structure, node: str) -> list[tuple[str, tuple[str, ...]]]:
     """All ways back from a node to populations or the input."""
     found: list[tuple[str, tuple[str, ...]]] = []
-    waiting: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in structure.before.get(node, ())]
+    waiting: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in reversed(structure.before.get(node, []))]
     while waiting:
-        name, chain = waiting.pop(0)
+        name, chain = waiting.pop()
         kind = structure.kinds[name]
         check.require(name not in chain, f"node {name!r} leads back to itself without a neuron on the way")
         check.require(len(waiting) + len(found) < MOST_PATHS, f"more than {MOST_PATHS:,} ways lead to node {node!r}")
@@ -78,7 +78,7 @@ def _chains(structure: Structure, node: str) -> list[tuple[str, tuple[str, ...]]
             )
             found.append((name, chain))
         else:
-            waiting += [(before, (name, *chain)) for before in structure.before[name]]
+            waiting += [(before, (name, *chain)) for before in reversed(structure.before[name])]
     return found
 
 

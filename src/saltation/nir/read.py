@@ -195,4 +195,4 @@ class _Network:
 
 def _shown(value: np.ndarray) -> Any:
     """One number where all neurons have the same, since those are simulated faster."""
-    return float(value[0]) if (value == value[0]).all() else torch.from_numpy(np.ascontiguousarray(value))
+    return float(value[0]) if (value == value[0]).all() else torch.tensor(value)

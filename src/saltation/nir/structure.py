@@ -181,7 +181,8 @@ def _shape(structure: Structure) -> None:
         if kinds[name] in ("Input", "Output"):
             key = kinds[name].lower()
             declared = _declared(name, node, f"{key}_type", key)
-            if declared != found[name]:
+            batch = declared[: len(declared) - len(found[name])]  # Rockpool counts batch and time too
+            if (*batch, *found[name]) != declared or set(batch) > {1}:
                 raise ValueError(f"{_called(name, node)} has shape {declared}, but gets {found[name]}")
 
 
@@ -191,6 +192,8 @@ def _declared(name: str, node: Any, attribute: str, key: str) -> tuple[int, ...]
         shape = tuple(int(size) for size in as_array(getattr(node, attribute)[key]).reshape(-1))
     except (TypeError, ValueError, KeyError, AttributeError):
         raise ValueError(f"{_called(name, node)} does not state its shape") from None
+    if len(shape) in (2, 4) and shape[0] == 1:  # snnTorch and Rockpool count the batch of their sample
+        shape = shape[1:]
     legal = bool(shape) and all(0 < size <= check.LARGEST_SIZE for size in shape)
     check.require(legal, f"{_called(name, node)} states the shape {shape}: all sizes must be > 0")
     return shape

@@ -190,7 +190,7 @@ class _Writer:
 
 
 def _numbered(nodes: dict[str, Any], edges: list[tuple[str, str]]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Names that sort in the order of the nodes: files hold them sorted, and nirtorch walks through them as they come."""
+    """Names that sort in the order of the nodes: files hold them sorted, and nirtorch takes them as they come."""
     digits = len(str(len(nodes)))
     names = {name: f"l{i:0{digits}}_{name}" for i, name in enumerate(nodes)}
     names |= {"input": "input", "output": "output"}
