@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import re
 import signal
@@ -7,7 +8,9 @@ import time
 
 import pytest
 
+import saltation as sal
 from saltation.cli import main
+from saltation.train.run import load_run
 
 TINY = [
     *("--data.options.publication", "false", "--data.options.sizes", "[60,30,30]"),
@@ -35,10 +38,34 @@ def test_train_then_eval(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["accuracy"] == result["validation_accuracy"]
     assert main(["train", "--resume", str(run), "--quiet"]) == 0
     assert capsys.readouterr().out == ""
+    if importlib.util.find_spec("nir"):
+        export(run, tmp_path, capsys)
     assert main(["info", str(run)]) == 0
     assert "a batch of 20 training samples\n  layer 0  6 LIF " in capsys.readouterr().out
     assert main(["info", str(run), "--root", "elsewhere"]) == 2
     assert "is a run, which knows its data: leave out --root" in capsys.readouterr().err
+
+
+def export(run, tmp_path, capsys):
+    """The network in a file of NIR is that of the run."""
+    import nir
+
+    assert main(["export", str(run), "--to", "nir"]) == 2
+    assert "layer 0: NIR can not express a refractory period" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "nowhere"), "--to", "nir"]) == 2
+    assert "no run at" in capsys.readouterr().err
+    assert main(["export", str(run), "--to", "nir", "--lossy"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{run / 'network.nir'}: 1 Input, 4 Linear, 2 Delay, 2 CubaLIF, 1 Output")
+    assert "convention nir; a unit of time is 1 s" in out
+    model, _, dataset = load_run(run)
+    spikes, _ = dataset.subset("test").batch(range(10))
+    assert sal.from_nir(run / "network.nir")(spikes).times.allclose(model(spikes).times, rtol=0.0, atol=1e-9)
+    file = tmp_path / "other.nir"
+    options = ["--lossy", "--convention", "snntorch", "--time-unit", "0.01", "--which", "initial", "--out", str(file)]
+    assert main(["export", str(run), "--to", "nir", *options]) == 0
+    assert "convention snntorch, dt 0.0001 s; a unit of time is 0.01 s" in capsys.readouterr().out
+    assert nir.read(file).metadata["saltation"]["time_unit"] == 0.01
 
 
 def test_info(capsys, tmp_path):

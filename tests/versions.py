@@ -29,9 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 QUICK_START = ["train", "yin_yang", "--train.epochs", "2", "--out", "run"]
 EXTRAS = {  # what needs an extra, and what its error must say
     "h5py": (["data", "info", "shd", "--root", "data"], "saltation[data]"),
+    "nir": (["export", "run", "--to", "nir"], "saltation[nir]"),
     "optuna": (["tune", "yin_yang", "--search", "train.lr.weight=log:1e-3:3e-2", "--trials", "1"], "saltation[tune]"),
 }
-SHOWN = ("torch", "numba", "numpy", "scipy", "matplotlib", "scikit-learn", "h5py", "optuna", "pytest")
+SHOWN = ("torch", "numba", "numpy", "scipy", "matplotlib", "scikit-learn", "h5py", "nir", "optuna", "pytest")
 
 
 class Failure(Exception):
@@ -43,7 +44,7 @@ def lower_bounds() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     bounds = []
-    for requirement in project["dependencies"] + extras["data"] + extras["tune"] + extras["test"]:
+    for requirement in project["dependencies"] + extras["data"] + extras["nir"] + extras["tune"] + extras["test"]:
         if requirement.startswith("saltation["):
             continue
         match = re.fullmatch(r"([\w.-]+)>=([\d.]+)", requirement)

@@ -1,4 +1,4 @@
-"""The command line: saltation train | eval | tune | data | info | warmup | bench."""
+"""The command line: saltation train | eval | tune | export | data | info | warmup | bench."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from typing import Any
 from saltation import SpikeBudgetError, __version__
 from saltation.check import cut
 from saltation.cli_data import add_data
+from saltation.cli_export import add_export
 
 _EXAMPLES = """examples:
   saltation train yin_yang                                   a recipe that comes with the package
@@ -24,6 +25,7 @@ _EXAMPLES = """examples:
   saltation tune yin_yang --search train.lr.weight=log:1e-3:1e-1 --trials 30
   saltation eval runs/yin_yang-20260101-120000               test accuracy, with its standard error
   saltation eval runs/a runs/b runs/c                        of each, and of the average of their class probabilities
+  saltation export runs/yin_yang-20260101-120000 --to nir    the network for other frameworks and chips
   saltation data info spoken_digits                          events per sample, rates, duration
   saltation data plot recording.npz                          rasters of some classes
   saltation warmup                                           compile all kernels now
@@ -94,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for add_command in (_add_train, _add_tune, _add_eval):
+    for add_command in (_add_train, _add_tune, _add_eval, add_export):
         add_command(add)
     add_data(commands, common)
     for add_command in (_add_info, _add_warmup, _add_bench):
