@@ -129,6 +129,7 @@ def test_time_steps_of_rockpool():
     in_the_same_step(network(x), stepped(x, alpha, beta, threshold, subtract=True, decay_first=alpha))
 
 
+@pytest.mark.filterwarnings("ignore:the samples are")
 def test_neurons_without_synapse():
     """A jump of V at every spike, approximated by short currents; also the reset loses what is above the threshold."""
     beta, threshold = 0.98, 8.37

@@ -139,6 +139,7 @@ class Image:
         return dense.reshape(*dense.shape[:2], 1, 6, 6)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_ours_reads_snntorch(tmp_path):
     snn = framework("snntorch")
     write = importlib.import_module("snntorch.export_nir")
@@ -155,6 +156,19 @@ def test_ours_reads_snntorch(tmp_path):
     theirs = torch.nn.Sequential(linear[0], neurons[0], linear[1], neurons[1])
     graph = write.export_to_nir(theirs, torch.zeros(1, 6), ignore_dims=[0])
     compare_theirs(graph, "snntorch", theirs, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_ours_reads_neurons_of_snntorch_without_synapse(tmp_path):
+    snn = framework("snntorch")
+    write = importlib.import_module("snntorch.export_nir")
+    options = {"reset_mechanism": "zero", "init_hidden": True, "reset_delay": False}
+    leaky = snn.Leaky(beta=torch.full((8,), 0.98), threshold=torch.full((8,), 1.0), **options)
+    theirs = torch.nn.Sequential(weights_(torch.nn.Linear(6, 8, bias=False), 0.3, 0.7), leaky)
+    nir.write(tmp_path / "theirs.nir", write.export_to_nir(theirs, torch.zeros(1, 6), ignore_dims=[0]))
+    x = spikes()
+    ours = sal.from_nir(tmp_path / "theirs.nir", "snntorch", tau_syn=DT / 200)
+    one_step_per_spike(ours(x), by_steps(theirs, x, stateful=False))
 
 
 def compare_theirs(graph, convention, theirs, tmp_path):
