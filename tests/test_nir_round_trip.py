@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.nn.utils.prune
 from problems import random_spikes
 
 import saltation as sal
@@ -262,6 +263,29 @@ def test_matrices_that_would_be_too_large():
         model.connection.raw_delay.uniform_(0.0, 1.0)
     with pytest.raises(ValueError, match=r"1[78]\d,\d* delays between 300 inputs and 600 neurons.*use axonal"):
         sal.to_nir(model)
+
+    units = torch.arange(20_000)
+    wide = sal.Layer(sal.Sparse(20_000, 20_000, units, units), sal.LIF(20_000, **LIF))
+    with pytest.raises(ValueError, match="20000 inputs and 20000 neurons: NIR has no sparse matrices"):
+        sal.to_nir(wide)
+
+
+def test_hooks_of_torch_renew_the_weights(spikes):
+    model = sal.Layer(sal.Linear(4, 3), sal.LIF(3, **LIF, threshold=0.5))
+    torch.nn.init.constant_(model.connection.weight, 2.0)
+    torch.nn.utils.prune.random_unstructured(model.connection, "weight", amount=6)
+    with torch.no_grad():
+        model.connection.weight_orig.mul_(1.5)
+    same(model, sal.from_nir(sal.to_nir(model)), spikes)
+
+
+def test_a_time_step_of_its_own_is_noted(spikes):
+    model = sal.Layer(sal.Linear(4, 3), sal.LIF(3, **LIF, threshold=0.5))
+    torch.nn.init.constant_(model.connection.weight, 2.0)
+    for convention in ("norse", "rockpool"):
+        graph = sal.to_nir(model, convention, dt=2e-4, time_unit=1e-3)
+        for named in (None, convention):
+            same(model, sal.from_nir(graph, named), spikes)
 
 
 def test_saltation_alone_does_not_import_nir():

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import lambertw
 
 from saltation import check
 
@@ -171,6 +170,8 @@ class Exponential(Delta):
     @staticmethod
     def _told(tau_mem: np.ndarray, r: np.ndarray) -> float:
         """dt, from r = e^{-x}/x with x = dt/tau_mem: x is Lambert's W of 1/r."""
+        from scipy.special import lambertw  # takes its time to import
+
         check.require(bool((r > 0).all()), "r must be > 0: Rockpool's r tells the time step; or give dt=")
         dt = lambertw(1.0 / r).real * tau_mem
         same = float(dt.max()) <= (1.0 + SAME_DT) * float(dt.min())

@@ -73,9 +73,10 @@ def from_nir(
         graph = _file(nir, Path(graph))
     structure = opened(nir, graph)
     found = notes(graph)
-    if convention is None:
-        convention = text(found, "convention") or "nir"
-        dt = number(found, "dt") if dt is None else dt
+    noted = text(found, "convention")
+    convention = convention or noted or "nir"
+    if dt is None and convention == noted:
+        dt = number(found, "dt")
     unit = (number(found, "time_unit") or 1.0) if time_unit is None else time_unit
     unit = check.finite_number(unit, "time_unit", low=0.0, strict=True)
     for name, value in (("max_delay", max_delay), ("tau_syn", tau_syn)):

@@ -21,7 +21,7 @@ from saltation.wired import Sparse, Wired
 
 from .metadata import noted
 
-LARGEST = 2**27  # entries of the two matrices of synaptic delays together, 1 GiB
+LARGEST = 2**27  # entries of a matrix, or of the two of synaptic delays together; 1 GiB
 
 Link = tuple[str, Any]  # name and node
 Shape = tuple[int, ...]
@@ -42,6 +42,11 @@ class Chains:
             assert isinstance(connection, Conv2d)
             return self._convolution(connection, gain)
         flat = [] if len(shape) == 1 else [("flatten", self.flatten(shape))]
+        if connection.in_size * connection.out_size > LARGEST:
+            raise ValueError(
+                f"{connection.in_size} inputs and {connection.out_size} neurons: NIR has no sparse matrices, and the "
+                f"full one would have more than {LARGEST:,} entries"
+            )
         if connection.delay is None and not _has_delays(connection):
             return [*flat, ("linear", self.linear(connection.dense()[0], gain))]
         if isinstance(connection, Linear | Sparse) and connection.delay in ("axonal", "dendritic"):

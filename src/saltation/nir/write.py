@@ -118,6 +118,9 @@ class _Writer:
 
     def _layer(self, k: int, layer: Layer, sources: list[Units]) -> Units:
         """The chains of a layer's connections, and its neurons."""
+        for connection in (layer.connection, layer.recurrent):
+            if connection is not None:
+                connection()  # hooks of torch renew the weights
         parts = _parts(layer.connection, sources)
         places = layer.out_size // layer.neuron.size
         population = cell(layer.neuron, self.convention, self.unit, self.lossy)
