@@ -208,6 +208,12 @@ def test_a_layer_that_does_not_listen_to_the_one_before():
     assert counts[0].equal(counts[1]) and counts[0].sum() > 6
 
 
+def test_matrices_of_nothing():
+    network = sal.from_nir(graph(nir.Linear(np.zeros((2, 3))), nir.Delay(one(0.1)), cuba()))
+    assert network(spikes()).times.numel() == 0
+    assert isinstance(network[0].connection, sal.Sparse) and network[0].connection.weight.numel() == 0
+
+
 def wrong(change, type_check=False, **options):
     """A fine graph with a change, and how it is read."""
     made = graph(nir.Linear(WEIGHT), cuba(), type_check=type_check)
