@@ -20,7 +20,7 @@ def add_export(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("--out", metavar="FILE", help="default: network.nir in the run folder")
     parser.add_argument(
-        "--which", default="best", choices=("best", "last", "initial"), help="which parameters (default: best)"
+        "--which", choices=("best", "last", "initial"), help="which parameters (default: those that the run reports)"
     )
     parser.add_argument(
         "--convention",
