@@ -141,10 +141,11 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
                 length, changed = length + 1, True
                 V, I = V_after, i + weights[rows + course.row_of[k] + m]
                 continue
+        highest = max(V, v, bound) - (bar - lowest)  # of V - theta, but for rounding
         surely = smooth and s > 0.0 and s * rate <= LONG and own[RELEASE] <= t and t_next < scratch.ends[n]
-        surely = surely and max(V, v, bound) < bar - lowest - ROUNDING * abs(neuron[THRESHOLD])
+        surely = surely and highest < -ROUNDING * abs(neuron[THRESHOLD])
         if surely and passes_by(
-            s, t, V, I, a, v, i, a_next, neuron[THRESHOLD], lowest, scratch.rates[n], scratch.ghosts[n]
+            s, t, V, I, a, v, i, a_next, neuron[THRESHOLD], highest, lowest, scratch.rates[n], scratch.ghosts[n]
         ):
             V, I, a = v, i + weights[rows + course.row_of[k] + m], a_next
             continue

@@ -26,21 +26,23 @@ def keep_ghost(ghost, row):
 
 
 @inlined
-def passes_by(s, t, V, I, a, v, i, a_next, threshold, lowest, rates, row):
+def passes_by(s, t, V, I, a, v, i, a_next, threshold, highest, lowest, rates, row):
     """What `look_for_ghosts` and `end_visit` do to the row of a neuron's ghosts in an interval of length s > 0 from t
-    on that surely has no spike. False: they must do it, for a maximum may lie inside, or a ghost count.
+    on that surely has no spike. False: they must do it, for a higher maximum may lie inside, or a ghost count.
 
-    V, I, a and v, i, a_next: the state at both ends; rates: 1/tau.
+    V, I, a and v, i, a_next: the state at both ends; highest: a bound of V - theta, < 0; rates: 1/tau.
     """
     rate, rate_adapt = rates[0], rates[2]
     slope, slope_later = (I - V) * rate + a * rate_adapt, (i - v) * rate + a_next * rate_adapt
     g, g_later = V - a - threshold, v - a_next - threshold
-    kink = slope <= 0.0 and row[RISE] == row[RISE]
-    if g_later <= lowest and (kink or row[MARGIN] <= 0.0):
+    kink, best = slope <= 0.0 and row[RISE] == row[RISE], row[MARGIN]
+    if kink and (best > 0.0 or g > best):
+        best = g
+    if g_later <= lowest and best <= 0.0:
         return False
-    if may_turn(s, V, I, a, slope, slope_later, rate, rates[1], rate_adapt):
+    if (best > 0.0 or highest > best) and may_turn(s, V, I, a, slope, slope_later, rate, rates[1], rate_adapt):
         return False
-    if kink and (row[MARGIN] > 0.0 or g > row[MARGIN]):
-        row[TIME], row[CURRENT], row[ADAPTATION], row[MARGIN] = t, row[RISE], a, g
+    if best != row[MARGIN]:
+        row[TIME], row[CURRENT], row[ADAPTATION], row[MARGIN] = t, row[RISE], a, best
     row[RISE] = i if g_later > lowest and slope_later > 0.0 else nan
     return True
