@@ -60,9 +60,10 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _plot(options: argparse.Namespace) -> None:
-    from saltation.plot import rasters
+    from saltation.data.registry import time_unit
+    from saltation.plot import raster_figure, save
 
-    print(f"wrote {rasters(_load(options), Path(options.out))}")
+    print(f"wrote {save(raster_figure(_load(options), time_unit(options.name)), Path(options.out))}")
 
 
 def _get(options: argparse.Namespace) -> None:

@@ -27,14 +27,14 @@ from pathlib import Path
 
 import torch
 
-from saltation import plot
 from saltation.files import write_bytes
+from saltation.plot import figures
 from saltation.train import load_config, train
 from saltation.train.checkpoint import read_checkpoint
 from saltation.train.tune import tune
 
 FAULTS = ("kill", "half", "full", "read-only")  # half: SIGKILL when a write is half done
-PICTURES = ("learning_curves", "sample_picture", "parameter_histograms", "confusion_matrix")
+PICTURES = ("learning_figure", "sample_figure", "parameter_figure", "confusion_figure", "save")
 TINY = {
     "threads": 1,
     "data.options": {"sizes": [30, 12, 12], "publication": False},
@@ -295,8 +295,9 @@ class Bench:
 
 def picture(*arguments: object, **_: object) -> None:
     """Stands for drawing, which takes most of the time of a tiny run: the same write of another picture."""
-    path = next(argument for argument in arguments if isinstance(argument, Path))
-    write_bytes(path, b"picture")
+    for path in arguments:
+        if isinstance(path, Path):
+            write_bytes(path, b"picture")
 
 
 def main() -> None:
@@ -310,7 +311,7 @@ def main() -> None:
     chance = random.Random(options.seed)
     torch.set_num_threads(1)
     for name in PICTURES:
-        setattr(plot, name, picture)
+        setattr(figures, name, picture)
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
         for name in options.scenario:

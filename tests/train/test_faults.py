@@ -8,14 +8,14 @@ import pytest
 import torch
 from train import faults
 
-from saltation import plot
 from saltation.files import append_line, whole_lines, write_bytes
+from saltation.plot import figures
 
 
 @pytest.fixture
 def no_drawing(monkeypatch):
     for name in faults.PICTURES:
-        monkeypatch.setattr(plot, name, faults.picture)
+        monkeypatch.setattr(figures, name, faults.picture)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

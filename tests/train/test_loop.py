@@ -3,7 +3,6 @@ import json
 import pytest
 import torch
 
-import saltation as sal
 from saltation import plot
 from saltation.train import Interrupted, evaluate_run, load_run, loop, train
 from saltation.train.checkpoint import read_checkpoint
@@ -265,21 +264,5 @@ def test_picture_of_a_silent_sample(tiny, tmp_path):
     with torch.no_grad():
         model[0].connection.weight.zero_()
     spikes, _ = data.batch([0])
-    plot.sample_picture(model, spikes, tmp_path / "silent.png")
+    plot.save(plot.sample_figure(model, spikes), tmp_path / "silent.png")
     assert (tmp_path / "silent.png").stat().st_size > 1000
-
-
-def test_pictures_of_parameters_join_terminals_and_know_recurrence(tmp_path):
-    parallel = sal.Parallel(*(sal.Linear(3, 4, delay="axonal", max_delay=2.0) for _ in range(5)))
-    sal.init.normal_(parallel, 0.0, 1.0, torch.Generator().manual_seed(0))
-    hidden = sal.Layer(parallel, sal.LIF(4, tau_mem=2.0, tau_syn=1.0), recurrent=sal.Linear(4, 4))
-    model = sal.Sequential(hidden, sal.Layer(sal.Linear(4, 2), sal.LI(2, tau_mem=2.0, tau_syn=1.0)))
-    initial = {name: value.clone() for name, value in model.state_dict().items()}
-    parallel.connections[4].set_delays(1.5)
-    before, after = plot.parameters(model, initial), plot.parameters(model)
-    assert list(after) == ["layer 1", "layer 1, recurrent", "layer 2"]
-    assert [(weights.size, delays.size) for weights, delays in after.values()] == [(60, 15), (16, 0), (8, 0)]
-    assert not before["layer 1"][1].any() and after["layer 1"][1].tolist() == [0.0] * 12 + [1.5] * 3
-    assert bool((parallel.connections[4].delays() == 1.5).all())  # the model is left as it was
-    plot.parameter_histograms(model, initial, tmp_path / "parameters.png")
-    assert (tmp_path / "parameters.png").stat().st_size > 5000

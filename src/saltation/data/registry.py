@@ -85,6 +85,8 @@ RECORDINGS = {
 }  # fmt: skip
 GENERATORS: dict[str, Callable[..., Samples]] = {"yin_yang": yin_yang, "digits": digits}
 NAMES = (*GENERATORS, *RECORDINGS, "events")
+IN_STEPS = ("japanese_vowels", "basic_motions")  # dt is 1 unless a recipe says otherwise
+IN_TAU_SYN = (*GENERATORS, "mnist", "fashion_mnist")
 
 
 def data_root(root: _Location = None) -> Path | None:
@@ -127,6 +129,13 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
         if place is None or not os.path.exists(place):
             raise FileNotFoundError(missing(name, place))
     return function(place, **options)
+
+
+def time_unit(name: str) -> str:
+    """In what the times of a data set are, for the axes of pictures; "" if only its files know."""
+    if name in IN_TAU_SYN:
+        return "τ_syn"
+    return "s" if name in RECORDINGS and name not in IN_STEPS else ""
 
 
 def find(name: str, root: Path | None) -> Path | None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from saltation import plot
+from saltation.data.registry import time_unit
 from saltation.data.samples import Samples
 from saltation.files import write_text
 from saltation.train.checkpoint import load_answering, unprefixed
@@ -43,9 +44,8 @@ def finish(
     write_text(run.result, json.dumps(result, indent=2) + "\n")
     initial, _ = state.origin.read(run.checkpoint("initial"))
     examples = test_data if len(test_data) else dataset.subset("train")
-    if test:
-        plot.confusion_matrix(test["confusion"], test_data.class_names, run.path / "confusion.png")
-    plot.run_pictures(run.path, state.model, unprefixed("model", initial), history, examples)
+    before, unit = unprefixed("model", initial), time_unit(config.data.name)
+    plot.run_pictures(run.path, state.model, before, history, examples, test.get("confusion"), unit)
     if not quiet:
         print(summary(result))
     return result
