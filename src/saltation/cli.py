@@ -1,17 +1,15 @@
-"""The command line: saltation train | eval | tune | export | data | info | warmup | bench."""
+"""The command line: saltation train | eval | tune | export | report | data | info | warmup | bench."""
 
 import argparse
 import json
 import os
-import platform
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from saltation import SpikeBudgetError, __version__
+from saltation import SpikeBudgetError
 from saltation.check import cut
 from saltation.cli_data import add_data
 from saltation.cli_export import add_export
@@ -26,6 +24,7 @@ _EXAMPLES = """examples:
   saltation eval runs/yin_yang-20260101-120000               test accuracy, with its standard error
   saltation eval runs/a runs/b runs/c                        of each, and of the average of their class probabilities
   saltation export runs/yin_yang-20260101-120000 --to nir    the network for other frameworks and chips
+  saltation report runs/yin_yang-20260101-120000             a page about it, to open in a browser
   saltation data info spoken_digits                          events per sample, rates, duration
   saltation data plot recording.npz                          rasters of some classes
   saltation warmup                                           compile all kernels now
@@ -33,7 +32,6 @@ _EXAMPLES = """examples:
   saltation info                                             versions, threads, cache, data sets, recipes
   saltation info yin_yang                                    in which order of work each layer is simulated, and why
 """
-_PACKAGES = ("torch", "numba", "numpy", "safetensors", "omegaconf", "matplotlib", "scikit-learn")
 LONGEST_MESSAGE = 2000  # characters
 INTERRUPTED, USER_ERROR, BROKEN_PIPE = 130, 2, 141
 
@@ -96,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for add_command in (_add_train, _add_tune, _add_eval, add_export):
+    for add_command in (_add_train, _add_tune, _add_eval, add_export, _add_report):
         add_command(add)
     add_data(commands, common)
     for add_command in (_add_info, _add_warmup, _add_bench):
@@ -202,6 +200,20 @@ def _eval(options: argparse.Namespace) -> None:
     print(f"spikes per neuron {result['spikes_per_neuron']:.3f}, silent neurons {100 * result['silent_neurons']:.1f} %")
 
 
+def _add_report(add: Any) -> None:
+    what = "Write one HTML page about a run, finished or not, that can be opened anywhere, also without a network."
+    parser = add("report", _report, "a page about a run, to open in a browser", description=what)
+    parser.add_argument("run_folder", metavar="RUN", help="a run folder")
+    parser.add_argument("--out", metavar="FILE", help="default: report.html in the run folder")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from saltation.report import report
+
+    path = report(options.run_folder, options.out)
+    print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+
+
 def _add_info(add: Any) -> None:
     what = (
         "Show versions, threads, the cache folder, the data sets found and the recipes; or, of a run or a recipe, in "
@@ -222,16 +234,15 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _info_here(options: argparse.Namespace) -> None:
-    import torch
-
     from saltation.data import available, data_root
+    from saltation.environment import PACKAGES, environment
     from saltation.kernels.jit import CACHE_DIR
     from saltation.train.recipes import recipe_names
 
-    print(f"saltation     {__version__}")
-    print(f"python        {platform.python_version()} on {platform.platform()}")
-    print(f"packages      {', '.join(f'{name} {_version(name)}' for name in _PACKAGES)}")
-    print(f"threads       {torch.get_num_threads()} of {os.cpu_count()}")
+    here = environment()
+    for name in ("saltation", "python", "threads"):
+        print(f"{name:<13} {here[name]}")
+    print(f"packages      {', '.join(f'{name} {here[name]}' for name in PACKAGES)}")
     print(f"kernel cache  {CACHE_DIR}")
     print(f"data root     {data_root(options.root) or 'not set (environment variable SALTATION_DATA)'}")
     print("data sets")
@@ -271,13 +282,6 @@ def _bench(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is {getattr(options, name)}; it must be > 0")
     peers = not options.no_peers
     run(options.workloads, options.threads, options.repeats, Path(options.out), peers, options.quick, options.limit)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 if __name__ == "__main__":

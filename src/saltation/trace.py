@@ -1,5 +1,6 @@
 """Membrane potential and threshold of one neuron, for pictures: in plain Python, from the spikes of its layer."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,22 +43,39 @@ def linear_trace(
     """V and theta at `times`, given own spikes. neuron (7,): the columns of kernels/layout.py; response(s, tau_mem,
     tau_syn): V a time s after the arrival of a weight of 1.
     """
-    tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron
-    V, theta, held = np.zeros_like(times), np.full_like(times, threshold), 0.0
+    tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron.tolist()
+    V, theta, held, a = np.zeros_like(times), np.full_like(times, threshold), 0.0, 0.0
     resets = [(0.0, 0.0, 0.0), *[(T, T + refractory, v_reset) for T in own]]
-    for n, (start, release, V_start) in enumerate(resets):
+    order, arrivals = np.argsort(times, kind="stable"), sorted(arrivals)
+    k, t, current = 0, 0.0, 0.0  # I just before arrival k, at the time t
+
+    def flow(s: float, V: float, current: float) -> tuple[float, float]:
+        V = V * math.exp(-s / tau_mem) + current * response(s, tau_mem, tau_syn)
+        return V, current * math.exp(-s / tau_syn)
+
+    for n, (start, release, V_t) in enumerate(resets):
         stop = resets[n + 1][0] if n + 1 < len(resets) else np.inf
-        if subtract and n > 0:
-            a = sum(jump * np.exp(-(start - T) / tau_adapt) for T in own[: n - 1])  # just before the spike
-            forced = n > 1 and np.isclose(start, resets[n - 1][1], rtol=1e-12) and held > threshold + a
-            V_start = held - threshold if forced else a
-            held = V_start
-        before = sum(w * np.exp(-(release - t) / tau_syn) for t, w in arrivals if t <= release)
-        for m in np.nonzero((times > start if n else times >= 0) & (times <= stop))[0]:
-            s = max(times[m] - release, 0.0)
-            V[m] = V_start * np.exp(-s / tau_mem) + before * response(s, tau_mem, tau_syn) if s > 0 else V_start
-            V[m] += sum(w * response(times[m] - t, tau_mem, tau_syn) for t, w in arrivals if release < t < times[m])
-            theta[m] += sum(jump * np.exp(-(times[m] - T) / tau_adapt) for T in own[:n])
+        if n > 0:
+            a *= math.exp(-(start - resets[n - 1][0]) / tau_adapt)  # just before the spike
+            if subtract:
+                forced = n > 1 and np.isclose(start, resets[n - 1][1], rtol=1e-12) and held > threshold + a
+                V_t = held = held - threshold if forced else a
+            a += jump
+        inside = order[(times[order] > start if n else times[order] >= 0) & (times[order] <= stop)]
+        theta[inside] += a * np.exp(-(times[inside] - start) / tau_adapt)
+        while k < len(arrivals) and arrivals[k][0] <= release:  # V is held
+            current = current * math.exp(-(arrivals[k][0] - t) / tau_syn) + arrivals[k][1]
+            t, k = arrivals[k][0], k + 1
+        current *= math.exp(-(release - t) / tau_syn)
+        t = release
+        for m in inside:
+            while k < len(arrivals) and arrivals[k][0] < times[m]:
+                V_t, current = flow(arrivals[k][0] - t, V_t, current)
+                t, current, k = arrivals[k][0], current + arrivals[k][1], k + 1
+            if times[m] > release:
+                V_t, current = flow(times[m] - t, V_t, current)
+                t = times[m]
+            V[m] = V_t
     return V, theta
 
 

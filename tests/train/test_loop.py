@@ -27,7 +27,7 @@ def test_a_run_leaves_everything_behind(tiny, tmp_path, capsys):
     result = train(tiny(), out=tmp_path / "run", quiet=True)
     assert capsys.readouterr().out == ""
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        *(".lock", "config.yaml", "metrics.jsonl", "result.json"),
+        *(".lock", "config.yaml", "environment.json", "metrics.jsonl", "result.json"),
         *("initial.safetensors", "best.safetensors", "last.safetensors"),
         *("learning_curves.png", "sample.png", "parameters.png", "confusion.png"),
     }

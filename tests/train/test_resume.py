@@ -89,7 +89,7 @@ def test_a_run_stopped_before_its_first_checkpoint_is_begun(finished, tmp_path, 
             patch.setattr(loop, "begin", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 train(config, out, quiet=True)
-        assert {path.name for path in out.iterdir()} == {".lock", "config.yaml"}
+        assert {path.name for path in out.iterdir()} == {".lock", "config.yaml", "environment.json"}
         assert main(["eval", str(out)]) == 2  # there is nothing to evaluate yet
         if how == "resumed":
             train(resume=out, quiet=True)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from saltation.layer import Layer
-from saltation.plot.style import BLUE, GREY, RED, tidy
+from saltation.plot.style import BLUE, GREY, RED, plain, tidy
 from saltation.readout import Readout
 from saltation.sequential import Sequential
 from saltation.spikes import Spikes
@@ -85,7 +85,7 @@ def readout(axes: Axes, name: str, output: Readout, end: float, names: Sequence[
         if unit != label:
             axes.plot(times, voltages[unit], color=GREY, linewidth=0.8, alpha=0.6)
     if label is not None:
-        shown = names[label] if names else str(label)
+        shown = plain(names[label]) if names else str(label)
         axes.plot(times, voltages[label], color=BLUE, label=f"class {shown}")
         axes.legend(edgecolor="none", framealpha=0.9, loc="upper left", fontsize="small")
     axes.set(ylabel=f"{name}, readout\nV (a.u.)")

@@ -13,7 +13,7 @@ from saltation.parameters import parameters
 from saltation.plot import curves
 from saltation.plot.activity import Step, potential, propagate, raster, readout
 from saltation.plot.statistics import confusion, histogram
-from saltation.plot.style import BLUE, GREEN, GREY, ORANGE, save, time_label
+from saltation.plot.style import BLUE, GREEN, GREY, ORANGE, plain, save, time_label
 from saltation.readout import Readout
 from saltation.sequential import Sequential
 from saltation.spikes import Spikes
@@ -90,7 +90,7 @@ def sample_figure(
     heights += [2.2] * ((shown is not None) + (last is not None))
     figure = Figure(figsize=(9, 1.2 * sum(heights) + 0.6), layout="constrained")
     if label is not None:
-        figure.suptitle(f"one sample of class {class_names[label] if class_names else label}")
+        figure.suptitle(f"one sample of class {plain(class_names[label]) if class_names else label}")
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     for i, (name, item) in enumerate(chain):
         raster(axes[i], item, name, [GREY, BLUE, ORANGE, GREEN][min(i, 3)])
@@ -122,7 +122,7 @@ def raster_figure(dataset: Samples, unit: str = "", most: int = 6) -> Figure:
     axes = figure.subplots(len(firsts), 1, sharex=True, squeeze=False)[:, 0]
     for axis, i in zip(axes, firsts, strict=True):
         label = int(dataset.labels[i])
-        name = dataset.class_names[label] if dataset.class_names else f"class {label}"
+        name = plain(dataset.class_names[label]) if dataset.class_names else f"class {label}"
         raster(axis, dataset.batch([i])[0], name)
     axes[-1].set(xlabel=time_label(unit), xlim=(0, dataset.duration))
     return figure

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from saltation.plot.style import BLUE, GREY, tidy
+from saltation.plot.style import BLUE, GREY, plain, tidy
 
 MOST_NUMBERS = 40  # classes of a confusion matrix, above which the cells have no numbers
 
@@ -38,7 +38,7 @@ def confusion(axes: Axes, counts: Sequence[Sequence[int]], class_names: Sequence
 
 def shortened(name: str, longest: int = 16) -> str:
     """A class name that leaves room for the picture."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    return plain(name if len(name) <= longest else name[: longest - 1] + "…")
 
 
 def histogram(

@@ -1,5 +1,6 @@
 """Colours, labels, and how a picture becomes a file."""
 
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +35,11 @@ def recorded(history: Sequence[dict[str, Any]], key: str) -> bool:
     return any(key in line for line in history)
 
 
+def plain(name: str) -> str:
+    """A name of the user's, which is no formula even if it has dollars in it."""
+    return name.replace("$", r"\$")
+
+
 def tidy(axes: Axes) -> None:
     """No frame above and on the right; a small title."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -45,16 +51,16 @@ def note(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
-def png(figure: Figure, dpi: int = DPI) -> bytes:
-    """The picture as the content of a PNG file."""
+def png(figure: Figure, dpi: int = DPI, kind: str = "png") -> bytes:
+    """The picture as the content of a file, a PNG or of another kind."""
     content = BytesIO()
-    figure.savefig(content, dpi=dpi, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font lacks: boxes
+        figure.savefig(content, dpi=dpi, format=kind)
     return content.getvalue()
 
 
 def save(figure: Figure, path: Path) -> Path:
     """Write the picture as a file of the kind its ending names, whole or not at all; returns the path."""
-    content = BytesIO()
-    figure.savefig(content, dpi=DPI, format=path.suffix.removeprefix(".") or None)
-    write_bytes(path, content.getvalue())
+    write_bytes(path, png(figure, kind=path.suffix.removeprefix(".") or "png"))
     return path

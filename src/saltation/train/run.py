@@ -1,6 +1,7 @@
 """Run folders: what a training run leaves behind, and how to pick it up again.
 
 config.yaml            the resolved configuration
+environment.json       versions, machine and threads of the session that began it
 metrics.jsonl          one line per epoch
 initial.safetensors    parameters before training
 last.safetensors       everything needed to continue: parameters, optimizer, random generator, epoch, best so far
@@ -29,6 +30,7 @@ from saltation import data
 from saltation.check import cut, shown
 from saltation.data.events import TRAIN, VALIDATION
 from saltation.data.samples import Samples
+from saltation.environment import environment
 from saltation.files import append_line, hold, make_folder, whole_lines, write_bytes, write_text
 from saltation.sequential import Sequential
 from saltation.train.checkpoint import load_answering, read_checkpoint
@@ -116,6 +118,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def environment(self) -> Path:
+        """On what the run was begun."""
+        return self.path / "environment.json"
+
+    @property
     def result(self) -> Path:
         """What the finished run reached."""
         return self.path / "result.json"
@@ -192,6 +199,7 @@ def new_run(config: Config, out: str | os.PathLike[str] | None) -> tuple[RunFold
     if os.path.exists(run.config) and (os.path.exists(run.metrics) or os.path.exists(run.checkpoint("last"))):
         lock.release()
         raise ValueError(f"{path} holds a run already; continue it with --resume {path} or choose another --out")
+    write_text(run.environment, json.dumps(environment(), indent=2) + "\n")
     write_text(run.config, to_yaml(config))
     return run, lock
 

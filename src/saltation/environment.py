@@ -1,0 +1,30 @@
+"""On what a run was trained: versions, machine, threads."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from . import __version__
+
+PACKAGES = ("torch", "numba", "numpy", "safetensors", "omegaconf", "matplotlib", "scikit-learn")
+
+
+def environment() -> dict[str, str]:
+    """What is here, by name, in words."""
+    return {
+        "saltation": __version__,
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "processor": platform.processor() or platform.machine(),
+        "threads": f"{torch.get_num_threads()} of {os.cpu_count()}",
+        **{name: package_version(name) for name in PACKAGES},
+    }
+
+
+def package_version(package: str) -> str:
+    """Of an installed package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

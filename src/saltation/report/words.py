@@ -1,0 +1,33 @@
+"""Numbers as pages and tables say them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+UNKNOWN = "–"
+
+
+def number(value: Any) -> str:
+    """Four digits; whole numbers as they are; a dash for what is none."""
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+        return UNKNOWN
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e9 else f"{float(value):.4g}"
+
+
+def percent(share: Any) -> str:
+    """A fraction in per cent."""
+    return f"{100 * share:.2f} %" if isinstance(share, int | float) and math.isfinite(share) else UNKNOWN
+
+
+def share_with_error(share: Any, count: int | None) -> str:
+    """A fraction of `count` samples in per cent, with its standard error, sqrt(p (1 - p) / count)."""
+    if not count or not isinstance(share, int | float):
+        return percent(share)
+    error = math.sqrt(max(share * (1.0 - share), 0.0) / count)
+    return f"{100 * share:.2f} ± {100 * error:.2f} % ({count} samples)"
+
+
+def spread(values: np.ndarray) -> str:
+    """Mean and standard deviation."""
+    return f"{number(float(values.mean()))} ± {number(float(values.std()))}" if values.size else UNKNOWN
