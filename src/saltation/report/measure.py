@@ -94,7 +94,8 @@ def chosen_samples(network: Network, measured: Measured) -> list[tuple[int, int]
         if position not in wrong:
             by_class.setdefault(int(labels[position]), []).append(position)
     rounds = [group[n] for n in range(SHOWN) for group in by_class.values() if n < len(group)]
-    picked, events = [], 0
+    picked: list[tuple[int, int]] = []
+    events = 0
     for position in [*rounds[: SHOWN - len(wrong)], *wrong]:
         events += len(network.samples.batch([position])[0].times)
         if picked and events > SHOWN_EVENTS:

@@ -12,7 +12,8 @@ def number(value: Any) -> str:
     """Four digits; whole numbers as they are; a dash for what is none."""
     if not isinstance(value, int | float | np.number) or isinstance(value, bool):
         return UNKNOWN
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e9 else f"{float(value):.4g}"
+    exact = float(value)
+    return str(int(exact)) if exact.is_integer() and abs(exact) < 1e9 else f"{exact:.4g}"
 
 
 def percent(share: Any) -> str:
@@ -24,7 +25,7 @@ def share_with_error(share: Any, count: int | None) -> str:
     """A fraction of `count` samples in per cent, with its standard error, sqrt(p (1 - p) / count)."""
     if not count or not isinstance(share, int | float):
         return percent(share)
-    error = math.sqrt(max(share * (1.0 - share), 0.0) / count)
+    error = math.sqrt(max(float(share * (1.0 - share)), 0.0) / count)
     return f"{100 * share:.2f} ± {100 * error:.2f} % ({count} samples)"
 
 
