@@ -1,4 +1,4 @@
-"""The command line: saltation train | eval | tune | export | report | data | info | warmup | bench."""
+"""The command line: saltation train | eval | tune | export | report | compare | data | info | warmup | bench."""
 
 import argparse
 import json
@@ -25,6 +25,7 @@ _EXAMPLES = """examples:
   saltation eval runs/a runs/b runs/c                        of each, and of the average of their class probabilities
   saltation export runs/yin_yang-20260101-120000 --to nir    the network for other frameworks and chips
   saltation report runs/yin_yang-20260101-120000             a page about it, to open in a browser
+  saltation compare runs/yin_yang-*                          a table and a picture of several runs
   saltation data info spoken_digits                          events per sample, rates, duration
   saltation data plot recording.npz                          rasters of some classes
   saltation warmup                                           compile all kernels now
@@ -94,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for add_command in (_add_train, _add_tune, _add_eval, add_export, _add_report):
+    for add_command in (_add_train, _add_tune, _add_eval, add_export, _add_report, _add_compare):
         add_command(add)
     add_data(commands, common)
     for add_command in (_add_info, _add_warmup, _add_bench):
@@ -212,6 +213,24 @@ def _report(options: argparse.Namespace) -> None:
 
     path = report(options.run_folder, options.out)
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _add_compare(add: Any) -> None:
+    what = (
+        "Show several runs side by side: a table of what they reached and in which settings they differ, and a picture."
+    )
+    parser = add("compare", _compare, "runs side by side", description=what)
+    parser.add_argument("run_folders", nargs="+", metavar="RUN", help="two run folders or more")
+    parser.add_argument("--out", default="compare.png", metavar="FILE", help="the picture (default: compare.png)")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from saltation.report import compare
+
+    Console(highlight=False).print(compare(options.run_folders, options.out))
+    print(f"wrote {options.out}")
 
 
 def _add_info(add: Any) -> None:

@@ -88,7 +88,7 @@ def test_results(finished, page):
     result = json.loads((finished / "result.json").read_text())
     share = result["test_accuracy"]
     error = 100 * (share * (1 - share) / 30) ** 0.5
-    assert page.cells("result", "test accuracy") == [f"{100 * share:.2f} ± {error:.2f} % (30 samples)"]
+    assert page.cells("result", "test accuracy") == [f"{100 * share:.2f} ± {error:.2f} % of 30"]
     assert page.cells("result", "validation accuracy") == [f"{100 * result['validation_accuracy']:.2f} %"]
     assert page.cells("result", "parameters that are trained") == [str(result["parameters"])]
     assert page.cells("result", "state") == ["finished after 2 epochs"]

@@ -10,9 +10,11 @@ from saltation.plot.curves import (
     grazing_curve,
     loss_curve,
     rate_curve,
+    run_curves,
     silence_curve,
 )
 from saltation.plot.figures import (
+    compare_figure,
     confusion_figure,
     learning_figure,
     parameter_figure,
@@ -26,6 +28,7 @@ from saltation.plot.style import png, save, time_label
 __all__ = [
     "Step",
     "accuracy_curve",
+    "compare_figure",
     "confusion",
     "confusion_figure",
     "curve",
@@ -44,6 +47,7 @@ __all__ = [
     "raster_figure",
     "rate_curve",
     "readout",
+    "run_curves",
     "run_pictures",
     "sample_figure",
     "save",

@@ -1,6 +1,6 @@
 """How training went, epoch by epoch. Every function draws lines of metrics.jsonl on Axes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,13 +99,28 @@ def rate_curve(axes: Axes, history: History) -> None:
     _finish(axes, "activity", "spikes per neuron and sample")
 
 
+def run_style(number: int) -> dict[str, Any]:
+    """Colour and dashes of one of several runs."""
+    return {
+        "color": PALETTE[number % len(PALETTE)],
+        "linestyle": ("-", "--", ":", "-.")[number // len(PALETTE) % 4],
+    }
+
+
+def run_curves(axes: Axes, histories: Mapping[str, History], key: str, label: str, factor: float = 1.0) -> None:
+    """One key of the metrics of several runs, by their names; without a legend."""
+    for k, (name, history) in enumerate(histories.items()):
+        curve(axes, history, key, factor, label=name, **run_style(k))
+    _finish(axes, "", label, legend=False)
+
+
 def _highest(history: History, key: str) -> float:
     return float(np.max(np.nan_to_num(column(history, key)), initial=0.0))
 
 
-def _finish(axes: Axes, title: str, label: str, **legend: Any) -> None:
+def _finish(axes: Axes, title: str, label: str, legend: bool = True, **where: Any) -> None:
     axes.set(title=title, xlabel="epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(**{"frameon": False, "fontsize": "small", **legend})
+    if legend and axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize="small", **where)
     tidy(axes)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from saltation.data.samples import Samples
 from saltation.parameters import parameters
 from saltation.plot import curves
 from saltation.plot.activity import Step, potential, propagate, raster, readout
-from saltation.plot.statistics import confusion, histogram
+from saltation.plot.statistics import confusion, histogram, shortened
 from saltation.plot.style import BLUE, GREEN, GREY, ORANGE, plain, save, time_label
 from saltation.readout import Readout
 from saltation.sequential import Sequential
@@ -101,6 +102,26 @@ def sample_figure(
     if last is not None:
         readout(axes[-1], steps[-1].name, last, end, class_names, label)
     axes[-1].set(xlabel=time_label(unit), xlim=(0, end))
+    return figure
+
+
+def compare_figure(histories: Mapping[str, Sequence[dict[str, Any]]]) -> Figure:
+    """Several runs, by their names: validation accuracy, losses, activity and gradient norm."""
+    rows = -(-len(histories) // 3)
+    figure = Figure(figsize=(11, 7 + 0.22 * rows), layout="constrained")
+    grid = figure.subplots(2, 2, sharex=True)
+    named = {shortened(name, 40): history for name, history in histories.items()}
+    curves.run_curves(grid[0, 0], named, "validation_accuracy", "validation accuracy (%)", 100)
+    curves.run_curves(grid[0, 1], named, "validation_loss", "validation loss")
+    curves.run_curves(grid[1, 0], named, "spikes_per_neuron", "spikes per neuron and sample")
+    curves.run_curves(grid[1, 1], named, "gradient_norm", "mean gradient norm")
+    for axes in grid[0]:
+        axes.set_xlabel("")
+    for axes in grid[1]:
+        axes.set_ylim(bottom=0)
+    lines = [Line2D([], [], **curves.run_style(k)) for k in range(len(named))]
+    figure.legend(lines, list(named), loc="outside lower center", ncols=3, frameon=False)
+    figure.align_ylabels()
     return figure
 
 

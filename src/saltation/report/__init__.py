@@ -1,5 +1,6 @@
-"""What a run did: a page to open in a browser (`report`)."""
+"""What runs did: a page about one to open in a browser (`report`), several side by side (`compare`)."""
 
+from saltation.report.compare import compare
 from saltation.report.page import report
 
-__all__ = ["report"]
+__all__ = ["compare", "report"]

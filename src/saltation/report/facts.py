@@ -1,8 +1,10 @@
 """What a run folder says, as far as it can be read."""
 
 import json
+import math
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,16 @@ class Record:
         """Of the folder."""
         return self.run.path.resolve().name
 
+    def best(self) -> dict[str, Any]:
+        """The metrics of the epoch that validates best, by accuracy and then loss; {} if there is none."""
+        return max(self.history, key=_validation, default={})
+
+    def seconds(self) -> float | None:
+        """How long training took, as far as it says."""
+        values = [line.get("seconds") for line in self.history]
+        known = [value for value in values if isinstance(value, int | float)]
+        return self.result.get("seconds", sum(known) if known else None)
+
 
 def read_record(path: str | os.PathLike[str]) -> Record:
     """Raises FileNotFoundError if there is no run, ValueError if its metrics or its result are damaged."""
@@ -83,6 +95,14 @@ def read_network(record: Record) -> tuple[Network | None, list[str]]:
     unit = time_unit(config.data.name)
     network = Network(model, first.state_dict(), config, dataset.subset(split), split, unit)
     return network, [str(warning.message) for warning in said]
+
+
+def _validation(line: Mapping[str, Any]) -> tuple[float, float]:
+    accuracy, loss = line.get("validation_accuracy"), line.get("validation_loss")
+    return (
+        accuracy if isinstance(accuracy, int | float) else -1.0,
+        -loss if isinstance(loss, int | float) else -math.inf,
+    )
 
 
 def _line(run: RunFolder, number: int, line: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from saltation.plot import png
+from saltation.report.words import printable
 
 DPI = 100
 
@@ -32,8 +33,7 @@ def text(value: Any) -> Html:
     """Any value as HTML: escaped, without characters that are no text, unless it is `Html`."""
     if isinstance(value, Html):
         return value
-    shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in str(value))
-    return Html(html.escape(shown))
+    return Html(html.escape(printable(value)))
 
 
 def joined(parts: Iterable[Html]) -> Html:

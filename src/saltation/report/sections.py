@@ -1,6 +1,5 @@
 """The parts of the page, one function each."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from saltation.parameters import Parameters, parameters
 from saltation.report.facts import Network, Record
 from saltation.report.html import Html, joined, paragraph, picture, table, text
 from saltation.report.measure import Measured, chosen_samples
-from saltation.report.words import number, percent, share_with_error, spread
+from saltation.report.words import number, percent, share_with_error, spread, tested
 
 NO_METRICS = paragraph("No epoch has ended yet: metrics.jsonl has no lines.")
 
@@ -25,16 +24,16 @@ def result(record: Record) -> Html:
         state = f"finished after {found.get('epochs', epochs)} epochs"
     else:
         state = f"{epochs} epochs{f' of {wanted}' if wanted else ''}; not finished"
-    best = max(record.history, key=_validation, default={})
+    best = record.best()
     accuracy = found.get("validation_accuracy", best.get("validation_accuracy"))
-    tested = int(np.sum(found["test_confusion"])) if found.get("test_confusion") else None
+    count = tested(found)
     rows = [
         ("state", state),
-        ("test accuracy", share_with_error(found.get("test_accuracy"), tested)),
+        ("test accuracy", f"{share_with_error(found.get('test_accuracy'), count)}{f' of {count}' if count else ''}"),
         ("validation accuracy", percent(accuracy)),
         ("epoch with the best validation accuracy", number(found.get("best_epoch", best.get("epoch")))),
         ("parameters that are trained", number(found.get("parameters"))),
-        ("seconds of training", number(found.get("seconds", _seconds(record)))),
+        ("seconds of training", number(record.seconds())),
         ("data", found.get("data", record.config.data.name if record.config is not None else "unknown")),
         ("seed", number(found.get("seed", record.config.seed if record.config is not None else None))),
         ("run folder", record.run.path.resolve()),
@@ -176,17 +175,6 @@ def _row(panels: int) -> Figure:
     figure = Figure(figsize=(6.2 * panels, 3.6), layout="constrained")
     figure.subplots(1, panels)
     return figure
-
-
-def _validation(line: Mapping[str, Any]) -> float:
-    value = line.get("validation_accuracy")
-    return value if isinstance(value, int | float) else -1.0
-
-
-def _seconds(record: Record) -> float | None:
-    """Of all epochs, where each says its own."""
-    values = [line.get("seconds") for line in record.history]
-    return sum(value for value in values if isinstance(value, int | float)) if any(values) else None
 
 
 def _delay_row(place: str, before: Parameters, after: Parameters) -> tuple[str, ...]:

@@ -1,11 +1,17 @@
 """Numbers as pages and tables say them."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 UNKNOWN = "–"
+
+
+def printable(value: Any) -> str:
+    """As text, without characters that could steer a terminal or are none of a page."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in str(value))
 
 
 def number(value: Any) -> str:
@@ -26,7 +32,13 @@ def share_with_error(share: Any, count: int | None) -> str:
     if not count or not isinstance(share, int | float):
         return percent(share)
     error = math.sqrt(max(float(share * (1.0 - share)), 0.0) / count)
-    return f"{100 * share:.2f} ± {100 * error:.2f} % ({count} samples)"
+    return f"{100 * share:.2f} ± {100 * error:.2f} %"
+
+
+def tested(result: Mapping[str, Any]) -> int | None:
+    """How many test samples a result is of; None if it does not say."""
+    confusion = result.get("test_confusion")
+    return int(np.sum(confusion)) if confusion else None
 
 
 def spread(values: np.ndarray) -> str:

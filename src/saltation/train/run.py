@@ -56,7 +56,7 @@ class Origin:
     @classmethod
     def of(cls, config: Config, dataset: Samples) -> "Origin":
         """Of a configuration and the data set that it names."""
-        flat = json.loads(json.dumps(_flat(asdict(config))))
+        flat = json.loads(json.dumps(flattened(asdict(config))))
         return cls(flat, dataset.fingerprint(), dataset.num_channels, dataset.num_classes, dataset.source)
 
     def fixed(self) -> dict[str, Any]:
@@ -279,14 +279,14 @@ def load_split(path: str | os.PathLike[str], split: str) -> tuple[Sequential, Co
     return model, config, samples
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings and lists as one mapping with dotted keys."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
             value = {str(i): entry for i, entry in enumerate(value)}
         if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flattened(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat
