@@ -91,10 +91,14 @@ def test_results(finished, page):
     assert page.cells("result", "test accuracy") == [f"{100 * share:.2f} ± {error:.2f} % of 30"]
     assert page.cells("result", "validation accuracy") == [f"{100 * result['validation_accuracy']:.2f} %"]
     assert page.cells("result", "parameters that are trained") == [str(result["parameters"])]
+    assert page.cells("result", "epoch of these") == [str(result["reported_epoch"])]
     assert page.cells("result", "state") == ["finished after 2 epochs"]
     assert page.cells("result", "run folder") == [str(finished)]
     right = round(30 * share)
-    assert f"All 30 test samples, network of the best epoch. {right} of 30 are right" in page.captions["confusion"][0]
+    assert (
+        f"All 30 test samples, the network that the run reports. {right} of 30 are right"
+        in page.captions["confusion"][0]
+    )
 
 
 def test_activity(finished, page):
@@ -175,6 +179,7 @@ def test_a_run_that_is_not_finished_shows_no_test_samples(finished, copied, quic
     lines = (run / "metrics.jsonl").read_text().splitlines()
     (run / "metrics.jsonl").write_text(lines[0] + "\n" + lines[1][:20])  # a line is being written
     page = Page(report(run).read_text(encoding="utf-8"))
+    assert page.cells("result", "epoch of these") == ["1"]
     assert page.cells("result", "state") == ["1 epochs of 2; not finished"]
     assert page.cells("result", "test accuracy") == ["–"]
     assert all("validation" in caption for caption in page.captions["samples"] + page.captions["confusion"])

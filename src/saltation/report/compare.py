@@ -16,9 +16,9 @@ from saltation.train.reading import plain_yaml
 from saltation.train.run import MAY_CHANGE, flattened
 
 MOST_SETTINGS = 8  # of each run
-NUMBERS = ("epochs", "best", "val. %", "test %", "trained", "spikes", "silent", "seconds")
+NUMBERS = ("epochs", "epoch", "val. %", "test %", "trained", "spikes", "silent", "seconds")
 CAPTION = (
-    "Below a run: settings in which the runs differ. Best: the epoch that validates best, with its validation "
+    "Below a run: settings in which the runs differ. Epoch: the one that the run reports, with its validation "
     "accuracy, spikes per neuron and sample, and silent neurons (%). Trained: how many parameters are."
 )
 
@@ -78,14 +78,14 @@ def _lines(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _numbers(record: Record) -> list[str]:
-    best, found = record.best(), record.result
+    reported, found = record.reported(), record.result
     return [
         str(len(record.history)),
-        number(best.get("epoch")),
-        percent(best.get("validation_accuracy")).removesuffix(" %"),
+        number(reported.get("epoch")),
+        percent(reported.get("validation_accuracy")).removesuffix(" %"),
         share_with_error(found.get("test_accuracy"), tested(found)).removesuffix(" %").replace(" ", ""),
         number(found.get("parameters")),
-        number(best.get("spikes_per_neuron")),
-        percent(best.get("silent_neurons")).removesuffix(" %"),
+        number(reported.get("spikes_per_neuron")),
+        percent(reported.get("silent_neurons")).removesuffix(" %"),
         number(record.seconds()),
     ]

@@ -25,7 +25,7 @@ from saltation.train.run import RunFolder, load_run
 
 @dataclass(frozen=True)
 class Network:
-    """The network of a run's best epoch, its parameters before training, and samples it may be looked at with.
+    """The network that a run reports, its parameters before training, and samples it may be looked at with.
 
     split: of the samples; the test samples only where training has ended with a look at them.
     """
@@ -54,8 +54,17 @@ class Record:
         """Of the folder."""
         return self.run.path.resolve().name
 
-    def best(self) -> dict[str, Any]:
-        """The metrics of the epoch that validates best, by accuracy and then loss; {} if there is none."""
+    def reported(self) -> dict[str, Any]:
+        """The metrics of the epoch whose network the run reports, as things stand; {} if there is none.
+
+        That is the last one if the configuration says so, else the one that validates best, by accuracy and then loss.
+        """
+        epoch = self.result.get("reported_epoch", self.result.get("best_epoch"))
+        named = [line for line in self.history if line["epoch"] == epoch]
+        if named:
+            return named[0]
+        if self.config is not None and self.config.train.report == "last":
+            return self.history[-1] if self.history else {}
         return max(self.history, key=_validation, default={})
 
     def seconds(self) -> float | None:
@@ -91,7 +100,10 @@ def read_network(record: Record) -> tuple[Network | None, list[str]]:
             load_parameters(first, read_checkpoint(path)[0], path)
         except (ValueError, OSError, MemoryError) as error:
             return None, [str(error)]
-    split = "test" if tested and len(dataset.subset("test")) else "validation"
+    if tested and len(dataset.subset("test")):
+        split = "test"
+    else:
+        split = "train" if config.train.refit else "validation"
     unit = time_unit(config.data.name)
     network = Network(model, first.state_dict(), config, dataset.subset(split), split, unit)
     return network, [str(warning.message) for warning in said]

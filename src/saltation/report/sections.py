@@ -24,14 +24,13 @@ def result(record: Record) -> Html:
         state = f"finished after {found.get('epochs', epochs)} epochs"
     else:
         state = f"{epochs} epochs{f' of {wanted}' if wanted else ''}; not finished"
-    best = record.best()
-    accuracy = found.get("validation_accuracy", best.get("validation_accuracy"))
+    reported = record.reported()
     count = tested(found)
     rows = [
         ("state", state),
         ("test accuracy", f"{share_with_error(found.get('test_accuracy'), count)}{f' of {count}' if count else ''}"),
-        ("validation accuracy", percent(accuracy)),
-        ("epoch with the best validation accuracy", number(found.get("best_epoch", best.get("epoch")))),
+        ("validation accuracy", percent(reported.get("validation_accuracy"))),
+        ("epoch of these", number(reported.get("epoch"))),
         ("parameters that are trained", number(found.get("parameters"))),
         ("seconds of training", number(record.seconds())),
         ("data", found.get("data", record.config.data.name if record.config is not None else "unknown")),
@@ -56,10 +55,10 @@ def confusion(record: Record, network: Network | None, measured: Measured | None
     counts = record.result.get("test_confusion")
     classes = network.samples.class_names if network is not None else ()
     if counts:
-        caption = f"All {int(np.sum(counts))} test samples, network of the best epoch."
+        caption = f"All {int(np.sum(counts))} test samples, the network that the run reports."
     elif network is not None and measured is not None:
         counts = measured.confusion(network.samples)
-        caption = f"{len(measured.predictions)} {network.split} samples, network of the best epoch."
+        caption = f"{len(measured.predictions)} {network.split} samples, the network that the run reports."
     else:
         return paragraph("Not known: the run has no result yet, and its network could not be loaded.")
     right, total = int(np.trace(np.array(counts)[:, :-1])), int(np.sum(counts))
@@ -93,8 +92,8 @@ def activity(record: Record, network: Network | None, measured: Measured | None)
         grazing = f"{layer.grazing} ({percent(layer.grazing / max(spikes, 1))})"
         rows.append((layer.name, kind, number(mean), rate, silent, grazing))
     words = (
-        f"Network of the best epoch, {samples} {network.split} samples. Silent: no spike in any of them. Grazing: a "
-        "spike that crosses the threshold so slowly that its gradient is a hundred times larger than usual, or more."
+        f"The network that the run reports, {samples} {network.split} samples. Silent: no spike in any of them. "
+        "Grazing: a spike that crosses the threshold so slowly that its gradient is a hundred times larger, or more."
     )
     return joined([*parts, table(head, rows), paragraph(words)])
 

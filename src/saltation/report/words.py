@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from saltation.train.evaluate import standard_error
+
 UNKNOWN = "–"
 
 
@@ -28,11 +30,10 @@ def percent(share: Any) -> str:
 
 
 def share_with_error(share: Any, count: int | None) -> str:
-    """A fraction of `count` samples in per cent, with its standard error, sqrt(p (1 - p) / count)."""
-    if not count or not isinstance(share, int | float):
+    """A fraction of `count` samples in per cent, with its standard error."""
+    if not count or not isinstance(share, int | float) or not 0 <= share <= 1:
         return percent(share)
-    error = math.sqrt(max(float(share * (1.0 - share)), 0.0) / count)
-    return f"{100 * share:.2f} ± {100 * error:.2f} %"
+    return f"{100 * share:.2f} ± {100 * standard_error(share, count):.2f} %"
 
 
 def tested(result: Mapping[str, Any]) -> int | None:
