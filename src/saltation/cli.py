@@ -120,6 +120,7 @@ def _add_train(add: Any) -> None:
         "--resume", metavar="RUN", help="continue the run in this folder; its settings stay as they are"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--tensorboard", action="store_true", help="also write what TensorBoard shows")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -130,11 +131,12 @@ def _train(options: argparse.Namespace) -> None:
     if options.resume is not None:
         if options.recipe or overrides or options.out:
             raise ValueError("--resume continues a run as it was; leave out RECIPE, --out and settings")
-        train(resume=options.resume, quiet=options.quiet)
+        train(resume=options.resume, quiet=options.quiet, tensorboard=options.tensorboard)
         return
     if options.recipe is None:
         raise ValueError("give a RECIPE to train (saltation info lists them) or --resume RUN")
-    train(load_config(options.recipe, overrides), out=options.out, quiet=options.quiet)
+    config = load_config(options.recipe, overrides)
+    train(config, out=options.out, quiet=options.quiet, tensorboard=options.tensorboard)
 
 
 def _add_tune(add: Any) -> None:

@@ -3,12 +3,13 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import saltation as sal
-from saltation import plot
 from saltation.data.augment import drop
+from saltation.plot import figures as drawing
 from saltation.train import loop, train
 from saltation.train.checkpoint import read_checkpoint
 from saltation.train.ghosts import ghost_share, smoothed_layers
@@ -123,7 +124,7 @@ def test_the_first_batch_of_an_epoch_is_measured(tiny, tmp_path, monkeypatch):
 
 def test_ghosts_are_told_and_drawn(tiny, tmp_path, monkeypatch, capsys):
     figures = []
-    monkeypatch.setattr(plot, "_save", lambda figure, axes, path: figures.append((path.name, axes)))
+    monkeypatch.setattr(drawing, "save", lambda figure, path: figures.append((path.name, figure.axes)))
     for smoothing in (0.3, 0.0):
         out = tmp_path / str(smoothing)
         train(tiny(model__layers__0__smoothing=smoothing, **READOUT), out=out)
@@ -131,12 +132,12 @@ def test_ghosts_are_told_and_drawn(tiny, tmp_path, monkeypatch, capsys):
         told = capsys.readouterr().out
         assert (GHOSTS in told) == (smoothing > 0)
         axes = next(axes for name, axes in figures if name == "learning_curves.png")
-        curves = {axis.get_title(): axis.lines[0].get_ydata().tolist() for axis in axes if axis.lines}
+        curves = {axis.get_title(): np.asarray(axis.lines[0].get_ydata()).tolist() for axis in axes if axis.lines}
         figures.clear()
         if smoothing == 0.0:
-            assert len(curves) == 4 and all(line["ghost_share"] is None for line in lines)
+            assert len(curves) == 6 and all(line["ghost_share"] is None for line in lines)
             continue
         last = f"{lines[1]['ghosts_per_spike']:14.3f}{100 * lines[1]['ghost_share']:15.2f}"
         assert any(row.startswith("     2 ") and row.endswith(last) for row in told.splitlines())
-        assert curves["ghosts (near misses) per spike"] == [line["ghosts_per_spike"] for line in lines]
-        assert curves["share of the gradient from ghosts"] == [100 * line["ghost_share"] for line in lines]
+        assert curves["ghosts (near misses)"] == [line["ghosts_per_spike"] for line in lines]
+        assert curves["gradient from ghosts"] == [100 * line["ghost_share"] for line in lines]

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from saltation.train.progress import Progress
 from saltation.train.result import finish
 from saltation.train.run import Origin, RunFolder, load_data, new_run, open_run
 from saltation.train.state import State, begin, keep_best, new_state, restore_state, save_state
+from saltation.train.tensorboard import Board, check_tensorboard
 
 
 class Interrupted(KeyboardInterrupt):
@@ -43,6 +45,7 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     test: bool = True,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Train a network and return its result (also written to result.json in the run folder).
 
@@ -52,6 +55,7 @@ def train(
     resume  an existing run folder to continue; the outcome is the same, bit for bit, as without the interruption
     on_epoch  called with the metrics of every epoch, after its checkpoint; what it raises ends the training
     test    False: leave the test samples alone, as a search for settings must; test_accuracy is then None
+    tensorboard  write what TensorBoard shows into the folder `tensorboard` of the run
 
     With `train.starts` > 1 several networks begin, see `choose_start`.
     Returns test_accuracy, test_standard_error, validation_accuracy, reported_epoch, parameters, seconds, run and more.
@@ -62,6 +66,8 @@ def train(
     (a KeyboardInterrupt) after Ctrl-C. Whatever ends a run, even the power: it can be resumed.
     """
     lock = None
+    if tensorboard:
+        check_tensorboard()
     if resume is not None:
         run, config = open_run(resume)
         lock = hold(run.path)
@@ -87,7 +93,7 @@ def train(
                 seconds = choose_start(config, dataset, run, origin, quiet)
                 state = restore_state(run, config, train_data, origin)
                 state.seconds = seconds
-            history = train_epochs(config, dataset, state, run, config.train.epochs, quiet, on_epoch)
+            history = train_epochs(config, dataset, state, run, config.train.epochs, quiet, on_epoch, tensorboard)
             return finish(config, dataset if test else dataset.without_test(), state, run, history, quiet)
         except KeyboardInterrupt:
             raise Interrupted(run) from None
@@ -130,13 +136,15 @@ def train_epochs(
     until: int,
     quiet: bool,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    tensorboard: bool = False,
 ) -> list[dict[str, Any]]:
     """All epochs that are left up to `until`: train, validate, record, save. Returns the metrics of all epochs."""
     history = run.truncate_metrics(state.epoch)
     train_data, validation_data = dataset.subset("train"), dataset.subset("validation")
     objective = Objective(config)
     ghosts = bool(smoothed_layers(state.model))
-    with Progress(until, state.epoch, len(train_data), quiet, ghosts) as progress:
+    board = Board(run, history) if tensorboard else nullcontext()
+    with board, Progress(until, state.epoch, len(train_data), quiet, ghosts) as progress:
         progress.start(f"{config.name}: {dataset!r}\nrun folder {run.path}")
         while state.epoch < until:
             start = time.perf_counter()
@@ -149,6 +157,8 @@ def train_epochs(
             line |= {f"validation_{name}": validation.get(name) for name in ("loss", "accuracy")}
             history.append(line)
             run.append_metrics(line)
+            if isinstance(board, Board):
+                board.epoch(line, state.model)
             if validation:
                 keep_best(run, state, validation)
             state.epoch += 1
