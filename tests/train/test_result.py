@@ -43,7 +43,7 @@ def test_the_epoch_that_is_reported(tiny, tmp_path, monkeypatch, capsys, report,
     p = result["test_accuracy"]
     assert result["test_standard_error"] == pytest.approx(math.sqrt(p * (1 - p) / 30)) and result["test_samples"] == 30
     told = f"test accuracy {100 * p:.2f} % (standard error {100 * result['test_standard_error']:.2f})"
-    which = "(best validation accuracy, 90.00 %)" if report == "best" else "(the last; validation accuracy, 20.00 %)"
+    which = "(best validation accuracy, 90.00 %)" if report == "best" else "(the last; validation accuracy 20.00 %)"
     assert f"{told} at epoch {epoch} {which}; " in capsys.readouterr().out
     assert main(["eval", str(tmp_path / "run")]) == 0
     assert f"{told}, loss {result['test_loss']:.4f}\n" in capsys.readouterr().out

@@ -62,7 +62,7 @@ def summary(result: dict[str, Any]) -> str:
     elif result["report"] == "best":
         which = f"best validation accuracy, {100 * validation:.2f} %"
     else:
-        which += f"; validation accuracy, {100 * validation:.2f} %"
+        which += f"; validation accuracy {100 * validation:.2f} %"
     return (
         f"{reached} at epoch {result['reported_epoch']} ({which}); "
         f"{result['parameters']} parameters, {result['seconds']:.0f} s\n"
