@@ -45,19 +45,24 @@ def parameters(model: Sequential, state: Mapping[str, torch.Tensor] | None = Non
 
     state: a state_dict of this network whose parameters are wanted instead; the network is left as it is.
     """
+    if state is None:
+        return _parameters(model)
     current = {name: value.clone() for name, value in model.state_dict().items()}
-    if state is not None:
-        model.load_state_dict(dict(state))
+    model.load_state_dict(dict(state))
     try:
-        result = {}
-        for k, layer in enumerate(layers(model)):
-            trained = {name: _array(getattr(layer.neuron, name)) for name in layer.neuron.train_names}
-            result[f"layer {k}"] = _of_connection(layer.connection, trained)
-            if layer.recurrent is not None:
-                result[f"layer {k}, recurrent"] = _of_connection(layer.recurrent, {})
-        return result
+        return _parameters(model)
     finally:
         model.load_state_dict(current)
+
+
+def _parameters(model: Sequential) -> dict[str, Parameters]:
+    result = {}
+    for k, layer in enumerate(layers(model)):
+        trained = {name: _array(getattr(layer.neuron, name)) for name in layer.neuron.train_names}
+        result[f"layer {k}"] = _of_connection(layer.connection, trained)
+        if layer.recurrent is not None:
+            result[f"layer {k}, recurrent"] = _of_connection(layer.recurrent, {})
+    return result
 
 
 def layers(model: Sequential) -> list[Layer]:

@@ -19,7 +19,7 @@ from saltation.report import html, report
 from saltation.train import evaluate_run, load_run
 
 SECTIONS = [
-    *("result", "learning", "confusion", "activity", "samples", "parameters", "gradients", "environment"),
+    *("result", "remarks", "learning", "confusion", "activity", "samples", "parameters", "gradients", "environment"),
     "configuration",
 ]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)

@@ -37,6 +37,7 @@ def _sections(record: Record, network: Network | None, measured: Measured | None
     warnings = Html("".join(f'<p class="note">{text(note)}</p>' for note in notes))
     return [
         Section("result", "Result", Html(warnings + sections.result(record))),
+        Section("remarks", "Remarks", sections.remarked(record)),
         Section("learning", "Learning", sections.learning(record)),
         Section("confusion", "Confusion", sections.confusion(record, network, measured)),
         Section("activity", "Activity", sections.activity(record, network, measured)),

@@ -12,6 +12,7 @@ from saltation.report.facts import Network, Record
 from saltation.report.html import Html, joined, paragraph, picture, table, text
 from saltation.report.measure import Measured, chosen_samples
 from saltation.report.words import number, percent, share_with_error, spread, tested
+from saltation.train.advice import remarks
 
 NO_METRICS = paragraph("No epoch has ended yet: metrics.jsonl has no lines.")
 
@@ -38,6 +39,21 @@ def result(record: Record) -> Html:
         ("run folder", record.run.path.resolve()),
     ]
     return table((), rows)
+
+
+def remarked(record: Record) -> Html:
+    """What training said was wrong, by the metrics of its epochs."""
+    if record.config is None or not record.history:
+        return NO_METRICS if not record.history else paragraph("The configuration is not one of this version.")
+    found = remarks(record.history, record.config)
+    missing = [key for key in ("clipped", "delays_at_bounds", "silent_by_layer") if key not in record.history[-1]]
+    parts = [table(("since epoch", "what, and what to do"), [(remark.epoch, remark.text) for remark in found])]
+    if not found:
+        parts = [paragraph("No silent layer, delays at their bounds, clipping of most steps or spikes that run away.")]
+    if missing:
+        unknown = f"An earlier version wrote these metrics: it did not record {', '.join(missing)}."
+        parts.append(paragraph(unknown))
+    return joined(parts)
 
 
 def learning(record: Record) -> Html:

@@ -44,8 +44,8 @@ class EpochStatistics:
 
     def summary(self) -> dict[str, Any]:
         """loss, accuracy; spikes per neuron and sample in all and by layer; the fraction of neurons that never
-        spiked; the fraction of (sample, output neuron) pairs without a spike (None for a readout); grazing spikes;
-        ghosts for every spike (None without smoothing)."""
+        spiked, in all and by layer; the fraction of (sample, output neuron) pairs without a spike (None for a readout);
+        grazing spikes; ghosts for every spike (None without smoothing)."""
         neurons = sum(len(count) for count in self.counts)
         spikes = sum(float(count.sum()) for count in self.counts)
         outputs = len(self.counts[-1]) if self.counts and not self.readout else 0
@@ -55,6 +55,7 @@ class EpochStatistics:
             "spikes_per_neuron": spikes / max(neurons * self.samples, 1),
             "spikes_by_layer": [float(count.sum()) / (len(count) * self.samples) for count in self.counts],
             "silent_neurons": sum(int((count == 0).sum()) for count in self.counts) / max(neurons, 1),
+            "silent_by_layer": [float((count == 0).double().mean()) for count in self.counts],
             "silent_outputs": self.silent_outputs / (outputs * self.samples) if outputs else None,
             "grazing": self.grazing,
             "ghosts_per_spike": self.ghosts / max(spikes, 1.0) if self.smoothed else None,

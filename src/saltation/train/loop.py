@@ -15,6 +15,7 @@ from saltation.data.samples import Samples
 from saltation.files import hold, make_folder
 from saltation.sequential import Sequential
 from saltation.spikes import Spikes
+from saltation.train.advice import delays_at_bounds, new_remarks
 from saltation.train.checks import check_config
 from saltation.train.config import Config, TrainConfig
 from saltation.train.evaluate import EpochStatistics, evaluate
@@ -154,6 +155,7 @@ def train_epochs(
                 validation = evaluate(state.answering, objective, validation_data, config.train.batch_size)
             seconds = time.perf_counter() - start
             line = {"epoch": state.epoch + 1, **metrics, "seconds": seconds}
+            line["delays_at_bounds"] = delays_at_bounds(state.model)
             line |= {f"validation_{name}": validation.get(name) for name in ("loss", "accuracy")}
             history.append(line)
             run.append_metrics(line)
@@ -165,6 +167,8 @@ def train_epochs(
             state.seconds += seconds
             save_state(run, state)
             progress.epoch(line)
+            for remark in new_remarks(history, config):
+                progress.say(remark)
             if on_epoch is not None:
                 on_epoch(line)
     return history
@@ -204,7 +208,8 @@ def train_epoch(
         statistics.update(float(loss.detach()), predictions, labels, results)
         progress.batch(len(labels))
     norm = {"gradient_norm": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
-    rest = {"ghost_share": share, "bumped": bumped, "learning_rate_factor": factor}
+    clipped = sum(0 < settings.clip_norm < each for each in norms) / len(norms)
+    rest = {"clipped": clipped, "ghost_share": share, "bumped": bumped, "learning_rate_factor": factor}
     return {**statistics.summary(), **norm, **rest, "cpu_seconds": time.process_time() - begun}
 
 

@@ -69,6 +69,10 @@ class Progress:
             + (f"{line['ghosts_per_spike']:14.3f}{_percent(line['ghost_share']):>15}" if self.ghosts else "")
         )
 
+    def say(self, text: str) -> None:
+        """Print a remark on the epoch."""
+        self._print(f"  note: {text}")
+
     def _print(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False)
 

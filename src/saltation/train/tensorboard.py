@@ -15,6 +15,7 @@ TAGS = {
     "spikes_per_neuron": "spikes per neuron/all layers",
     "spikes_by_layer": "spikes per neuron/layer",
     "silent_neurons": "silence/neurons",
+    "silent_by_layer": "silence/neurons of layer",
     "silent_outputs": "silence/output spikes",
     "gradient_norm": "gradient norm/mean",
     "gradient_norm_max": "gradient norm/largest",
