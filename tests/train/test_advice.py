@@ -34,6 +34,8 @@ def test_nothing_is_wrong(config):
 
 def test_metrics_of_earlier_versions(config):
     assert remarks([{"epoch": 1}, {"epoch": 2, "clipped": None}, {"epoch": 3}], config) == []
+    odd = {"spikes_by_layer": [None, 0.0], "delays_at_bounds": {"layer 0": [1.0], "layer 9": [1.0, 1.0], "x": 3}}
+    assert remarks(history(*[odd] * 4), config) == [] == remarks(history(*[{"delays_at_bounds": None}] * 4), config)
 
 
 def test_a_silent_layer_is_said_at_once(config):

@@ -87,14 +87,15 @@ def ghost_share_curve(axes: Axes, history: History) -> None:
 
 def rate_curve(axes: Axes, history: History) -> None:
     """Spikes per neuron and sample of every spiking layer."""
-    rates = [line["spikes_by_layer"] for line in history if isinstance(line.get("spikes_by_layer"), list)]
-    epochs = [line["epoch"] for line in history if isinstance(line.get("spikes_by_layer"), list)]
+    lines = [line for line in history if isinstance(line.get("spikes_by_layer"), list)]
+    rates, epochs = [line["spikes_by_layer"] for line in lines], [line["epoch"] for line in lines]
     if not rates:
         note(axes, "not recorded")
     for k in range(len(rates[0]) if rates else 0):
         color, dashes = PALETTE[k % len(PALETTE)], ("-", "--", ":")[k // len(PALETTE) % 3]
         marker = "." if len(epochs) <= FEW_EPOCHS else None
-        axes.plot(epochs, [rate[k] for rate in rates], dashes, color=color, marker=marker, label=f"layer {k}")
+        values = [rate[k] if k < len(rate) else np.nan for rate in rates]
+        axes.plot(epochs, values, dashes, color=color, marker=marker, label=f"layer {k}")
     axes.set_ylim(bottom=0)
     _finish(axes, "activity", "spikes per neuron and sample")
 

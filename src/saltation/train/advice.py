@@ -48,7 +48,7 @@ def delays_at_bounds(model: Sequential) -> dict[str, list[float]]:
 def _faults(first: dict[str, Any], lines: Sequence[dict[str, Any]], config: Config) -> Iterator[tuple[str, str]]:
     """(what, text) of all that the last of `lines`, or all of them, show."""
     last = lines[-1]
-    for k, rate in enumerate(_list(last, "spikes_by_layer")):
+    for k, rate in enumerate(_list(last, "spikes_by_layer")[: len(config.model.layers)]):
         if rate == 0.0:
             yield f"silent layer {k}", _silent_layer(k, last["epoch"], config)
         begun = _list(first, "spikes_by_layer")
@@ -56,16 +56,16 @@ def _faults(first: dict[str, Any], lines: Sequence[dict[str, Any]], config: Conf
             yield f"run away {k}", _run_away(k, rate, begun[k], last["epoch"], config)
     if len(lines) < PATIENCE:
         return
-    for k, share in enumerate(_least(lines, "silent_by_layer")):
+    for k, share in enumerate(_least(lines, "silent_by_layer")[: len(config.model.layers)]):
         if SILENT < share < 1.0:
             yield f"silent neurons {k}", _silent_neurons(k, share, lines, config)
     clipped = min(_number(line, "clipped") for line in lines)
     if clipped > CLIPPED:
         yield "clipped", _clipped(clipped, lines, config)
-    for place, shares in last.get("delays_at_bounds", {}).items() if config.train.lr.delay > 0 else ():
+    bounds = [_shares(line, config) for line in lines]
+    for place, shares in bounds[-1].items():
         for side in (0, 1):
-            least = min(line.get("delays_at_bounds", {}).get(place, [0.0, 0.0])[side] for line in lines)
-            if least > AT_BOUND:
+            if min(line.get(place, [0.0, 0.0])[side] for line in bounds) > AT_BOUND:
                 yield f"delays {place} {side}", _delays(place, side, shares[side], last["epoch"], config)
 
 
@@ -142,9 +142,20 @@ def _rounded_up(value: float) -> float:
     return float(f"{value:.0e}")
 
 
+def _shares(line: dict[str, Any], config: Config) -> dict[str, list[float]]:
+    """The delays at their bounds, of connections that there are and whose delays are trained."""
+    places = [f"layer {k}{part}" for k in range(len(config.model.layers)) for part in ("", ", recurrent")]
+    recorded = line.get("delays_at_bounds")
+    if config.train.lr.delay == 0 or not isinstance(recorded, dict):
+        return {}
+    return {place: _list(recorded, place) for place in places if len(_list(recorded, place)) == 2}
+
+
 def _list(line: dict[str, Any], key: str) -> list[float]:
+    """Numbers; none if the metrics say something else."""
     value = line.get(key)
-    return value if isinstance(value, list) else []
+    numbers = isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
+    return value if isinstance(value, list) and numbers else []
 
 
 def _number(line: dict[str, Any], key: str) -> float:

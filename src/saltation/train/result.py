@@ -66,7 +66,7 @@ def summary(result: dict[str, Any]) -> str:
     return (
         f"{reached} at epoch {result['reported_epoch']} ({which}); "
         f"{result['parameters']} parameters, {result['seconds']:.0f} s\n"
-        f"results and pictures are in {result['run']}"
+        f"results and pictures are in {result['run']}; all on one page: saltation report {result['run']}"
     )
 
 
