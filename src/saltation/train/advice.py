@@ -28,21 +28,31 @@ def remarks(history: Sequence[dict[str, Any]], config: Config) -> list[Remark]:
     """Every fault once, at the first epoch that shows it, in this order. What metrics do not record is no fault."""
     found: dict[str, Remark] = {}
     for end in range(1, len(history) + 1):
-        lines = history[max(end - PATIENCE, 0) : end]
-        for what, text in _faults(history[0], lines, config):
-            found.setdefault(what, Remark(what, lines[-1]["epoch"], text))
+        for what, text in _shown(history[:end], config).items():
+            found.setdefault(what, Remark(what, history[end - 1]["epoch"], text))
     return list(found.values())
 
 
 def new_remarks(history: Sequence[dict[str, Any]], config: Config) -> list[str]:
-    """What the last epoch is the first to show."""
-    return [remark.text for remark in remarks(history, config) if remark.epoch == history[-1]["epoch"]]
+    """What the last epoch is the first to show. Most faults last, so that a look at the epoch before is enough."""
+    new = _shown(history, config)
+    for end in range(len(history) - 1, 0, -1):
+        if not new:
+            break
+        for what in _shown(history[:end], config):
+            new.pop(what, None)
+    return list(new.values())
 
 
 def delays_at_bounds(model: Sequential) -> dict[str, list[float]]:
     """By connection, the shares of the delays at the smallest and at the largest that is legal; see `Delays`."""
     places = parameters(model).items()
     return {name: [place.delays.at_low, place.delays.at_high] for name, place in places if place.delays is not None}
+
+
+def _shown(history: Sequence[dict[str, Any]], config: Config) -> dict[str, str]:
+    """What the last epoch shows, and its text."""
+    return dict(_faults(history[0], history[-PATIENCE:], config))
 
 
 def _faults(first: dict[str, Any], lines: Sequence[dict[str, Any]], config: Config) -> Iterator[tuple[str, str]]:
