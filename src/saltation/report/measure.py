@@ -10,6 +10,7 @@ from saltation.data.samples import Samples
 from saltation.parameters import layers
 from saltation.readout import Readout
 from saltation.report.facts import Network
+from saltation.train.evaluate import count_answers
 from saltation.train.objective import Objective
 
 MOST_SAMPLES = 256
@@ -45,10 +46,8 @@ class Measured:
 
     def confusion(self, samples: Samples) -> list[list[int]]:
         """As `evaluate` counts it, over the samples looked at."""
-        counts = np.zeros((samples.num_classes, samples.num_classes + 1), dtype=int)
-        answers = [samples.num_classes if answer < 0 else answer for answer in self.predictions]
-        np.add.at(counts, (samples.labels[self.positions], answers), 1)
-        table: list[list[int]] = counts.tolist()
+        labels = torch.from_numpy(samples.labels[self.positions])
+        table: list[list[int]] = count_answers(labels, torch.tensor(self.predictions), samples.num_classes).tolist()
         return table
 
 

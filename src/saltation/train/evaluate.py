@@ -79,8 +79,7 @@ def evaluate(model: Sequential, objective: Objective, data: Samples, batch_size:
         results = model.run(spikes)
         loss, predictions = objective(results, labels)
         statistics.update(float(loss), predictions, labels, results)
-        columns = torch.where(predictions < 0, data.num_classes, predictions)
-        confusion.index_put_((labels, columns), torch.ones_like(labels), accumulate=True)
+        confusion += count_answers(labels, predictions, data.num_classes)
     found = statistics.summary()
     error = standard_error(found["accuracy"], len(data))
     return {**found, "samples": len(data), "standard_error": error, "confusion": confusion.tolist()}
@@ -89,3 +88,10 @@ def evaluate(model: Sequential, objective: Objective, data: Samples, batch_size:
 def standard_error(accuracy: float, samples: int) -> float:
     """sqrt(p (1 - p) / n): how far an accuracy p on n samples drawn at random is off, by which samples they are."""
     return math.sqrt(accuracy * (1.0 - accuracy) / samples)
+
+
+def count_answers(labels: torch.Tensor, predictions: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """(C, C + 1) int64: how often a class (row) was taken for another (column); the last column is no answer, -1."""
+    counts = torch.zeros(num_classes, num_classes + 1, dtype=torch.int64)
+    columns = torch.where(predictions < 0, num_classes, predictions)
+    return counts.index_put_((labels, columns), torch.ones_like(labels), accumulate=True)

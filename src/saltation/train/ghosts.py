@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from saltation.layer import Layer
+from saltation.parameters import layers
 from saltation.sequential import Sequential
 
 
 def smoothed_layers(model: Sequential) -> list[Layer]:
     """The layers with a smoothing."""
-    return [layer for layer in model if isinstance(layer, Layer) and layer.smoothing > 0.0]
+    return [layer for layer in layers(model) if layer.smoothing > 0.0]
 
 
 def ghost_share(
@@ -45,12 +46,12 @@ def ghost_share(
 @contextmanager
 def _exact(model: Sequential) -> Iterator[None]:
     """Meanwhile no layer has a smoothing."""
-    layers = smoothed_layers(model)
-    smoothings = [layer.smoothing for layer in layers]
+    smoothed = smoothed_layers(model)
+    smoothings = [layer.smoothing for layer in smoothed]
     try:
-        for layer in layers:
+        for layer in smoothed:
             layer.smoothing = 0.0
         yield
     finally:
-        for layer, smoothing in zip(layers, smoothings, strict=True):
+        for layer, smoothing in zip(smoothed, smoothings, strict=True):
             layer.smoothing = smoothing

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from saltation import regularizers
-from saltation.layer import Layer
+from saltation.parameters import layers
 from saltation.readout import Readout
 from saltation.sequential import Sequential
 from saltation.train.config import Config
@@ -49,8 +49,7 @@ class Objective:
         if bump.amount == 0:
             return 0
         bumped = 0
-        layers = [layer for layer in model if isinstance(layer, Layer)]  # pools have no results
-        for i, (layer, result) in enumerate(zip(layers, results, strict=True)):
+        for i, (layer, result) in enumerate(zip(layers(model), results, strict=True)):
             if not isinstance(result, Readout):
                 fraction = bump.output_fraction if i == len(results) - 1 else bump.hidden_fraction
                 bumped += regularizers.bump_silent_(layer, result.spikes, max_silent=fraction, amount=bump.amount)
