@@ -3,7 +3,7 @@
 from math import exp, inf, nan
 from typing import Any, NamedTuple
 
-from .crossing import cannot_cross, first_crossing, highest, inner_top
+from .crossing import cannot_cross, first_crossing, ghost_reach, highest, inner_top
 from .flow import flow
 from .jit import borrowing, inlined
 from .layout import (
@@ -14,7 +14,6 @@ from .layout import (
     DONE,
     FINISHED,
     FIRED,
-    GHOST_REACH,
     JUMP,
     MARGIN,
     REFRACTORY,
@@ -136,7 +135,7 @@ def slope_of(x, p):
 @inlined
 def lowest(neuron):
     """V - theta down to which a maximum is a ghost."""
-    return -GHOST_REACH * neuron.smoothing * abs(neuron.parameters[THRESHOLD])
+    return -ghost_reach(neuron.parameters[THRESHOLD], neuron.smoothing)
 
 
 @inlined

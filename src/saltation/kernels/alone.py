@@ -4,7 +4,7 @@ from math import inf
 
 from .advance import Neuron, State, advance, no_ghost
 from .course import LONG
-from .crossing import ROUNDING, reaches, short_crossing
+from .crossing import ROUNDING, ghost_reach, reaches, short_crossing
 from .flow import SMALL, short_flow
 from .jit import borrowing, inlined
 from .lanes import (
@@ -32,7 +32,6 @@ from .layout import (
     CURRENT,
     DONE,
     FINISHED,
-    GHOST_REACH,
     MARGIN,
     REFRACTORY,
     RELEASE_CURRENT,
@@ -119,7 +118,7 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
     V, I, a, level = x[state + V_BEFORE + m], x[state + I_BEFORE + m], x[state + A_ROW + m], x[state + LEVEL + m]
     rate, rate_syn, changed = scratch.rates[n, 0], scratch.rates[n, 1], False
     simple, fastest = is_simple(n, neurons, how), max(rate, rate_syn)
-    smooth, lowest = neurons.smoothing > 0.0, -GHOST_REACH * neurons.smoothing * abs(neuron[THRESHOLD])
+    smooth, lowest = neurons.smoothing > 0.0, -ghost_reach(neuron[THRESHOLD], neurons.smoothing)
     for k in range(k0, k1):
         j, step = (NUM_COEFFICIENTS * k, 1) if how.alike else (NUM_COEFFICIENTS * LANES * (k - k0) + m, LANES)
         v = V * course.table[j + E_MEM * step] + I * course.table[j + PHI * step]
@@ -144,12 +143,9 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
         highest = max(V, v, bound) - (bar - lowest)  # of V - theta, but for rounding
         surely = smooth and s > 0.0 and s * rate <= LONG and own[RELEASE] <= t and t_next < scratch.ends[n]
         surely = surely and highest < -ROUNDING * abs(neuron[THRESHOLD])
-        if surely and passes_by(
-            s, t, V, I, a, v, i, a_next, neuron[THRESHOLD], highest, lowest, scratch.rates[n], scratch.ghosts[n]
-        ):
-            V, I, a = v, i + weights[rows + course.row_of[k] + m], a_next
-            continue
-        hot = bar < V or v > bar or bound > bar or s * rate > LONG
+        before, after, rates = (V, I, a), (v, i, a_next), scratch.rates[n]
+        passed = surely and passes_by(s, t, before, after, neuron[THRESHOLD], highest, lowest, rates, scratch.ghosts[n])
+        hot = not passed and (bar < V or v > bar or bound > bar or s * rate > LONG)
         if hot and reaches(
             V, I, a, level, max(1.0 - s * rate, 0.0), min(s * rate, scratch.phi_max[n]), a_next / a if a > 0.0 else 1.0
         ):

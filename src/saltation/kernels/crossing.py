@@ -8,7 +8,7 @@ is monotone on at most two pieces, g' changes its sign at most once on each, and
 from math import exp, inf, log, log1p
 
 from .flow import flow, short_flow
-from .jit import borrowing, kernel
+from .jit import borrowing, inlined, kernel
 from .layout import GHOST_REACH
 
 # Bisection alone needs about 60 steps from any bracket to the last bit; Newton usually takes five.
@@ -74,13 +74,19 @@ def cannot_cross(s, V, I, a, tau_mem, tau_adapt, phi_max, level):
     return not reaches(V, I, a, safe, max(1.0 - x, 0.0), min(x, phi_max), e_adapt)
 
 
+@inlined
+def ghost_reach(threshold, smoothing):
+    """How far below 0 a maximum of V - theta still is a ghost."""
+    return GHOST_REACH * smoothing * abs(threshold)
+
+
 @kernel
 def watched(threshold, peak, spiking, want_peak, smoothing):
     """The level that V - a must not reach unnoticed: `threshold`, as far below it as there may be ghosts, or that of
     the peak so far. Where V was held above theta the peak is above 0, and the next spike still at the threshold.
     """
     if not want_peak:
-        return threshold - GHOST_REACH * smoothing * abs(threshold)
+        return threshold - ghost_reach(threshold, smoothing)
     return threshold + (min(peak, 0.0) if spiking else peak)
 
 

@@ -26,12 +26,14 @@ def keep_ghost(ghost, row):
 
 
 @inlined
-def passes_by(s, t, V, I, a, v, i, a_next, threshold, highest, lowest, rates, row):
+def passes_by(s, t, before, after, threshold, highest, lowest, rates, row):
     """What `look_for_ghosts` and `end_visit` do to the row of a neuron's ghosts in an interval of length s > 0 from t
     on that surely has no spike. False: they must do it, for a higher maximum may lie inside, or a ghost count.
 
-    V, I, a and v, i, a_next: the state at both ends; highest: a bound of V - theta, < 0; rates: 1/tau.
+    before, after: (V, I, a) at both ends; highest: a bound of V - theta, < 0; rates: 1/tau.
     """
+    V, I, a = before
+    v, i, a_next = after
     rate, rate_adapt = rates[0], rates[2]
     slope, slope_later = (I - V) * rate + a * rate_adapt, (i - v) * rate + a_next * rate_adapt
     g, g_later = V - a - threshold, v - a_next - threshold
