@@ -1,6 +1,7 @@
 """saltation: spiking neural networks in continuous time, trained with exact gradients."""
 
 from . import init, losses, regularizers
+from .chips import Chip, Mismatch, OnChip, quantise
 from .connections import Linear
 from .convolution import Conv2d, SumPool2d
 from .layer import Layer, Result
@@ -16,6 +17,7 @@ from .wired import Beside, Parallel, Sparse
 __version__ = "0.1.0"
 __all__ = [
     "Beside",
+    "Chip",
     "Conv2d",
     "IF",
     "LI",
@@ -23,6 +25,8 @@ __all__ = [
     "QIF",
     "Layer",
     "Linear",
+    "Mismatch",
+    "OnChip",
     "Parallel",
     "Readout",
     "Result",
@@ -38,6 +42,7 @@ __all__ = [
     "init",
     "losses",
     "parameter_groups",
+    "quantise",
     "regularizers",
     "to_nir",
     "to_nir_events",

@@ -35,6 +35,15 @@ def add_export(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--dt", type=float, metavar="S", help="time step in seconds, for conventions that have one (default: its own)"
     )
     parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="first quantise it to the published limits of a chip: loihi_2, spinnaker_2 or brainscales_2; prints what "
+        "is clipped and rounded, and the accuracy before and after; see docs/chips.md",
+    )
+    parser.add_argument(
+        "--time-step", type=float, metavar="S", help="time step of that chip in seconds, where it has one"
+    )
+    parser.add_argument(
         "--lossy",
         action="store_true",
         help="keep what NIR cannot say (adaptive threshold, refractory period, QIF) as metadata for saltation alone",
@@ -48,7 +57,11 @@ def _export(options: argparse.Namespace) -> None:
     from saltation.train.run import load_run
 
     nir = nir_package()
-    model, _, _ = load_run(options.run_folder, options.which)
+    model, config, samples = load_run(options.run_folder, options.which)
+    if options.profile is not None:
+        model = _quantised(model, config, samples, options)
+    elif options.time_step is not None:
+        raise ValueError("--time-step is that of the chip of a --profile; name one, or leave it out (see also --dt)")
     graph = to_nir(model, options.convention, time_unit=options.time_unit, dt=options.dt, lossy=options.lossy)
     content = BytesIO()
     nir.write(content, graph)
@@ -58,6 +71,29 @@ def _export(options: argparse.Namespace) -> None:
     about: dict[str, Any] = graph.metadata["saltation"]
     step = f", dt {about['dt']:g} s" if "dt" in about else ""
     print(f"convention {about['convention']}{step}; a unit of time is {about['time_unit']:g} s")
+
+
+def _quantised(model: Any, config: Any, samples: Any, options: argparse.Namespace) -> Any:
+    """The network as the chip of a profile holds it; says what that changes."""
+    from saltation.chips import OnChip, changes, profile
+    from saltation.train import evaluate
+    from saltation.train.objective import Objective
+    from saltation.train.result import with_error
+
+    if not options.time_unit > 0:
+        raise ValueError(f"--time-unit is {options.time_unit}; it must be > 0 seconds")
+    limits = profile(options.profile)
+    step = options.time_step
+    chip = limits.chip(None if step is None else step / options.time_unit)
+    on_chip = OnChip(model, chip).as_network()
+    print(f"{limits.title}, {options.profile}; not limited, for want of public figures: {limits.missing}")
+    for line in changes(model, chip):
+        print(f"  {line}")
+    split = "test" if len(samples.subset("test")) else "validation"
+    for when, network in (("before", model), ("after", on_chip)):
+        found = evaluate(network, Objective(config), samples.subset(split), config.train.batch_size)
+        print(f"{split} accuracy {when}: {with_error(found['accuracy'], found['standard_error'])}")
+    return on_chip
 
 
 def _summary(graph: Any) -> str:

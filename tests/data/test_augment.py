@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import saltation as sal
-from saltation.data import augment, blend, drop, jitter, shift_channels, shift_image, stretch
+from saltation.data import augment, blend, drop, insert, jitter, shift_channels, shift_image, stretch
 
 
 @pytest.fixture
@@ -168,3 +168,37 @@ def test_without_a_generator_torchs_global_one_draws(change):
 def test_strengths_out_of_range_are_refused(spikes, change, message):
     with pytest.raises(ValueError, match=message):
         change(spikes)
+
+
+def test_jitter_keeps_gradients():
+    """Of a spike that stays inside the derivative is 1, of one that is reflected at 0 it is -1, of a cut one 0."""
+    spikes = sal.Spikes.from_lists([[(0.5, 0), (1.0, 1), (1.5, 0)]] * 200, num_units=2, duration=2.0)
+    times = spikes.times.clone().requires_grad_()
+    moved = jitter(spikes.with_times(times), 1.0, torch.Generator().manual_seed(1))
+    factors = torch.linspace(1.0, 2.0, len(times), dtype=torch.float64)
+    (moved.times * factors).sum().backward()
+    noise = torch.randn(len(times), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    place = spikes.times + noise
+    slope = torch.where(place.abs() > 2.0, 0.0, place.sign())
+    order = place.abs().clamp(max=2.0).view(200, 3).argsort(dim=1, stable=True).argsort(dim=1)
+    expected = slope * factors.view(200, 3).gather(1, order).flatten()
+    assert {-1.0, 0.0, 1.0} == set(slope.tolist())
+    assert torch.allclose(times.grad, expected)
+
+
+def test_insert_is_a_poisson_process():
+    """Mean and variance of the number of added spikes are rate x duration x units; times and units are uniform."""
+    spikes = sal.Spikes.from_lists([[(0.25, 0), (1.0, 1)]] * 2000, num_units=4, duration=2.0)
+    times = spikes.times.clone().requires_grad_()
+    full = insert(spikes.with_times(times), 1.5, torch.Generator().manual_seed(1))
+    added = full.counts().sum(1).double() - 2
+    assert float(added.mean()) == pytest.approx(12.0, abs=4 * math.sqrt(12 / 2000))
+    assert float(added.var()) == pytest.approx(12.0, rel=4 * math.sqrt(2 / 2000))
+    rates = full.counts().double().mean(0) - torch.tensor([1.0, 1.0, 0.0, 0.0])
+    assert torch.allclose(rates, torch.full((4,), 3.0, dtype=torch.float64), atol=4 * math.sqrt(3 / 2000))
+    assert float(full.times.detach().min()) >= 0.0 and float(full.times.detach().max()) <= 2.0
+    late = float((full.times.detach() > 1.0).double().sum()) / (2000 * 12)
+    assert late == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(24000))
+    full.times.sum().backward()
+    assert times.grad.eq(1.0).all()
+    assert insert(spikes, 0.0).times.equal(spikes.times)

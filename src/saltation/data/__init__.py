@@ -1,7 +1,7 @@
 """Event data sets: generated ones, published recordings, and any recording in the generic `.npz` format."""
 
 from saltation.data.audio import audio_events
-from saltation.data.augment import blend, drop, jitter, shift_channels, shift_image, stretch
+from saltation.data.augment import blend, drop, insert, jitter, shift_channels, shift_image, stretch
 from saltation.data.convert import from_dense
 from saltation.data.digits import digits
 from saltation.data.encode import latency, level_crossing, population
@@ -28,6 +28,7 @@ __all__ = [
     "drop",
     "from_dense",
     "from_tonic",
+    "insert",
     "jitter",
     "latency",
     "level_crossing",

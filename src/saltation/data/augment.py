@@ -1,4 +1,4 @@
-"""Random changes of input spikes during training. Without a generator torch's global one draws.
+"""Random changes of spikes, in training or to test a network. Without a generator torch's global one draws.
 
 All raise ValueError for a strength that is out of range.
 """
@@ -15,13 +15,13 @@ from saltation.spikes import Spikes
 def jitter(spikes: Spikes, std: float, generator: torch.Generator | None = None) -> Spikes:
     """Every spike moved by a normal random time of standard deviation `std` >= 0, reflected at 0 and cut at `duration`.
 
-    Times are sorted again within each sample; the numbers of spikes stay. Gradients are not tracked.
+    Times are sorted again within each sample; the numbers of spikes stay. Gradients are kept, ghosts moved likewise.
     """
     std = check.finite_number(std, "std", low=0.0)
     check.generator(generator)
     noise = torch.randn(spikes.times.shape, generator=generator, dtype=spikes.times.dtype)
-    times = (spikes.times.detach() + std * noise).abs().clamp(max=spikes.duration)
-    return spikes.with_times(times)
+    moved = spikes.with_times((spikes.times + std * noise).abs().clamp(max=spikes.duration))
+    return moved if spikes.ghosts is None else moved.haunted(jitter(spikes.ghosts, std, generator))
 
 
 def drop(spikes: Spikes, fraction: float, generator: torch.Generator | None = None) -> Spikes:
@@ -30,6 +30,28 @@ def drop(spikes: Spikes, fraction: float, generator: torch.Generator | None = No
     check.generator(generator)
     kept = _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction, times=spikes.times)
     return kept if spikes.ghosts is None else kept.haunted(drop(spikes.ghosts, fraction, generator))
+
+
+def insert(spikes: Spikes, rate: float, generator: torch.Generator | None = None) -> Spikes:
+    """Spikes added to every unit at random times in [0, `duration`]: a Poisson process of `rate` >= 0 spikes per time.
+
+    Gradients and ghosts of the spikes that were there are kept.
+    """
+    rate = check.finite_number(rate, "rate", low=0.0)
+    check.generator(generator)
+    mean = torch.full((spikes.num_samples,), rate * spikes.duration * spikes.num_units, dtype=torch.float64)
+    added = torch.poisson(mean, generator=generator).long()
+    total = int(added.sum())
+    times = spikes.duration * torch.rand(total, generator=generator, dtype=torch.float64)
+    units = torch.randint(spikes.num_units, (total,), generator=generator)
+    owner = torch.arange(spikes.num_samples).repeat_interleave(added)
+    merged = _collect(
+        spikes,
+        torch.cat([spikes.times, times]),
+        torch.cat([spikes.units, units]),
+        torch.cat([spikes.sample_index(), owner]),
+    )
+    return merged if spikes.ghosts is None else merged.haunted(spikes.ghosts)
 
 
 def shift_channels(spikes: Spikes, largest: int, generator: torch.Generator | None = None) -> Spikes:
@@ -130,7 +152,7 @@ def _keep(
 
 def _collect(spikes: Spikes, times: torch.Tensor, units: torch.Tensor, owner: torch.Tensor) -> Spikes:
     """Events of the samples `owner`, in any order, as a batch like `spikes`."""
-    order = times.argsort(stable=True)
+    order = times.detach().argsort(stable=True)
     order = order[owner[order].argsort(stable=True)]
     sizes = torch.bincount(owner, minlength=spikes.num_samples)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)])

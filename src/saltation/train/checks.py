@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from saltation.check import shown
 from saltation.train.config import Config, TrainConfig
+from saltation.train.hardware import chip_of
 from saltation.train.layers import ConnectionConfig, LayerConfig, RecurrentConfig
 from saltation.train.loss import TargetLoss
 from saltation.train.reading import check_plain
@@ -31,6 +32,8 @@ def check_config(config: Config) -> None:
     if config.model.image is not None and len(config.model.image) != 3:
         raise ValueError(f"model.image is {shown(config.model.image)}; give three numbers, [channels, rows, columns]")
     _check_validation(config.train)
+    if config.train.hardware is not None:
+        chip_of(config.train.hardware)
     layers = config.model.layers
     for i, layer in enumerate(layers if config.train.peak_hinge > 0.0 else []):
         if getattr(layer, "smoothing", 0.0) > 0.0:

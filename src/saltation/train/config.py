@@ -6,6 +6,7 @@ The layers of a network are in layers.py, the losses in loss.py: one dataclass f
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from saltation.train.hardware import HardwareConfig
 from saltation.train.layers import LayerConfig
 from saltation.train.loss import LossConfig, ShiftInvariant
 from saltation.train.ranges import (
@@ -96,7 +97,9 @@ class TrainConfig:
     shift: int = number(0, COUNT_OR_NONE)  # samples moved by up to so many channels; an image by rows, columns
     stretch: float = number(0.0, BELOW_ONE)  # every sample made longer or shorter in training, by up to this fraction
     hidden_drop: float = number(0.0, BELOW_ONE)  # fraction of the spikes of hidden layers left out in training
+    hidden_jitter: float = number(0.0, NOT_NEGATIVE)  # standard deviation of random shifts of them
     blend: float = number(0.0, FRACTION)  # fraction of training samples mixed with another of their class
+    hardware: HardwareConfig | None = None  # the chip trained for; null: none
     bump: BumpConfig = field(default_factory=BumpConfig)
     peak_hinge: float = number(0.0, NOT_NEGATIVE)  # weight of the hinge that pulls silent neurons up
     peak_margin: float = number(0.0, ANY)

@@ -11,6 +11,7 @@ from saltation.data.samples import Samples
 from saltation.sequential import Sequential
 from saltation.train.config import Config
 from saltation.train.evaluate import standard_error
+from saltation.train.hardware import on_hardware
 from saltation.train.objective import Objective
 from saltation.train.run import load_split
 
@@ -67,9 +68,10 @@ def _load(paths: Sequence[str | os.PathLike[str]], split: str) -> tuple[list[tup
 def class_probabilities(model: Sequential, config: Config, data: Samples) -> tuple[Tensor, Tensor]:
     """Probabilities of the classes (S, C) float64, and the answers (S,) of the network alone, -1 where it has none."""
     objective = Objective(config)
+    network = on_hardware(model, config.train.hardware)
     probabilities, answers = [], []
     for spikes, labels in data.batches(config.train.batch_size):
-        results = model.run(spikes)
+        results = network.run(spikes)
         probabilities.append(objective.logits(results).double().softmax(dim=1))
         answers.append(objective(results, labels)[1])
     return torch.cat(probabilities), torch.cat(answers)

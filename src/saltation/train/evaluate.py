@@ -7,7 +7,6 @@ import torch
 
 from saltation.data.samples import Samples
 from saltation.readout import Readout
-from saltation.sequential import Sequential
 from saltation.train.objective import Objective, spiking_results
 
 
@@ -63,8 +62,9 @@ class EpochStatistics:
 
 
 @torch.no_grad()
-def evaluate(model: Sequential, objective: Objective, data: Samples, batch_size: int) -> dict[str, Any]:
-    """Loss, accuracy and spike statistics of `model` on all of `data` (see EpochStatistics.summary).
+def evaluate(model: Any, objective: Objective, data: Samples, batch_size: int) -> dict[str, Any]:
+    """Loss, accuracy and spike statistics of `model`, a `Sequential` or `OnChip`, on all of `data`; see
+    EpochStatistics.summary.
 
     Also `samples`, how many they are; `standard_error` of the accuracy; and `confusion`, num_classes lists of
     num_classes + 1 numbers: how often the class of the row was taken for that of the column; the last column is no

@@ -13,13 +13,13 @@ import torch
 from saltation.data import augment
 from saltation.data.samples import Samples
 from saltation.files import hold, make_folder
-from saltation.sequential import Sequential
 from saltation.spikes import Spikes
 from saltation.train.advice import delays_at_bounds, new_remarks
 from saltation.train.checks import check_config
 from saltation.train.config import Config, TrainConfig
 from saltation.train.evaluate import EpochStatistics, evaluate
 from saltation.train.ghosts import ghost_share, smoothed_layers
+from saltation.train.hardware import on_hardware
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, set_learning_rates
 from saltation.train.progress import Progress
@@ -152,7 +152,8 @@ def train_epochs(
             metrics = train_epoch(config, objective, train_data, state, progress)
             validation: dict[str, Any] = {}
             if not config.train.refit:
-                validation = evaluate(state.answering, objective, validation_data, config.train.batch_size)
+                answering = on_hardware(state.answering, config.train.hardware)
+                validation = evaluate(answering, objective, validation_data, config.train.batch_size)
             seconds = time.perf_counter() - start
             line = {"epoch": state.epoch + 1, **metrics, "seconds": seconds}
             line["delays_at_bounds"] = delays_at_bounds(state.model)
@@ -183,16 +184,17 @@ def train_epoch(
     norms: list[float] = []
     bumped = 0
     smoothed, share = bool(smoothed_layers(state.model)), None
-    hidden_drop = None
-    if settings.hidden_drop > 0:
-        hidden_drop = partial(augment.drop, fraction=settings.hidden_drop, generator=state.generator)
+    network = on_hardware(state.model, settings.hardware, state.generator)
+    between = None
+    if settings.hidden_drop > 0 or settings.hidden_jitter > 0:
+        between = partial(sent_on, settings=settings, generator=state.generator)
     steps_per_epoch = math.ceil(len(data) / settings.batch_size)
     for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
         factor = set_learning_rates(state.optimizer, settings, state.epoch * steps_per_epoch + i, steps_per_epoch)
         spikes = augmented(spikes, labels, settings, config.model.image, state.generator)
         drawn = state.generator.get_state() if i == 0 and smoothed else None
-        step = partial(forward, state.model, objective, spikes, labels, hidden_drop)
+        step = partial(forward, network, objective, spikes, labels, between)
         total, loss, predictions, results = step()
         if not torch.isfinite(total):
             raise ValueError(f"the loss is {total.item()} {where}; use a lower learning rate or another loss")
@@ -214,7 +216,7 @@ def train_epoch(
 
 
 def forward(
-    model: Sequential,
+    model: Any,
     objective: Objective,
     spikes: Spikes,
     labels: torch.Tensor,
@@ -224,6 +226,13 @@ def forward(
     results = model.run(spikes, objective.needs_peak, between)
     loss, predictions = objective(results, labels)
     return loss + objective.penalty(results), loss, predictions, results
+
+
+def sent_on(spikes: Spikes, settings: TrainConfig, generator: torch.Generator) -> Spikes:
+    """The spikes of a hidden layer with the random changes that the settings ask for."""
+    if settings.hidden_jitter > 0:
+        spikes = augment.jitter(spikes, settings.hidden_jitter, generator)
+    return augment.drop(spikes, settings.hidden_drop, generator) if settings.hidden_drop > 0 else spikes
 
 
 def augmented(

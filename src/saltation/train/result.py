@@ -10,6 +10,7 @@ from saltation.files import write_text
 from saltation.train.checkpoint import load_answering, unprefixed
 from saltation.train.config import Config
 from saltation.train.evaluate import evaluate
+from saltation.train.hardware import on_hardware, quantised
 from saltation.train.objective import Objective
 from saltation.train.run import RunFolder
 from saltation.train.state import State
@@ -23,7 +24,10 @@ def finish(
     tensors, _ = state.origin.read(reported)
     load_answering(state.model, tensors, reported)
     test_data = dataset.subset("test")
-    test = evaluate(state.model, Objective(config), test_data, config.train.batch_size) if len(test_data) else {}
+    chip = config.train.hardware
+    test: dict[str, Any] = {}
+    if len(test_data):
+        test = evaluate(on_hardware(state.model, chip), Objective(config), test_data, config.train.batch_size)
     epoch = state.best_epoch if config.train.report == "best" else state.epoch
     result = {
         "name": config.name,
@@ -45,7 +49,7 @@ def finish(
     initial, _ = state.origin.read(run.checkpoint("initial"))
     examples = test_data if len(test_data) else dataset.subset("train")
     before, unit = unprefixed("model", initial), time_unit(config.data.name)
-    plot.run_pictures(run.path, state.model, before, history, examples, test.get("confusion"), unit)
+    plot.run_pictures(run.path, quantised(state.model, chip), before, history, examples, test.get("confusion"), unit)
     if not quiet:
         print(summary(result))
     return result

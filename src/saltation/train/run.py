@@ -36,6 +36,7 @@ from saltation.sequential import Sequential
 from saltation.train.checkpoint import load_answering, read_checkpoint
 from saltation.train.config import Config, DataConfig
 from saltation.train.evaluate import evaluate
+from saltation.train.hardware import on_hardware, quantised
 from saltation.train.model import make_model
 from saltation.train.objective import Objective
 from saltation.train.recipes import load_config, to_yaml
@@ -246,6 +247,8 @@ def load_data(config: DataConfig, refit: bool = False) -> Samples:
 def load_run(path: str | os.PathLike[str], which: str | None = None) -> tuple[Sequential, Config, Samples]:
     """Network, configuration and data of a run; which: best, last or initial parameters; None: what train.report says.
 
+    With `train.hardware` the network has the parameters that the chip can hold.
+
     Raises FileNotFoundError or ValueError if the folder or its checkpoint is missing or damaged, or if model, loss or
     the sizes of the data have changed. Warns if the samples have.
     """
@@ -258,7 +261,7 @@ def load_run(path: str | os.PathLike[str], which: str | None = None) -> tuple[Se
     tensors, _ = Origin.of(config, dataset).read(checkpoint, exact=False)
     model = make_model(config.model, dataset.num_channels, dataset.num_classes)
     load_answering(model, tensors, checkpoint)
-    return model, config, dataset
+    return quantised(model, config.train.hardware), config, dataset
 
 
 def evaluate_run(path: str | os.PathLike[str], split: str = "test") -> dict[str, Any]:
@@ -267,7 +270,7 @@ def evaluate_run(path: str | os.PathLike[str], split: str = "test") -> dict[str,
     Raises what `load_run` raises, and ValueError if that split is empty.
     """
     model, config, samples = load_split(path, split)
-    return evaluate(model, Objective(config), samples, config.train.batch_size)
+    return evaluate(on_hardware(model, config.train.hardware), Objective(config), samples, config.train.batch_size)
 
 
 def load_split(path: str | os.PathLike[str], split: str) -> tuple[Sequential, Config, Samples]:
