@@ -30,7 +30,8 @@ lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# Gigabytes of CUDA libraries, if PIP_FLAGS does not spare them. VERSIONS='lowest --pin torch==2.13.0' tries less.
+# Gigabytes of CUDA libraries, if PIP_FLAGS does not spare them. VERSIONS='lowest --pin torch==2.13.0' tries less, and
+# VERSIONS='newest --install' only builds, installs and trains.
 versions:
 	$(PYTHON) tests/versions.py --pip='$(PIP_FLAGS)' $(VERSIONS)
 

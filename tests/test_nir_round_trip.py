@@ -3,6 +3,8 @@
 import math
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -296,9 +298,11 @@ def test_saltation_alone_does_not_import_nir():
 def test_message_without_nir(monkeypatch, spikes):
     monkeypatch.setitem(sys.modules, "nir", None)
     for call in (sal.to_nir, sal.from_nir, sal.to_nir_events, sal.from_nir_events):
-        with pytest.raises(ValueError, match=r"pip install 'saltation\[nir\]'"):
+        with pytest.raises(ImportError, match=r"pip install 'saltation\[nir\]'"):
             call(spikes)
-    monkeypatch.setitem(sys.modules, "nir", type("old", (), {"__version__": "1.0.6"}))
+    old = ModuleType("nir")
+    old.__version__, old.__spec__ = "1.0.6", ModuleSpec("nir", None)
+    monkeypatch.setitem(sys.modules, "nir", old)
     with pytest.raises(ValueError, match=r"version 1.0.6, and must be 1.0.8 or later"):
         sal.to_nir(spikes)
 

@@ -235,12 +235,12 @@ def test_numpy_integers_are_integers():
 @pytest.mark.parametrize("dt", [1.0, 1e-3, 0.1, 1 / 3, 0.7, 1e-7, 3e5])
 @pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 0.9])
 def test_steps_are_found_again_however_many_there_are(dt, offset):
-    from saltation.spikes import _step
+    from saltation.spikes import step_of
 
     generator = torch.Generator().manual_seed(0)
     for largest in (100, 2 * 10**7, 10**9, 2**40):
         steps = torch.randint(0, largest, (2000,), generator=generator)
-        assert torch.equal(_step((steps.double() + offset) * dt, dt), steps)
+        assert torch.equal(step_of((steps.double() + offset) * dt, dt), steps)
 
 
 def test_dense_is_the_inverse_after_many_steps():

@@ -2,9 +2,11 @@
 
     python tests/versions.py                          both
     python tests/versions.py lowest --pin torch==2.13.0 --pip "--extra-index-url URL"
+    python tests/versions.py newest --install         no tests
 
-For each set: build the wheel, look into it, install it without extras in a fresh environment, run the quick start of
-the README there, ask for what an extra is missing for, install the extra `test`, and run the quick tests. "lowest"
+For each set: build the source archive and from that the wheel, look into both, install the wheel without extras in a
+fresh environment, run the loop of the README there, add the extra `cli` and train a recipe, ask at both times for what
+an extra is missing for, install the extra `test`, and run the quick tests. `--install` stops before that. "lowest"
 takes exactly the lower bound of every dependency, so two bounds that exclude each other fail, and the newest of what
 these in turn ask for; it needs Python 3.11 or 3.12, later ones came after these bounds. Ruff and mypy are installed
 but not run: they judge the source beside the newest versions (`make lint`). A table says what ran with which versions;
@@ -18,6 +20,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import tomllib
@@ -27,10 +30,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK_START = ["train", "yin_yang", "--train.epochs", "2", "--out", "run"]
-EXTRAS = {  # what needs an extra, and what its error must say
-    "h5py": (["data", "info", "shd", "--root", "data"], "saltation[data]"),
-    "nir": (["export", "run", "--to", "nir"], "saltation[nir]"),
-    "optuna": (["tune", "yin_yang", "--search", "train.lr.weight=log:1e-3:3e-2", "--trials", "1"], "saltation[tune]"),
+WITHOUT_ANY = {  # what needs an extra, by the extra that its error must name
+    "cli": ["train", "yin_yang"],
+    "data": ["data", "info", "shd", "--root", "data"],
+    "digits": ["data", "info", "digits"],
+    "plots": ["data", "plot", "yin_yang"],
+}
+WITH_CLI = {
+    "nir": ["export", "run", "--to", "nir"],
+    "plots": ["report", "run"],
+    "tensorboard": ["train", "yin_yang", "--tensorboard"],
+    "tune": ["tune", "yin_yang", "--search", "train.lr.weight=log:1e-3:3e-2", "--trials", "1"],
 }
 SHOWN = ("torch", "numba", "numpy", "scipy", "matplotlib", "scikit-learn", "h5py", "nir", "optuna", "pytest")
 
@@ -43,8 +53,13 @@ def lower_bounds() -> list[str]:
     """Every dependency of saltation and of the extras that its tests need, at its lower bound."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    bounds = []
-    for requirement in project["dependencies"] + extras["data"] + extras["nir"] + extras["tune"] + extras["test"]:
+    needed, bounds = ["test"], []
+    for extra in needed:  # which grows
+        for requirement in extras[extra]:
+            if requirement.startswith("saltation["):
+                needed += [name for name in requirement[:-1].split("[")[1].split(",") if name not in needed]
+    requirements = project["dependencies"] + [requirement for extra in needed for requirement in extras[extra]]
+    for requirement in dict.fromkeys(requirements):
         if requirement.startswith("saltation["):
             continue
         match = re.fullmatch(r"([\w.-]+)>=([\d.]+)", requirement)
@@ -96,40 +111,57 @@ class Trial:
         return self.call(self.bin / "python", "-m", "pip", *arguments)
 
     def build(self) -> str:
-        """A wheel from the working tree that holds the recipes and the mark of types."""
-        self.call(sys.executable, "-m", "venv", "venv")
-        self.pip("wheel", "--no-deps", "-w", ".", str(ROOT))
+        """A source archive of the working tree, and from it a wheel that holds the recipes and the mark of types."""
+        self.call(sys.executable, "-m", "venv", "builder")
+        self.call("builder/bin/pip", "install", "build")
+        self.call("builder/bin/python", "-m", "build", "--outdir", str(self.folder), str(ROOT))
+        with tarfile.open(next(self.folder.glob("saltation-*.tar.gz"))) as archive:
+            kept = {name.split("/", 1)[-1] for name in archive.getnames()}
+        if (
+            lost := {"pyproject.toml", "README.md", "LICENSE", "Makefile", "constraints.txt", "tests/versions.py"}
+            - kept
+        ):
+            raise Failure(f"the source archive lacks {sorted(lost)}")
         self.wheel = next(self.folder.glob("saltation-*.whl"))
         packed = set(zipfile.ZipFile(self.wheel).namelist())
         source = ROOT / "src"
         wanted = {str(path.relative_to(source)) for path in (source / "saltation/recipes").glob("*.yaml")}
-        missing = (wanted | {"saltation/py.typed"}) - packed
+        missing = (wanted | {"saltation/py.typed", "saltation/__main__.py", "saltation_start/__init__.py"}) - packed
         if missing or not wanted:
             raise Failure(f"the wheel lacks {sorted(missing) or 'recipes'}")
-        return f"{len(packed)} files"
+        return f"{len(kept)} files, {len(packed)} in the wheel"
 
     def install(self) -> str:
         """The wheel alone, without extras."""
+        self.call(sys.executable, "-m", "venv", "venv")
         return self._install(str(self.wheel))
 
-    def quick_start(self) -> str:
-        """The first command of the README and its loop, away from the source."""
-        last = self.call(self.bin / "saltation", *QUICK_START).split("test accuracy")
-        if len(last) != 2:
-            raise Failure(f"saltation {shlex.join(QUICK_START)} did not print a test accuracy")
+    def own_loop(self) -> str:
+        """The loop of the README, away from the source; and what the extras are missing for."""
         loop = self.call(self.bin / "python", ROOT / "examples" / "own_loop.py").strip().splitlines()[-1]
-        return f"test accuracy {last[1].split('%')[0].strip()} %; own loop: {' '.join(loop.split())}"
-
-    def extras(self) -> str:
-        """What needs an extra that is not installed names that extra, without a traceback."""
         (self.folder / "data" / "shd").mkdir(parents=True)
         for part in ("train", "test"):
             (self.folder / "data" / "shd" / f"shd_{part}.h5").touch()
-        for package, (command, wanted) in EXTRAS.items():
+        return f"{' '.join(loop.split())}; {self._named(WITHOUT_ANY)}"
+
+    def install_cli(self) -> str:
+        """The wheel with the extra `cli`."""
+        return self._install(f"{self.wheel}[cli]")
+
+    def quick_start(self) -> str:
+        """The first command of the README; and what the other extras are missing for."""
+        last = self.call(self.bin / "python", "-m", "saltation", *QUICK_START).split("test accuracy")
+        if len(last) != 2:
+            raise Failure(f"saltation {shlex.join(QUICK_START)} did not print a test accuracy")
+        return f"test accuracy {last[1].split('%')[0].strip()} %; {self._named(WITH_CLI)}"
+
+    def _named(self, commands: dict[str, list[str]]) -> str:
+        """What needs an extra that is not installed names that extra, without a traceback."""
+        for extra, command in commands.items():
             done = self._run((self.bin / "saltation", *command))
-            if not done.returncode or wanted not in done.stdout or "Traceback" in done.stdout:
-                raise Failure(f"without {package}, `saltation {shlex.join(command)}` says\n{done.stdout[-3000:]}")
-        return "named by their errors"
+            if not done.returncode or f"saltation[{extra}]" not in done.stdout or "Traceback" in done.stdout:
+                raise Failure(f"without {extra}, `saltation {shlex.join(command)}` says\n{done.stdout[-3000:]}")
+        return f"{', '.join(commands)} named by their errors"
 
     def install_test(self) -> str:
         """The wheel with the extra `test`."""
@@ -151,9 +183,10 @@ class Trial:
         installed = {p["name"].lower(): p["version"] for p in json.loads(self.pip("list", "--format=json"))}
         return ", ".join(f"{name} {installed[name]}" for name in SHOWN if name in installed)
 
-    def steps(self) -> Iterator[tuple[str, bool, str]]:
+    def steps(self, tests: bool) -> Iterator[tuple[str, bool, str]]:
         """Name, success and result of each step, up to the first that fails."""
-        for step in (self.build, self.install, self.quick_start, self.extras, self.install_test, self.quick_tests):
+        steps = [self.build, self.install, self.own_loop, self.install_cli, self.quick_start]
+        for step in [*steps, self.install_test, self.quick_tests] if tests else steps:
             started = time.monotonic()
             try:
                 passed, result = True, step()
@@ -170,6 +203,7 @@ def main() -> int:
     parser.add_argument("sets", nargs="*", metavar="SET", help="lowest or newest (default: both)")
     parser.add_argument("--pin", action="append", default=[], metavar="NAME==VERSION", help="instead of the set's")
     parser.add_argument("--pip", default="", metavar="FLAGS", help="passed to pip install")
+    parser.add_argument("--install", action="store_true", help="build, install and train, but run no tests")
     options = parser.parse_args()
     if unknown := set(options.sets) - {"lowest", "newest"}:
         parser.error(f"unknown set {', '.join(sorted(unknown))}; it is lowest or newest")
@@ -179,7 +213,7 @@ def main() -> int:
         print(f"{which}, Python {sys.version.split()[0]}{pins}", flush=True)
         with tempfile.TemporaryDirectory(prefix="saltation-") as folder:
             trial = Trial(Path(folder), which, options.pin, shlex.split(options.pip))
-            for name, passed, result in trial.steps():
+            for name, passed, result in trial.steps(not options.install):
                 failed |= not passed
                 print(f"  {name:13s} {'passed' if passed else 'FAILED'} {result}", flush=True)
             print(f"  with {trial.versions() or 'no environment'}\n", flush=True)

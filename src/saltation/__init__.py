@@ -1,6 +1,12 @@
-"""saltation: spiking neural networks in continuous time, trained with exact gradients."""
+"""saltation: spiking neural networks in continuous time, trained with exact gradients.
 
-from . import init, losses, regularizers
+The packages `data`, `plot`, `report` and `train` are imported when they are first asked for.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from . import init, losses, metrics, regularizers
 from .chips import Chip, Mismatch, OnChip, quantise
 from .connections import Linear
 from .convolution import Conv2d, SumPool2d
@@ -41,9 +47,16 @@ __all__ = [
     "from_nir_events",
     "init",
     "losses",
+    "metrics",
     "parameter_groups",
     "quantise",
     "regularizers",
     "to_nir",
     "to_nir_events",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("data", "plot", "report", "train"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

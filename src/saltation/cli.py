@@ -13,6 +13,7 @@ from saltation import SpikeBudgetError
 from saltation.check import cut
 from saltation.cli_data import add_data
 from saltation.cli_export import add_export
+from saltation.extras import MissingPackageError
 
 _EXAMPLES = """examples:
   saltation train yin_yang                                   a recipe that comes with the package
@@ -65,7 +66,7 @@ def _of_the_user(error: Exception) -> bool:
     """Whether it is an error of the input or the machine, whose message helps, and not one of saltation's."""
     if isinstance(error, RuntimeError) and "allocate memory" in str(error):  # torch has no class for it
         return True
-    return isinstance(error, ValueError | TypeError | OSError | MemoryError | SpikeBudgetError)
+    return isinstance(error, ValueError | TypeError | OSError | MemoryError | SpikeBudgetError | MissingPackageError)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
@@ -178,6 +179,9 @@ def _add_eval(add: Any) -> None:
     parser = add("eval", _eval, "evaluate a run, or the average of several", description=what)
     parser.add_argument("run_folders", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: test")
+    parser.add_argument(
+        "--dt", type=float, metavar="STEP", help="time step for NeuroBench's figures that are defined by steps"
+    )
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
 
 
@@ -187,9 +191,11 @@ def _eval(options: argparse.Namespace) -> None:
 
     several = len(options.run_folders) > 1
     if several:
+        if options.dt is not None:
+            raise ValueError("--dt is for the figures of one network; give one run")
         result = evaluate_runs(options.run_folders, options.split)
     else:
-        result = evaluate_run(options.run_folders[0], options.split)
+        result = evaluate_run(options.run_folders[0], options.split, options.dt)
     if options.json:
         print(json.dumps(result))
         return
@@ -201,6 +207,18 @@ def _eval(options: argparse.Namespace) -> None:
         return
     print(f"{accuracy}, loss {result['loss']:.4f}")
     print(f"spikes per neuron {result['spikes_per_neuron']:.3f}, silent neurons {100 * result['silent_neurons']:.1f} %")
+    print(_neurobench(result["neurobench"]))
+
+
+def _neurobench(found: dict[str, Any]) -> str:
+    """One line."""
+    operations = found["synaptic_operations"]
+    words = [f"synaptic operations {operations['Effective_ACs']:.1f} a sample"]
+    if found["dt"] is not None:
+        words[0] += f" (dense {operations['Dense']:.1f})"
+        words.append(f"activation sparsity {found['activation_sparsity']:.4f}")
+    words.append(f"connection sparsity {found['connection_sparsity']:.4f}")
+    return ", ".join([*words, f"footprint {found['footprint']} bytes"])
 
 
 def _add_report(add: Any) -> None:
@@ -227,11 +245,12 @@ def _add_compare(add: Any) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
     from saltation.report import compare
 
-    Console(highlight=False).print(compare(options.run_folders, options.out))
+    table = compare(options.run_folders, options.out)
+    from rich.console import Console  # now that it has been asked for
+
+    Console(highlight=False).print(table)
     print(f"wrote {options.out}")
 
 

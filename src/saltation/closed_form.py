@@ -8,7 +8,6 @@ from torch import Tensor
 
 from .blocks import in_blocks, sum_blocks
 from .kernels import layout
-from .kernels.readout import VALUE, WINDOW, readout_backward, readout_forward, readout_strengths
 from .ops import Arguments, Setting, make_task
 
 
@@ -20,6 +19,8 @@ class _Readout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, setting: Setting, mode: int, points: np.ndarray, *tensors: Tensor) -> Tensor:
         """Evaluate the functionals `points` (Q,)."""
+        from .kernels.readout import readout_forward
+
         task = make_task(Arguments(*tensors), setting, False)
         events, synapses, packed = task.events, task.synapses, task.population
         weights = np.ascontiguousarray(synapses.weight.T)
@@ -37,6 +38,8 @@ class _Readout(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of times, weight, delay and neurons, and of the strengths of ghosts."""
+        from .kernels.readout import readout_backward, readout_strengths
+
         task = make_task(Arguments(*ctx.saved_tensors), ctx.setting, False)
         events, synapses, packed = task.events, task.synapses, task.population
         weights = np.ascontiguousarray(synapses.weight.T)
@@ -60,9 +63,13 @@ class _Readout(torch.autograd.Function):
 
 def values(arguments: Arguments, setting: Setting, points: np.ndarray) -> Tensor:
     """(B, N, Q): V at the given times (Q,)."""
+    from .kernels.readout import VALUE
+
     return _Readout.apply(setting, VALUE, points, *arguments)
 
 
 def window(arguments: Arguments, setting: Setting, tau: float) -> Tensor:
     """(B, N): int_0^duration e^{-t/tau} V dt; tau = inf is the plain integral."""
+    from .kernels.readout import WINDOW
+
     return _Readout.apply(setting, WINDOW, np.array([tau]), *arguments)[:, :, 0]

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from . import check
 from .connections import Connection
-from .kernels.patches import Reach
 from .patches import Patches
 from .spikes import Spikes
 from .wired import Wired
@@ -99,6 +98,8 @@ class Conv2d(Wired):
 
     def patches(self) -> Patches | None:
         """How the places see the input; None for groups, which are simulated synapse by synapse."""
+        from .kernels.patches import Reach
+
         if self.geometry[-1] > 1:
             return None
         places, elements = self.out_shape[1] * self.out_shape[2], self.weight[0].numel()

@@ -7,9 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .kernels import distances
-from .kernels.jit import announce_compilation
-
 
 class _Distance(torch.autograd.Function):
     """(ours (E,), theirs (F,)) -> (trains,): a distance of kernels/distances.py."""
@@ -19,6 +16,8 @@ class _Distance(torch.autograd.Function):
         ctx: Any, kernel: Callable[..., None], scale: float, start: Tensor, begin: Tensor, ours: Tensor, theirs: Tensor
     ) -> Tensor:
         """Distances of all trains, and what their gradients need."""
+        from .kernels.jit import announce_compilation
+
         announce_compilation()
         a, b = (times.detach().contiguous().numpy() for times in (ours, theirs))
         distance, grads = np.zeros(start.numel() - 1), (np.empty_like(a), np.empty_like(b))
@@ -40,9 +39,13 @@ class _Distance(torch.autograd.Function):
 
 def van_rossum(ours: Tensor, start: Tensor, theirs: Tensor, begin: Tensor, tau: float) -> Tensor:
     """(trains,): see kernels/distances.py."""
+    from .kernels import distances
+
     return _Distance.apply(distances.van_rossum, tau, start, begin, ours, theirs)
 
 
 def victor_purpura(ours: Tensor, start: Tensor, theirs: Tensor, begin: Tensor, q: float) -> Tensor:
     """(trains,): see kernels/distances.py."""
+    from .kernels import distances
+
     return _Distance.apply(distances.victor_purpura, q, start, begin, ours, theirs)

@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -76,11 +78,13 @@ def replacing(path: Path) -> Iterator[Path]:
     sync(path.parent)
 
 
-def hold(folder: Path) -> FileLock:
+def hold(folder: Path) -> "FileLock":
     """Keep other processes out of a folder until `release` or the end of this one, however it ends.
 
     Raises ValueError if another one is in it.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from . import check
-from .kernels import layout, nonleaky, qif
+from .kernels import layout
 from .settings import WithSettings
 from .trace import Arrivals, linear_trace, quadratic_trace
+
+if TYPE_CHECKING:  # Numba takes longer to import than all the rest: only what simulates imports kernels
+    from .kernels import nonleaky, qif
 
 PARAMETERS = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset", "refractory")
 TRAINABLE = ("tau_mem", "tau_syn", "tau_adapt", "threshold", "jump", "v_reset")
@@ -338,8 +341,10 @@ class QIF(Neuron):
         """The parameters by name, in the order of the columns of kernels/qif.py."""
         return {"tau_mem": self.tau_mem, "threshold": self.threshold}
 
-    def population(self, parameters: np.ndarray, duration: float) -> qif.Population:
+    def population(self, parameters: np.ndarray, duration: float) -> "qif.Population":
         """See Neuron."""
+        from .kernels import qif
+
         return qif.Population(parameters, duration)
 
     def trace(
@@ -429,12 +434,16 @@ class IF(Resetting):
         """The parameters by name, in the order of the columns of kernels/nonleaky.py."""
         return {name: getattr(self, name) for name in self.names}
 
-    def population(self, parameters: np.ndarray, duration: float) -> nonleaky.Population:
+    def population(self, parameters: np.ndarray, duration: float) -> "nonleaky.Population":
         """See Neuron."""
+        from .kernels import nonleaky
+
         return nonleaky.Population(parameters, True, duration)
 
     def free(self) -> tuple[Tensor, Callable[[np.ndarray, float], Any]]:
         """See Neuron; without leak too."""
+        from .kernels import nonleaky
+
         zero = torch.zeros(self.size, dtype=torch.float64)
         packed = torch.stack([self.tau_syn.detach().double().expand(self.size), zero, zero, zero], dim=1)
         return packed, lambda packed, duration: nonleaky.Population(packed, False, duration)

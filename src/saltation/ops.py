@@ -3,17 +3,17 @@ here. The readout is in closed_form.py, distances are in distances.py.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .blocks import in_blocks, sum_blocks
-from .kernels import haunted, layout, plans
-from .kernels.arrivals import merge_spikes
-from .kernels.jit import announce_compilation
-from .kernels.models import fill_slopes
+from .kernels import layout
+
+if TYPE_CHECKING:  # imported where they are called: Numba takes its time
+    from .kernels import plans
 
 DEFAULT_BUDGET = 100_000  # spikes of one neuron in one sample
 RECURRENT_BUDGET = 10_000
@@ -80,8 +80,11 @@ class SpikeBudgetError(RuntimeError):
         )
 
 
-def make_task(arguments: Arguments, setting: Setting, with_taus: bool) -> plans.Task:
+def make_task(arguments: Arguments, setting: Setting, with_taus: bool) -> "plans.Task":
     """The same for the kernels."""
+    from .kernels import plans
+    from .kernels.jit import announce_compilation
+
     announce_compilation()
     # contiguous: Numba would compile once more for every other memory layout
     arrays = (tensor.detach().contiguous().numpy() for tensor in arguments)
@@ -103,13 +106,17 @@ def make_task(arguments: Arguments, setting: Setting, with_taus: bool) -> plans.
     )
 
 
+def _choose_on_cpu(arguments: Arguments, setting: Setting, with_taus: bool) -> "plans.Plan":
+    from .kernels import haunted
+
+    return haunted.choose(make_task(arguments, setting, with_taus))
+
+
 # By type of device: the choice of an order of work, for tensors that all are there. Only there they become arrays.
-CHOICES: dict[str, Callable[[Arguments, Setting, bool], plans.Plan]] = {
-    "cpu": lambda arguments, setting, with_taus: haunted.choose(make_task(arguments, setting, with_taus)),
-}
+CHOICES: dict[str, Callable[[Arguments, Setting, bool], "plans.Plan"]] = {"cpu": _choose_on_cpu}
 
 
-def choose(arguments: Arguments, setting: Setting, with_taus: bool) -> plans.Plan:
+def choose(arguments: Arguments, setting: Setting, with_taus: bool) -> "plans.Plan":
     """The order of work for a layer, prepared, on the device of its tensors; `Layer` has seen to it that it is one of
     CHOICES, and the same for all.
     """
@@ -117,9 +124,11 @@ def choose(arguments: Arguments, setting: Setting, with_taus: bool) -> plans.Pla
 
 
 def _simulate_block(
-    plan: plans.Plan, counts: np.ndarray, peaks: layout.Peaks, budget: int, first: int, last: int
+    plan: "plans.Plan", counts: np.ndarray, peaks: layout.Peaks, budget: int, first: int, last: int
 ) -> np.ndarray:
     """The spike rows of the samples first ... last - 1."""
+    from .kernels import plans
+
     status, cursor, rows = plans.simulate(plan, first, last, counts, peaks, budget)
     if status == layout.BUDGET_EXCEEDED:
         raise SpikeBudgetError(cursor % counts.shape[1], cursor // counts.shape[1], budget, plan.name)
@@ -139,6 +148,9 @@ class _Spiking(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, setting: Setting, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Simulate, and keep the rows of layout.SpikeBuffer."""
+        from .kernels.arrivals import merge_spikes
+        from .kernels.models import fill_slopes
+
         plan = choose(Arguments(*tensors), setting, setting.with_taus and ctx.needs_input_grad[4])
         task = plan.task
         B, N = task.events.offsets.size - 1, task.population.parameters.shape[0]

@@ -1,15 +1,17 @@
 """`Patches`: a convolution with shared neurons, place by place."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .kernels.jit import announce_compilation
 from .kernels.layout import Events
-from .kernels.patches import Reach, count_seen, list_seen
 from .spikes import Spikes, by_sample_and_time
+
+if TYPE_CHECKING:
+    from .kernels.patches import Reach
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,14 @@ class Patches:
 
     places: int
     elements: int  # of the kernel, over all input channels
-    reach: Reach = field(compare=False)
+    reach: "Reach" = field(compare=False)
     geometry: tuple[object, ...]  # what two convolutions must share for their patches to be the same
 
     def unfold(self, spikes: Spikes) -> Spikes:
         """What each place sees: B places samples of `elements` units."""
+        from .kernels.jit import announce_compilation
+        from .kernels.patches import count_seen, list_seen
+
         announce_compilation()
         tensors = spikes.times, spikes.units, spikes.offsets
         events = Events(*(tensor.detach().contiguous().numpy() for tensor in tensors))

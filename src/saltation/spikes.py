@@ -159,9 +159,8 @@ class Spikes:
         size = steps * max(self.num_samples * self.num_units, 1)
         fits = size <= LARGEST_RASTER
         check.require(fits, f"dt = {dt:g}: a raster of {steps:.15g} steps has {size:.3g} cells; use a larger dt")
-        # the last step begins before the end of the sample, by more than a few roundings
-        T = 1 + int(_step(torch.tensor([self.duration * (1.0 - 2.0 * FEW_ROUNDINGS)], dtype=torch.float64), dt))
-        step = _step(self.times.detach(), dt).clamp(0, T - 1)
+        T = number_of_steps(self.duration, dt)
+        step = step_of(self.times.detach(), dt).clamp(0, T - 1)
         dense = torch.zeros(self.num_samples, T, self.num_units)
         dense.index_put_((self.sample_index(), step, self.units), torch.ones(1), accumulate=True)
         return dense.transpose(0, 1).contiguous() if time_first else dense
@@ -298,7 +297,12 @@ def _pair(b: int, event: Any) -> tuple[float, int]:
     return time, number
 
 
-def _step(times: Tensor, dt: float) -> Tensor:
+def number_of_steps(duration: float, dt: float) -> int:
+    """How many steps of length dt a sample has: the last one begins before its end, by more than a few roundings."""
+    return 1 + int(step_of(torch.tensor([duration * (1.0 - 2.0 * FEW_ROUNDINGS)], dtype=torch.float64), dt))
+
+
+def step_of(times: Tensor, dt: float) -> Tensor:
     """int64: the largest k with k dt <= times, up to a few roundings of the times; exact for times k dt."""
     times = times * (1.0 + FEW_ROUNDINGS)
     step = (times / dt).floor()

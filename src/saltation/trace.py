@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from .kernels.flow import phi
-from .kernels.qif import flow
 from .spikes import Spikes
 
 Arrivals = Sequence[tuple[float, float]]  # (time, weight) of each
@@ -38,11 +36,14 @@ def linear_trace(
     arrivals: Arrivals,
     neuron: np.ndarray,
     subtract: bool = False,
-    response: Callable[[float, float, float], float] = phi,
+    response: Callable[[float, float, float], float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """V and theta at `times`, given own spikes. neuron (7,): the columns of kernels/layout.py; response(s, tau_mem,
-    tau_syn): V a time s after the arrival of a weight of 1.
+    tau_syn): V a time s after the arrival of a weight of 1; None: that of LIF neurons.
     """
+    from .kernels.flow import phi
+
+    respond = phi if response is None else response
     tau_mem, tau_syn, tau_adapt, threshold, jump, v_reset, refractory = neuron.tolist()
     V, theta, held, a = np.zeros_like(times), np.full_like(times, threshold), 0.0, 0.0
     resets = [(0.0, 0.0, 0.0), *[(T, T + refractory, v_reset) for T in own]]
@@ -50,7 +51,7 @@ def linear_trace(
     k, t, current = 0, 0.0, 0.0  # I just before arrival k, at the time t
 
     def flow(s: float, V: float, current: float) -> tuple[float, float]:
-        V = V * math.exp(-s / tau_mem) + current * response(s, tau_mem, tau_syn)
+        V = V * math.exp(-s / tau_mem) + current * respond(s, tau_mem, tau_syn)
         return V, current * math.exp(-s / tau_syn)
 
     for n, (start, release, V_t) in enumerate(resets):
@@ -83,6 +84,8 @@ def quadratic_trace(
     times: np.ndarray, own: Sequence[float], arrivals: Arrivals, tau: float, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `linear_trace`, for a QIF neuron."""
+    from .kernels.qif import flow
+
     changes = [(t, w / threshold) for t, w in arrivals]
     changes = sorted([*changes, *((T, np.nan) for T in own)], key=lambda change: change[0])
     V, n, t, p, q, current = np.zeros_like(times), 0, 0.0, 0.0, 1.0, 0.0

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import signal
 
 from saltation.data.encode import level_crossing
 from saltation.data.events import EventDataset
 from saltation.data.validate import whole
+from saltation.extras import need
 
 FRAMES_PER_SECOND = 500.0  # envelopes are slower than this; crossings between frames are interpolated
 SILENT = 1e-12
@@ -43,8 +43,12 @@ def audio_events(
     lowest, highest  centres of the first and last filter in Hz; highest: default 0.4 rate
     smoothing  cut-off of the envelope in Hz
 
-    Raises ValueError for frequencies that do not fit the rate, and for an empty or not finite wave, naming it.
+    Raises ValueError for frequencies that do not fit the rate, and for an empty or not finite wave, naming it;
+    MissingPackageError without SciPy.
     """
+    need("data", "audio_events")
+    from scipy import signal
+
     channels = whole(source, "channels", channels)
     highest = 0.4 * rate if highest is None else highest
     if not 0 < lowest < highest < 0.5 * rate or not 2 <= channels <= MOST:

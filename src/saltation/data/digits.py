@@ -1,11 +1,10 @@
 """Handwritten digits of scikit-learn (1,797 images of 8 x 8 pixels), latency coded: a brighter pixel spikes earlier."""
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 from saltation.data.latency import check_window, encode_latency
+from saltation.extras import need
 
 FULL_SCALE = 16.0
 
@@ -24,8 +23,13 @@ def digits(
     A black pixel (value 0) does not spike. 64 channels (row by row), 10 classes.
     validation, test  fractions of all images, stratified by class and drawn with `seed`
 
-    Raises ValueError for times out of order or fractions that leave no training images.
+    Raises ValueError for times out of order or fractions that leave no training images, MissingPackageError without
+    scikit-learn.
     """
+    need("digits", "the data set digits")
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     check_window(t_early, t_late, duration)
     if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
         raise ValueError(f"validation is {validation}, test {test}; both must be positive and their sum below 1")

@@ -8,6 +8,7 @@ import numpy as np
 from saltation.check import cut
 from saltation.data import hdf5
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
+from saltation.extras import need
 
 CHANNELS = 700
 LONGEST = 60.0  # seconds; no recording is longer than two, so the times of such a file have another unit
@@ -24,8 +25,9 @@ def load_heidelberg(
     validation_speaker  SHD has no validation samples: those of this speaker, of the training part, are taken
     group     so many neighbouring channels are read as one (a divisor of 700)
 
-    Spikes of a sample may come in any order. Needs the package h5py. Raises FileNotFoundError, or ValueError naming the
-    file and record, also for times that are not in seconds and for files that refer to other files.
+    Spikes of a sample may come in any order. Raises FileNotFoundError, MissingPackageError without
+    h5py, or ValueError naming the file and record, also for times that are not in seconds and for files that refer to
+    other files.
     """
     if not duration > 0:
         raise ValueError(f"duration is {duration}; it must be > 0, in seconds")
@@ -62,10 +64,9 @@ def load_heidelberg(
 
 def _read(path: Path, duration: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple]:
     """times, channels, lengths, labels, speakers and class names of one file."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise ValueError(f"reading {path} needs the package h5py: pip install 'saltation[data]'") from error
+    need("data", f"reading {path}")
+    import h5py
+
     try:
         with h5py.File(path) as file:
             times, units = hdf5.ragged(file, "spikes/times", "fiu"), hdf5.ragged(file, "spikes/units", "iu")

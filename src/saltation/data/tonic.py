@@ -10,6 +10,7 @@ import numpy as np
 from saltation.check import shown
 from saltation.data.events import TEST, TRAIN, VALIDATION, EventDataset
 from saltation.data.validate import checked_names
+from saltation.extras import MissingPackageError
 
 MICROSECOND = 1e-6
 
@@ -124,12 +125,12 @@ def _tonic_label(where: str, label: Any, names: tuple[str, ...]) -> int:
 def load_tonic(name: str, root: str) -> EventDataset:
     """All parts of `tonic.datasets.NAME`, whichever way it chooses them: train=True and False, or split="train", ...
 
-    Raises ValueError if Tonic is missing, has no such set, or the set has no parts.
+    Raises MissingPackageError without Tonic, ValueError if it has no such set, or the set has no parts.
     """
     try:
         import tonic
     except ImportError as error:
-        raise ValueError("--tonic needs the package tonic: pip install tonic") from error
+        raise MissingPackageError("--tonic needs the package tonic: pip install tonic") from error
     if not inspect.isclass(getattr(tonic.datasets, name, None)):
         raise ValueError(f"tonic.datasets has no {shown(name)}; see tonic.readthedocs.io for the names")
     maker: Any = getattr(tonic.datasets, name)

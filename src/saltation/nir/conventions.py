@@ -16,6 +16,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from saltation import check
+from saltation.extras import need
 
 DEFAULT_DT = 1e-4  # seconds, that of snnTorch, SpikingJelly and Lava
 SAME_DT = 1e-3  # relative: by how much the steps that Rockpool's r of different neurons tells may differ
@@ -170,6 +171,7 @@ class Exponential(Delta):
     @staticmethod
     def _told(tau_mem: np.ndarray, r: np.ndarray) -> float:
         """dt, from r = e^{-x}/x with x = dt/tau_mem: x is Lambert's W of 1/r."""
+        need("nir", "a graph of Rockpool without dt")
         from scipy.special import lambertw  # takes its time to import
 
         check.require(bool((r > 0).all()), "r must be > 0: Rockpool's r tells the time step; or give dt=")

@@ -1,5 +1,9 @@
 """Pictures. Most functions draw on matplotlib Axes that they are given; those named ..._figure put these together."""
 
+from saltation.extras import need
+
+need("plots", "saltation.plot")
+
 from saltation.plot.activity import Step, potential, propagate, raster, readout
 from saltation.plot.curves import (
     accuracy_curve,

@@ -14,6 +14,7 @@ import torch
 from saltation.check import cut, shown
 from saltation.data.registry import time_unit
 from saltation.data.samples import Samples
+from saltation.extras import MissingPackageError
 from saltation.files import whole_lines
 from saltation.sequential import Sequential
 from saltation.train.checkpoint import load_parameters, read_checkpoint
@@ -98,7 +99,7 @@ def read_network(record: Record) -> tuple[Network | None, list[str]]:
             path = record.run.checkpoint("initial")
             first = make_model(config.model, dataset.num_channels, dataset.num_classes)
             load_parameters(first, read_checkpoint(path)[0], path)
-        except (ValueError, OSError, MemoryError) as error:
+        except (ValueError, OSError, MemoryError, MissingPackageError) as error:
             return None, [str(error)]
     if tested and len(dataset.subset("test")):
         split = "test"

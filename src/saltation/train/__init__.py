@@ -1,5 +1,9 @@
 """Training: configurations, the loop, checkpoints and run folders."""
 
+from saltation.extras import need
+
+need("cli", "saltation.train")
+
 from saltation.train.config import Config
 from saltation.train.ensemble import evaluate_runs
 from saltation.train.evaluate import evaluate

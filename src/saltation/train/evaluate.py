@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from saltation.data.samples import Samples
+from saltation.metrics import Workload
 from saltation.readout import Readout
 from saltation.train.objective import Objective, spiking_results
 
@@ -62,13 +63,15 @@ class EpochStatistics:
 
 
 @torch.no_grad()
-def evaluate(model: Any, objective: Objective, data: Samples, batch_size: int) -> dict[str, Any]:
+def evaluate(
+    model: Any, objective: Objective, data: Samples, batch_size: int, workload: Workload | None = None
+) -> dict[str, Any]:
     """Loss, accuracy and spike statistics of `model`, a `Sequential` or `OnChip`, on all of `data`; see
     EpochStatistics.summary.
 
     Also `samples`, how many they are; `standard_error` of the accuracy; and `confusion`, num_classes lists of
     num_classes + 1 numbers: how often the class of the row was taken for that of the column; the last column is no
-    answer.
+    answer. A workload of the same model counts along.
     Raises ValueError if `data` is empty.
     """
     if len(data) == 0:
@@ -80,6 +83,8 @@ def evaluate(model: Any, objective: Objective, data: Samples, batch_size: int) -
         loss, predictions = objective(results, labels)
         statistics.update(float(loss), predictions, labels, results)
         confusion += count_answers(labels, predictions, data.num_classes)
+        if workload is not None:
+            workload.add(spikes, results)
     found = statistics.summary()
     error = standard_error(found["accuracy"], len(data))
     return {**found, "samples": len(data), "standard_error": error, "confusion": confusion.tolist()}

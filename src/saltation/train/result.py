@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from saltation import plot
 from saltation.data.registry import time_unit
 from saltation.data.samples import Samples
+from saltation.extras import missing
 from saltation.files import write_text
 from saltation.train.checkpoint import load_answering, unprefixed
 from saltation.train.config import Config
@@ -19,7 +19,7 @@ from saltation.train.state import State
 def finish(
     config: Config, dataset: Samples, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
 ) -> dict[str, Any]:
-    """Test the parameters of the epoch that `train.report` names, write result.json and the pictures."""
+    """Test the parameters of the epoch that `train.report` names, write result.json, and pictures with matplotlib."""
     reported = run.checkpoint(config.train.report)
     tensors, _ = state.origin.read(reported)
     load_answering(state.model, tensors, reported)
@@ -46,10 +46,13 @@ def finish(
     }
     result.setdefault("test_accuracy", None)
     write_text(run.result, json.dumps(result, indent=2) + "\n")
-    initial, _ = state.origin.read(run.checkpoint("initial"))
-    examples = test_data if len(test_data) else dataset.subset("train")
-    before, unit = unprefixed("model", initial), time_unit(config.data.name)
-    plot.run_pictures(run.path, quantised(state.model, chip), before, history, examples, test.get("confusion"), unit)
+    if not missing("plots"):
+        from saltation import plot
+
+        initial, _ = state.origin.read(run.checkpoint("initial"))
+        examples = test_data if len(test_data) else dataset.subset("train")
+        before, unit, shown = unprefixed("model", initial), time_unit(config.data.name), quantised(state.model, chip)
+        plot.run_pictures(run.path, shown, before, history, examples, test.get("confusion"), unit)
     if not quiet:
         print(summary(result))
     return result
@@ -67,10 +70,13 @@ def summary(result: dict[str, Any]) -> str:
         which = f"best validation accuracy, {100 * validation:.2f} %"
     else:
         which += f"; validation accuracy {100 * validation:.2f} %"
+    lacking = missing("plots")
+    where = f"results and pictures are in {result['run']}; all on one page: saltation report {result['run']}"
+    if lacking:
+        where = f"results are in {result['run']}; pictures need {lacking[0]}: pip install 'saltation[plots]'"
     return (
         f"{reached} at epoch {result['reported_epoch']} ({which}); "
-        f"{result['parameters']} parameters, {result['seconds']:.0f} s\n"
-        f"results and pictures are in {result['run']}; all on one page: saltation report {result['run']}"
+        f"{result['parameters']} parameters, {result['seconds']:.0f} s\n{where}"
     )
 
 

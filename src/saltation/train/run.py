@@ -32,6 +32,7 @@ from saltation.data.events import TRAIN, VALIDATION
 from saltation.data.samples import Samples
 from saltation.environment import environment
 from saltation.files import append_line, hold, make_folder, whole_lines, write_bytes, write_text
+from saltation.metrics import Workload
 from saltation.sequential import Sequential
 from saltation.train.checkpoint import load_answering, read_checkpoint
 from saltation.train.config import Config, DataConfig
@@ -264,13 +265,17 @@ def load_run(path: str | os.PathLike[str], which: str | None = None) -> tuple[Se
     return quantised(model, config.train.hardware), config, dataset
 
 
-def evaluate_run(path: str | os.PathLike[str], split: str = "test") -> dict[str, Any]:
+def evaluate_run(path: str | os.PathLike[str], split: str = "test", dt: float | None = None) -> dict[str, Any]:
     """Loss, accuracy and spike statistics of the parameters that a run reports, on one split of its data.
 
+    Under "neurobench", what `metrics.neurobench` says, with `dt` as there, and classification_accuracy.
     Raises what `load_run` raises, and ValueError if that split is empty.
     """
     model, config, samples = load_split(path, split)
-    return evaluate(on_hardware(model, config.train.hardware), Objective(config), samples, config.train.batch_size)
+    workload = Workload(model, dt)
+    network = on_hardware(model, config.train.hardware)
+    found = evaluate(network, Objective(config), samples, config.train.batch_size, workload)
+    return {**found, "neurobench": {"classification_accuracy": found["accuracy"], **workload.summary()}}
 
 
 def load_split(path: str | os.PathLike[str], split: str) -> tuple[Sequential, Config, Samples]:

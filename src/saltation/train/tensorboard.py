@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from saltation.extras import need
 from saltation.parameters import parameters
 from saltation.sequential import Sequential
 from saltation.train.run import RunFolder
@@ -23,14 +24,8 @@ TAGS = {
 
 
 def check_tensorboard() -> None:
-    """Raise ValueError if the package is not there, saying how to get it."""
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise ValueError(
-            "--tensorboard needs the package tensorboard: pip install 'saltation[tensorboard]'; metrics.jsonl and "
-            "saltation report have the same figures without it"
-        ) from error
+    """Raise MissingPackageError if the package is not there, saying how to get it."""
+    need("tensorboard", "--tensorboard", "; metrics.jsonl and saltation report have the same figures without it")
 
 
 class Board:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from saltation.check import shown
+from saltation.extras import need
 from saltation.files import hold, make_folder, write_text
 from saltation.train.config import Config
 from saltation.train.loop import Interrupted, train
@@ -40,13 +41,12 @@ def tune(
     the others at the same epoch (best: with its best so far) is ended early. The first trial is the recipe itself,
     where its values lie in the ranges. A trial that fails (a loss that is not finite, activity that runs away) counts
     as pruned.
-    Raises ValueError for illegal keys and ranges, if Optuna is not installed, and if the search in `out` was begun with
-    other settings or data, or is run by another process.
+    Raises ValueError for illegal keys and ranges, and if the search in `out` was begun with other settings or data, or
+    is run by another process; MissingPackageError without Optuna.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise ValueError("saltation tune needs the package optuna: pip install 'saltation[tune]'") from error
+    need("tune", "saltation tune")
+    import optuna
+
     from saltation.train.journal import parse_range
 
     if trials < 1:
