@@ -5,7 +5,7 @@
     python experiments/surrogate.py braille --timing --dt 0.001 0.005 0.01
 
 The network of the recipe, its start, samples, random changes, loss, optimiser and schedule are the recipe's own; only
-what simulates and differentiates it is another (experiments/grid). Every run is also evaluated in continuous time, by
+what simulates and differentiates it is another (saltation.experiments.grid). Every run is also evaluated in continuous time, by
 the exact network with its parameters. It goes on where it was stopped. Results go to
 experiments/results/surrogate_RECIPE_dtDT_slopeSLOPE.json (with --tag: ..._TAG), runs to runs/surrogate/.
 
@@ -43,9 +43,9 @@ class Job(NamedTuple):
 def train_one(job: Job) -> dict[str, Any]:
     """One run, in a process of its own."""
     import torch
-    from grid.pack import Settings
-    from grid.then import train_on
-    from grid.train import train_twin
+    from saltation.experiments.grid.pack import Settings
+    from saltation.experiments.grid.then import train_on
+    from saltation.experiments.grid.train import train_twin
 
     from saltation.train import load_config
     from saltation.train.run import RunFolder
@@ -127,7 +127,7 @@ def main() -> None:
         raise SystemExit("--then-set changes what --then EPOCHS trains: give both")
     recipe, tag = Path(arguments.recipe).stem, f"_{arguments.tag}" if arguments.tag else ""
     if arguments.timing:
-        from grid.timing import timing
+        from saltation.experiments.grid.timing import timing
 
         write(f"surrogate_timing_{recipe}{tag}", timing(arguments.recipe, changes, arguments.dt))
         return

@@ -1,4 +1,4 @@
-"""The command line: saltation train | eval | tune | export | report | compare | data | info | warmup | bench."""
+"""The command line: saltation train | eval | tune | export | report | compare | data | info | warmup | bench | experiment."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ from typing import Any
 from saltation import SpikeBudgetError
 from saltation.check import cut
 from saltation.cli_data import add_data
+from saltation.cli_experiment import add_experiment
 from saltation.cli_export import add_export
 from saltation.extras import MissingPackageError
 
@@ -31,6 +32,7 @@ _EXAMPLES = """examples:
   saltation data plot recording.npz                          rasters of some classes
   saltation warmup                                           compile all kernels now
   saltation bench W2                                         speed, beside the packages that are installed
+  saltation experiment all --quick                           what docs/results.md compares, small
   saltation info                                             versions, threads, cache, data sets, recipes
   saltation info yin_yang                                    in which order of work each layer is simulated, and why
 """
@@ -99,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     for add_command in (_add_train, _add_tune, _add_eval, add_export, _add_report, _add_compare):
         add_command(add)
     add_data(commands, common)
-    for add_command in (_add_info, _add_warmup, _add_bench):
+    for add_command in (_add_info, _add_warmup, _add_bench, add_experiment):
         add_command(add)
     return parser
 

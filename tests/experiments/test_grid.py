@@ -1,4 +1,4 @@
-"""experiments/grid: gradients against autograd of a plain model, and convergence to exact spike times."""
+"""saltation.experiments.grid: gradients against autograd of a plain model, and convergence to exact spike times."""
 
 import math
 
@@ -6,10 +6,10 @@ import grid_reference
 import numpy as np
 import pytest
 import torch
-from grid.network import Twin
-from grid.pack import Settings
-from grid.readouts import Functional
-from grid.train import cross_entropy_of
+from saltation.experiments.grid.network import Twin
+from saltation.experiments.grid.pack import Settings
+from saltation.experiments.grid.readouts import Functional
+from saltation.experiments.grid.train import cross_entropy_of
 
 import saltation as sal
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import surrogate
 import torch
-from grid import then, train
-from grid.pack import Settings
+from saltation.experiments.grid import then, train
+from saltation.experiments.grid.pack import Settings
 from train.faults import snapshot
 
 from saltation import plot

@@ -4,7 +4,7 @@ samples, optimiser groups, schedule and choice of the epoch. A run can be stoppe
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grid.network import Outcome, Twin
-from grid.pack import Settings
-from grid.readouts import Functional
+from saltation.experiments.grid.network import Outcome, Twin
+from saltation.experiments.grid.pack import Settings
+from saltation.experiments.grid.readouts import Functional
 from saltation import Spikes, losses
 from saltation.data.samples import Samples
 from saltation.regularizers import bump_silent_
@@ -161,10 +161,17 @@ def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict
     }
 
 
-def train_twin(config: Config, settings: Settings, out: Path, test: bool = True) -> dict[str, Any]:
+def train_twin(
+    config: Config,
+    settings: Settings,
+    out: Path,
+    test: bool = True,
+    epochs: Sequence[str] = ("last", "best"),
+    quiet: bool = False,
+) -> dict[str, Any]:
     """Train in the run folder `out`, or go on there; returns accuracies on the grid and in continuous time.
 
-    The epoch that validates best on the grid counts, and the last one.
+    Those of the last epoch, and of the one that validates best on the grid: as `epochs` asks for.
     """
     dataset = load_data(config.data)
     data, validation = dataset.subset("train"), dataset.subset("validation")
@@ -189,17 +196,13 @@ def train_twin(config: Config, settings: Settings, out: Path, test: bool = True)
         keep_best(run, state, found)
         state.epoch += 1
         save_state(run, state)
-        print(
-            f"{out.name} epoch {line['epoch']}: loss {line['loss']:.3f}, training {100 * line['accuracy']:.1f} %, "
-            f"validation {100 * line['validation_accuracy']:.1f} %, {line['spikes_per_neuron']:.2f} spikes a neuron, "
-            f"{line['cpu_seconds']:.1f} s CPU",
-            flush=True,
-        )
+        if not quiet:
+            _say(out.name, line)
     cpu = [line["cpu_seconds"] for line in history]
     result: dict[str, Any] = {"seed": config.seed, "epochs": state.epoch, "best_epoch": state.best_epoch}
     result["cpu_seconds_per_epoch"] = round(sorted(cpu)[len(cpu) // 2], 2)
     subsets = {"validation": validation, **({"test": dataset.subset("test")} if test else {})}
-    for which in ("last", "best"):
+    for which in epochs:
         tensors, _ = origin.read(run.checkpoint(which))
         load_answering(state.model, tensors, run.checkpoint(which))
         for name, samples in subsets.items():
@@ -207,3 +210,13 @@ def train_twin(config: Config, settings: Settings, out: Path, test: bool = True)
             grid = evaluate_twin(twin, config, samples)
             result[f"{which}_{name}"] = {"grid": grid["accuracy"], "continuous": exact["accuracy"]}
     return result
+
+
+def _say(name: str, line: dict[str, Any]) -> None:
+    """Print the line of an epoch."""
+    print(
+        f"{name} epoch {line['epoch']}: loss {line['loss']:.3f}, training {100 * line['accuracy']:.1f} %, "
+        f"validation {100 * line['validation_accuracy']:.1f} %, {line['spikes_per_neuron']:.2f} spikes a neuron, "
+        f"{line['cpu_seconds']:.1f} s CPU",
+        flush=True,
+    )

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grid import kernels
-from grid.pack import Packed, Stage
-from grid.readouts import Functional
+from saltation.experiments.grid import kernels
+from saltation.experiments.grid.pack import Packed, Stage
+from saltation.experiments.grid.readouts import Functional
 
 
 class Events(NamedTuple):

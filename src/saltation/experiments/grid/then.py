@@ -29,7 +29,7 @@ def train_on(start: RunFolder, which: str, config: Config, out: Path, test: bool
     if run.begun():
         origin.read(run.checkpoint("last"))
     else:
-        _begin_from(start.checkpoint(which), config, dataset, origin, out)
+        begin_from(start.checkpoint(which), config, dataset, out)
     result = train(resume=out, quiet=True, test=test)
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     kept = ("epochs", "reported_epoch", "validation_accuracy", "test_accuracy", "test_standard_error")
@@ -37,8 +37,12 @@ def train_on(start: RunFolder, which: str, config: Config, out: Path, test: bool
     return {key: result[key] for key in kept if key in result} | {"cpu_seconds_per_epoch": round(seconds, 2)}
 
 
-def _begin_from(parameters: Path, config: Config, dataset: Samples, origin: Origin, out: Path) -> None:
-    """Write the run folder of a network that has not trained yet, with these parameters."""
+def begin_from(parameters: Path, config: Config, dataset: Samples, out: Path) -> None:
+    """Write the run folder of a network that has not trained yet, with the parameters of this checkpoint.
+
+    Raises ValueError if they are of another network.
+    """
+    origin = Origin.of(config, dataset)
     state = new_state(config, dataset.subset("train"), origin)
     tensors, record = read_checkpoint(parameters)
     saved = record["origin"]["config"]

@@ -11,9 +11,9 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from grid.pack import Packed, Settings, stages
-from grid.passes import Buffers, Events, Plan, Tape, backwards, forwards, gradients, release, totals_of
-from grid.readouts import Functional
+from saltation.experiments.grid.pack import Packed, Settings, stages
+from saltation.experiments.grid.passes import Buffers, Events, Plan, Tape, backwards, forwards, gradients, release, totals_of
+from saltation.experiments.grid.readouts import Functional
 from saltation import Sequential, Spikes
 from saltation.kernels.flow import phi
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from grid.pack import Settings
-from grid.train import make_twin, train_step
+from saltation.experiments.grid.pack import Settings
+from saltation.experiments.grid.train import make_twin, train_step
 from saltation.train import load_config
 from saltation.train.loop import augmented
 from saltation.train.objective import Objective

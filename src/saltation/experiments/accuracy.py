@@ -1,0 +1,121 @@
+"""Accuracy: networks trained by each gradient from the same start, at equal processor time."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from saltation.experiments import tuning
+from saltation.experiments.case import Case, Picture, Row, Size, Table
+from saltation.experiments.statistics import column, mean_std, paired_rows
+from saltation.experiments.tasks import SETUPS
+from saltation.plot.style import PALETTE, tidy
+
+TRAINED = ("W", "WD", "WT", "WDT")
+WORDS = {"W": "weights", "WD": "weights, delays", "WT": "weights, thresholds", "WDT": "weights, delays, thresholds"}
+PARTS = {"yin_yang_30": ("exact", "smoothed", "surrogate_2ms")}  # which arms also train fewer parameters
+SEEDS = {"yin_yang_30": 10, "yin_yang_5": 10}  # others: 5
+SMALL = {"train.epochs": 2}
+REFERENCE = "smoothed"  # what all others are compared with
+
+
+def cases(size: Size) -> list[Case]:
+    """Full: all data sets and arms. Quick: Yin-Yang and JapaneseVowels, a few epochs. Tiny: Yin-Yang alone."""
+    if size == "full":
+        found = [
+            _case(setup, arm, "WDT", SEEDS.get(setup, 5)) for setup, made in SETUPS.items() for arm in made.epochs
+        ]
+        less = [(setup, arm, trained) for setup, arms in PARTS.items() for trained in TRAINED[:-1] for arm in arms]
+        return found + [_case(setup, arm, trained, 5) for setup, arm, trained in less]
+    small: dict[str, Any] = {**SMALL, "data.options.publication": False, "data.options.sizes": [300, 100, 100]}
+    arms = list(SETUPS["yin_yang_5"].epochs) if size == "quick" else ["exact", "surrogate_2ms"]
+    return [_case("yin_yang_5", arm, "WDT", 2, small) for arm in arms]
+
+
+def _case(setup: str, arm: str, trained: str, seeds: int, changes: dict[str, Any] | None = None) -> Case:
+    settings = {"setup": setup, "arm": arm, "trained": trained, "chosen": tuning.settings_of(setup, arm)}
+    return Case(f"{setup}-{trained}-{arm}", settings | ({"changes": changes} if changes else {}), seeds)
+
+
+def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    """One network."""
+    return tuning.train(settings, seed, settings["chosen"], test=True)
+
+
+def of(rows: list[Row], setup: str, arm: str, trained: str = "WDT") -> list[Row]:
+    """The rows of one case."""
+    wanted = {"setup": setup, "arm": arm, "trained": trained}
+    return [row for row in rows if all(row.settings[key] == value for key, value in wanted.items())]
+
+
+def _line(rows: list[Row], setup: str, arm: str, trained: str) -> list[str]:
+    own, reference = of(rows, setup, arm, trained), of(rows, setup, REFERENCE, trained)
+    if not own:
+        return ["not run"] + [""] * 5
+    ahead = "" if arm == REFERENCE else paired_rows(reference, own, "accuracy", 100).words()
+    return [
+        mean_std(column(own, "accuracy", 100)),
+        mean_std(column(own, "test_continuous", 100)),
+        str(len(own)),
+        f"{np.mean(column(own, 'standard_error', 100)):.2f}",
+        f"{np.mean(column(own, 'cpu_seconds')):.1f}",
+        ahead,
+    ]
+
+
+COLUMNS = ["test, %", "in continuous time, %", "seeds", "standard error of the test set", "CPU s", "smoothed ahead by"]
+
+
+def _arms(rows: list[Row], setup: str) -> Table:
+    """All arms on a data set."""
+    lines = [[words(arm), *_line(rows, setup, arm, "WDT")] for arm in SETUPS[setup].epochs]
+    return Table(["gradient", *COLUMNS], lines)
+
+
+def _parameters(rows: list[Row]) -> Table:
+    """What fewer trained parameters reach."""
+    lines = [
+        [WORDS[trained], words(arm), *_line(rows, setup, arm, trained)]
+        for setup, arms in PARTS.items()
+        for trained in TRAINED
+        for arm in arms
+    ]
+    return Table(["trained", "gradient", *COLUMNS], lines)
+
+
+def words(arm: str) -> str:
+    """An arm as it is shown: surrogate_5ms_exact is "surrogate 5 ms, then exact"."""
+    return arm.replace("_exact", ", then exact").replace("_", " ").replace("ms", " ms")
+
+
+def _curve(axes: Axes, rows: list[Row], setup: str) -> None:
+    """Validation accuracy against CPU seconds, mean over the seeds."""
+    for k, arm in enumerate(SETUPS[setup].epochs):
+        curves = [row.result["curve"] for row in of(rows, setup, arm)]
+        if curves:
+            seconds, accuracy = (
+                np.mean([[point[key] for point in curve] for curve in curves], axis=0)
+                for key in ("cpu_seconds", "accuracy")
+            )
+            axes.plot(seconds, 100 * accuracy, color=PALETTE[k], linewidth=1.3, label=words(arm))
+    axes.set(title=setup.replace("_", " "), xlabel="CPU seconds of training", ylabel="validation accuracy (%)")
+    tidy(axes)
+
+
+def _curves(axes: Any, rows: list[Row]) -> None:
+    """All data sets that have been run."""
+    there = [setup for setup in SETUPS if any(row.settings["setup"] == setup for row in rows)]
+    for place, setup in zip(axes.flat, there, strict=False):
+        _curve(place, rows, setup)
+        place.legend(fontsize=6, frameon=False, loc="lower right")
+    for place in axes.flat[len(there) :]:
+        place.set_axis_off()
+
+
+TABLES: dict[str, Callable[[list[Row]], Table]] = {
+    **{setup: partial(_arms, setup=setup) for setup in SETUPS},
+    "parameters": _parameters,
+}
+PICTURES = {"curves": Picture(_curves, (2, 4), (13.0, 6.5))}

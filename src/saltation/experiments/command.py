@@ -1,0 +1,103 @@
+"""Run experiments, or go on with them, and make their tables and pictures."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from fnmatch import fnmatchcase
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from saltation.experiments.case import Case, Size
+from saltation.experiments.pages import write_page, write_pages
+from saltation.experiments.registry import find
+from saltation.experiments.store import Store
+from saltation.files import make_folder
+
+RESULTS, DOCS = Path("experiments/results"), Path("docs")
+QUICK = Path("runs/experiments-quick")
+
+
+def experiment(
+    names: Sequence[str],
+    size: Size = "full",
+    out: Path | None = None,
+    only: str = "*",
+    jobs: int = 1,
+    run: bool = True,
+) -> list[Path]:
+    """Run what is missing of these experiments, then make their tables and pictures; returns the files of these.
+
+    size  "full", "quick" or "tiny"
+    out   where results go, and are looked for: OUT/NAME/CASE-SEED.json. Full results in the usual place,
+          experiments/results, go into docs/results.md and the pages beside it, if there are any here; all others into
+          a page OUT/NAME.md
+    only  which cases to run, by name, with * and ?; tables and pictures show all results that are there
+    jobs  so many processes side by side, each with one thread
+    run   False: tables and pictures only
+
+    Raises ValueError for unknown names, results of other settings, and, after all others have run, for cases that
+    failed.
+    """
+    found = {name: find(name) for name in names}
+    written = []
+    for name, module in found.items():
+        folder = out or (RESULTS if size == "full" else QUICK)
+        store, cases = Store(folder / name), module.cases(size)
+        missing = [item for item in in_order(cases) if fnmatchcase(item[0].name, only) and store.read(*item) is None]
+        failures = _run_all(name, missing, store, jobs) if run else []
+        rows = store.rows(cases)
+        if not rows:
+            raise ValueError(f"there are no results of {name} in {store.folder}; run it first" + "".join(failures[:1]))
+        make_folder(folder)
+        if folder == RESULTS and size == "full" and (DOCS / "results.md").exists():
+            written += write_pages(name, module, rows, DOCS)
+        else:
+            written.append(write_page(name, module, rows, folder))
+        if failures:
+            raise ValueError(f"{name}: {len(failures)} of {len(missing)} runs failed; {failures[0]}")
+    return written
+
+
+def in_order(cases: Sequence[Case]) -> list[tuple[Case, int]]:
+    """Seed after seed, so that what was stopped half-way can be compared."""
+    seeds = max((case.seeds for case in cases), default=0)
+    return [(case, seed) for seed in range(seeds) for case in cases if seed < case.seeds]
+
+
+def run_one(name: str, case: Case, seed: int, store: Store) -> str:
+    """Run a case and keep its result; returns what to say of it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    begun = time.process_time()
+    try:
+        result = find(name).run(case.settings, seed)
+    finally:
+        torch.set_num_threads(threads)
+    taken = time.process_time() - begun
+    store.write(case, seed, result, taken)
+    return f"{name} {case.name}, seed {seed}: {taken:.1f} s CPU"
+
+
+def _run_all(name: str, missing: Sequence[tuple[Case, int]], store: Store, jobs: int) -> list[str]:
+    """Run these; returns what is to be said of those that failed."""
+    failures: list[str] = []
+    if jobs == 1:
+        for case, seed in missing:
+            try:
+                print(run_one(name, case, seed, store), flush=True)
+            except ValueError as error:
+                failures.append(f"{case.name}, seed {seed}: {error}")
+                print(f"{name} {failures[-1]}", flush=True)
+        return failures
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(run_one, name, case, seed, store): (case, seed) for case, seed in missing}
+        for future in as_completed(futures):
+            case, seed = futures[future]
+            try:
+                print(future.result(), flush=True)
+            except ValueError as error:
+                failures.append(f"{case.name}, seed {seed}: {error}")
+                print(f"{name} {failures[-1]}", flush=True)
+    return failures

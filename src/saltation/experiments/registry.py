@@ -1,0 +1,19 @@
+"""Which experiments there are."""
+
+from importlib import import_module
+from typing import cast
+
+from saltation.check import shown
+from saltation.experiments.case import Experiment
+
+EXPERIMENTS = {  # name: its module, and what it asks
+    "tuning": ("tuning", "which settings suit each gradient, on validation samples"),
+    "accuracy": ("accuracy", "how well networks answer that were trained by each gradient, at equal processor time"),
+}
+
+
+def find(name: str) -> Experiment:
+    """The module of an experiment. Raises ValueError if there is none of this name."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"there is no experiment {shown(name)}; choose one of {', '.join(EXPERIMENTS)}, or all")
+    return cast(Experiment, import_module(f"saltation.experiments.{EXPERIMENTS[name][0]}"))

@@ -1,0 +1,81 @@
+"""The data sets of the comparison, the arms on each, and the trials that each arm gets for its settings."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from saltation.experiments.arms import Arm, Gradient, Task
+from saltation.train import load_config
+
+MILLISECONDS = (1, 2, 5, 10)  # steps of the grids
+SLOPES = (5.0, 10.0, 25.0)
+SMOOTHINGS = (0.1, 0.2, 0.3)
+RATES = (0.5, 1.0, 2.0)  # times the recipe's learning rates
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A data set with its network. millisecond: in the unit of time of the data; layers: how many spike; cpu: seconds of
+    training that every arm gets, `epochs` what that is for each; changes: of the recipe.
+    """
+
+    recipe: str
+    millisecond: float
+    layers: int
+    epochs: dict[str, int]
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def task(self, name: str, trained: str = "WDT", rate: float = 1.0) -> Task:
+        """For an arm of this name. trained: which of weights, delays and thresholds; rate: times the recipe's rates."""
+        changes = {**self.changes, "train.epochs": self.epochs[name]}
+        rates = load_config(self.recipe).train.lr
+        for kind in ("weight", "delay", "threshold", "readout"):
+            value = getattr(rates, kind)
+            if value is not None:
+                changes[f"train.lr.{kind}"] = value * rate
+        if "D" not in trained:
+            changes["train.lr.delay"] = 0.0
+        if "T" not in trained:
+            changes |= {f"model.layers.{k}.train": [] for k in range(self.layers)}
+        return Task(self.recipe, changes)
+
+    def arm(self, name: str, slope: float = 10.0, smoothing: float = 0.2) -> Arm:
+        """An arm by its name: exact, smoothed, surrogate_5ms, surrogate_5ms_exact, ..."""
+        gradient, _, rest = name.partition("_")
+        if gradient != "surrogate":
+            return Arm("smoothed" if gradient == "smoothed" else "exact", smoothing if gradient == "smoothed" else 0.0)
+        step, _, then = rest.partition("ms")
+        kind: Gradient = "surrogate_exact" if then else "surrogate"
+        before = self.epochs[name] // 2 if then else 0
+        return Arm(kind, dt=float(step) * self.millisecond, slope=slope, epochs_before=before)
+
+
+# One tau_syn of Yin-Yang and of the images is taken for 10 ms; a frame of JapaneseVowels is 6.4 ms.
+YIN_YANG = {
+    "exact": 40, "smoothed": 40, "surrogate_1ms": 40, "surrogate_2ms": 40, "surrogate_5ms": 40, "surrogate_10ms": 40,
+    "surrogate_2ms_exact": 40,
+}  # fmt: skip
+SETUPS = {
+    "yin_yang_30": Setup("yin_yang", 0.1, 2, YIN_YANG),
+    "yin_yang_5": Setup("yin_yang", 0.1, 2, YIN_YANG, {"model.layers.0.size": 5}),
+    "braille": Setup(
+        "braille", 1e-3, 1,
+        {"exact": 10, "smoothed": 6, "surrogate_1ms": 6, "surrogate_5ms": 12, "surrogate_10ms": 16, "surrogate_5ms_exact": 11},
+    ),
+    "japanese_vowels": Setup(
+        "japanese_vowels", 1 / 6.4, 1,
+        {"exact": 40, "smoothed": 30, "surrogate_1ms": 30, "surrogate_5ms": 60, "surrogate_10ms": 60},
+    ),
+    "digits": Setup("digits", 0.1, 1, {"exact": 15, "smoothed": 12, "surrogate_1ms": 15, "surrogate_5ms": 15}),
+    "mnist": Setup("mnist", 0.1, 1, {"exact": 3, "smoothed": 2, "surrogate_1ms": 3, "surrogate_5ms": 3}),
+    "spoken_digits": Setup("spoken_digits", 1e-3, 1, {"exact": 10, "smoothed": 5, "surrogate_5ms": 15, "surrogate_10ms": 20}),
+}  # fmt: skip
+
+
+def trials(name: str) -> list[dict[str, float]]:
+    """Five for every arm: three of its own setting at the recipe's rates, two of rates at the middle of its setting; for
+    the exact gradient, which has no setting, five rates.
+    """
+    if name == "exact":
+        return [{"rate": rate} for rate in (0.25, *RATES, 4.0)]
+    key, values = ("smoothing", SMOOTHINGS) if name == "smoothed" else ("slope", SLOPES)
+    return [{"rate": 1.0, key: value} for value in values] + [{"rate": rate, key: values[1]} for rate in (0.5, 2.0)]

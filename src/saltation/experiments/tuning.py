@@ -1,0 +1,79 @@
+"""Tuning: five trials of every arm on every data set, on the validation samples of one seed; what is best is `CHOSEN`.
+
+The test samples are left alone, and the seed is none of those that are compared.
+"""
+
+from typing import Any
+
+from saltation.experiments.arms import run_arm
+from saltation.experiments.case import Case, Picture, Row, Size, Table
+from saltation.experiments.tasks import SETUPS, trials
+
+SEED = 100  # of all trials: seeds 0, 1, ... are compared
+TUNED = ("yin_yang_30", "braille")  # the other data sets take what is best here, see `settings_of`
+CHOSEN: dict[str, dict[str, dict[str, float]]] = {}
+
+
+def settings_of(setup: str, name: str) -> dict[str, float]:
+    """What an arm is trained with: that of the tuned data set of the same kind, first spikes or readouts."""
+    like = setup if setup in CHOSEN else "yin_yang_30" if setup.startswith("yin_yang") else "braille"
+    return CHOSEN.get(like, {}).get(name, trials(name)[1])
+
+
+def cases(size: Size) -> list[Case]:
+    """Full: all trials of the tuned data sets. Quick and tiny: two of one arm."""
+    found = []
+    for setup in TUNED if size == "full" else TUNED[:1]:
+        for name in SETUPS[setup].epochs if size == "full" else ("exact",):
+            for number, trial in enumerate(trials(name) if size == "full" else trials(name)[1:3]):
+                settings = {"setup": setup, "arm": name, "trial": trial}
+                found.append(Case(f"{setup}-{name}-{number}", settings | _small(size), 1))
+    return found
+
+
+def _small(size: Size) -> dict[str, Any]:
+    return {} if size == "full" else {"changes": {"train.epochs": 2, "data.options.sizes": [300, 100, 100]}}
+
+
+def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    """One trial."""
+    return train(settings, SEED + seed, settings["trial"], test=False)
+
+
+def train(settings: dict[str, Any], seed: int, trial: dict[str, float], test: bool) -> dict[str, Any]:
+    """One run of an arm on a data set."""
+    setup, own = SETUPS[settings["setup"]], {key: value for key, value in trial.items() if key != "rate"}
+    task = setup.task(settings["arm"], settings.get("trained", "WDT"), trial["rate"])
+    task.changes.update(settings.get("changes", {}))
+    return run_arm(task, setup.arm(settings["arm"], **own), seed, test)
+
+
+def best(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
+    """By data set and arm the trial with the lowest validation loss."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        arms = found.setdefault(row.settings["setup"], {})
+        other = arms.get(row.settings["arm"])
+        if other is None or row.result["validation_loss"] < other.result["validation_loss"]:
+            arms[row.settings["arm"]] = row
+    return {setup: {arm: row.settings["trial"] for arm, row in arms.items()} for setup, arms in found.items()}
+
+
+def _table(rows: list[Row]) -> Table:
+    """Every trial; the best of each arm in bold."""
+    winners, lines = best(rows), []
+    for row in rows:
+        trial, result = row.settings["trial"], row.result
+        mark = "**" if winners[row.settings["setup"]][row.settings["arm"]] == trial else ""
+        how = "grid" if result["validation_grid"] is not None else "continuous"
+        others = ", ".join(f"{key} {value:g}" for key, value in trial.items() if key != "rate")
+        figures = f"{result['validation_loss']:.4f}", f"{100 * result[f'validation_{how}']:.1f}"
+        lines.append(
+            [row.settings["setup"], row.settings["arm"], f"{trial['rate']:g}", others]
+            + [f"{mark}{figure}{mark}" for figure in figures]
+        )
+    return Table(["data", "gradient", "rates", "setting", "validation loss", "validation, %"], lines)
+
+
+TABLES = {"trials": _table}
+PICTURES: dict[str, Picture] = {}
