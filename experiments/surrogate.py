@@ -5,8 +5,8 @@
     python experiments/surrogate.py braille --timing --dt 0.001 0.005 0.01
 
 The network of the recipe, its start, samples, random changes, loss, optimiser and schedule are the recipe's own; only
-what simulates and differentiates it is another (saltation.experiments.grid). Every run is also evaluated in continuous time, by
-the exact network with its parameters. It goes on where it was stopped. Results go to
+what simulates and differentiates it is another (saltation.experiments.grid). Every run is also evaluated in continuous
+time, by the exact network with its parameters. It goes on where it was stopped. Results go to
 experiments/results/surrogate_RECIPE_dtDT_slopeSLOPE.json (with --tag: ..._TAG), runs to runs/surrogate/.
 
 With --then, the exact network is trained for so many more epochs, from the parameters of the epoch that the recipe
@@ -43,10 +43,10 @@ class Job(NamedTuple):
 def train_one(job: Job) -> dict[str, Any]:
     """One run, in a process of its own."""
     import torch
+
     from saltation.experiments.grid.pack import Settings
     from saltation.experiments.grid.then import train_on
     from saltation.experiments.grid.train import train_twin
-
     from saltation.train import load_config
     from saltation.train.run import RunFolder
 

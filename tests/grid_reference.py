@@ -1,4 +1,4 @@
-"""A network on a time grid in plain torch, step by step: what saltation.experiments.grid computes, and autograd its gradients."""
+"""A network on a time grid in plain torch, step by step: what `saltation.experiments.grid` is checked with."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The command line: saltation train | eval | tune | export | report | compare | data | info | warmup | bench | experiment."""
+"""The command line: saltation train, eval, tune, export, report, compare, data, info, warmup, bench, experiment."""
 
 import argparse
 import json

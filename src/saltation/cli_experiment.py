@@ -16,7 +16,9 @@ def add_experiment(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser = add("experiment", _experiment, "the comparisons with surrogate gradients", description=what)
     parser.add_argument("names", nargs="+", metavar="NAME", help="accuracy, memory, gradients, ... or all")
     parser.add_argument("--quick", action="store_true", help="few and small runs, to see that it works: minutes")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="run the cases of these names, such as 'braille-*'")
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="run the cases of these names, such as 'braille-*'"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side, one thread each (default: 1)")
     parser.add_argument("--tables", action="store_true", help="run nothing: tables and figures of what is there")
     parser.add_argument(
@@ -26,12 +28,13 @@ def add_experiment(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _experiment(options: argparse.Namespace) -> None:
     from saltation.experiments import experiment
+    from saltation.experiments.case import Size
     from saltation.experiments.registry import EXPERIMENTS
 
     if options.jobs < 1:
         raise ValueError(f"--jobs is {shown(options.jobs)}; it must be at least 1")
     names = list(EXPERIMENTS) if options.names == ["all"] else options.names
     out = Path(options.out) if options.out else None
-    size = "quick" if options.quick else "full"
+    size: Size = "quick" if options.quick else "full"
     for path in experiment(names, size, out, options.only, options.jobs, not options.tables):
         print(f"wrote {path}")

@@ -6,12 +6,12 @@ import grid_reference
 import numpy as np
 import pytest
 import torch
+
+import saltation as sal
 from saltation.experiments.grid.network import Twin
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.readouts import Functional
 from saltation.experiments.grid.train import cross_entropy_of
-
-import saltation as sal
 
 DT, DURATION = 0.05, 2.0
 ADAPTIVE = {"tau_mem": 0.4, "tau_syn": 0.15, "tau_adapt": 0.8, "jump": 0.3, "v_reset": -0.1, "refractory": 0.1}

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import surrogate
 import torch
-from saltation.experiments.grid import then, train
-from saltation.experiments.grid.pack import Settings
 from train.faults import snapshot
 
 from saltation import plot
+from saltation.experiments.grid import then, train
+from saltation.experiments.grid.pack import Settings
 from saltation.train import load_config, loop, state
 from saltation.train.checkpoint import read_checkpoint, unprefixed
 from saltation.train.run import RunFolder

@@ -1,4 +1,4 @@
-"""The claims, tested: `saltation experiment NAME|all [--quick]` runs them and makes every table and figure of docs/results.md.
+"""The claims, tested: `saltation experiment NAME|all` runs them and makes all tables and figures of docs/results.md.
 
 An experiment is a module that is named in `registry.EXPERIMENTS` and has
 
@@ -9,8 +9,8 @@ An experiment is a module that is named in `registry.EXPERIMENTS` and has
     PICTURES            {name: a `Picture`, which draws rows on Axes}
 
 What `run` returns is kept as a file of its own for each case and seed (`store`), so that a run that was stopped goes on
-where it was; tables and figures are made of these files alone, whichever are there. A `Row` is one of them. `arms` trains
-a network by any of the gradients that are compared; `statistics` has the paired tests.
+where it was; tables and figures are made of these files alone, whichever are there. A `Row` is one of them. `arms`
+trains a network by any of the gradients that are compared; `statistics` has the paired tests. See docs/experiments.md
 """
 
 from saltation.experiments.command import experiment

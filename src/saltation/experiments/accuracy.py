@@ -24,9 +24,7 @@ REFERENCE = "smoothed"  # what all others are compared with
 def cases(size: Size) -> list[Case]:
     """Full: all data sets and arms. Quick: Yin-Yang and JapaneseVowels, a few epochs. Tiny: Yin-Yang alone."""
     if size == "full":
-        found = [
-            _case(setup, arm, "WDT", SEEDS.get(setup, 5)) for setup, made in SETUPS.items() for arm in made.epochs
-        ]
+        found = [_case(setup, arm, "WDT", SEEDS.get(setup, 5)) for setup, made in SETUPS.items() for arm in made.epochs]
         less = [(setup, arm, trained) for setup, arms in PARTS.items() for trained in TRAINED[:-1] for arm in arms]
         return found + [_case(setup, arm, trained, 5) for setup, arm, trained in less]
     small: dict[str, Any] = {**SMALL, "data.options.publication": False, "data.options.sizes": [300, 100, 100]}

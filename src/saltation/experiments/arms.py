@@ -5,8 +5,9 @@
 `surrogate`         on a time grid of step `dt`, with the surrogate 1 / (1 + slope |V - theta|)^2 (`experiments.grid`)
 `surrogate_exact`   the surrogate for the first `epochs_before`, then the exact one
 
-A start, samples, their order and random changes, loss, optimiser, schedule, clipping and moving average are the same for
-all arms with one seed. The last epoch is reported. Every network is scored in continuous time, those of a grid also on it.
+Start, samples, their order and random changes, loss, optimiser, schedule, clipping and moving average are the same for
+all arms with one seed. The last epoch is reported. Every network is scored in continuous time, those of a grid also on
+it.
 """
 
 import json
@@ -124,7 +125,9 @@ def _in_continuous_time(config: Config, folder: Path, test: bool, before: list[d
     found: dict[str, Any] = {}
     for split in ("validation", "test"):
         wanted = test or split == "validation"
-        score = evaluate(state.answering, Objective(config), dataset.subset(split), BATCH)["accuracy"] if wanted else None
+        score = (
+            evaluate(state.answering, Objective(config), dataset.subset(split), BATCH)["accuracy"] if wanted else None
+        )
         found |= {f"{split}_grid": None, f"{split}_continuous": score}
     return _with_curve(found, "continuous", folder, config, before)
 

@@ -1,7 +1,7 @@
 """From rows to pages: tables and pictures take their marked places in Markdown, all else there stays as it is.
 
-    <!-- table NAME.TABLE -->     what stands between these lines is made by `saltation experiment NAME`
-    <!-- end -->
+<!-- table NAME.TABLE -->     what stands between these lines is made by `saltation experiment NAME`
+<!-- end -->
 """
 
 import re

@@ -8,6 +8,8 @@ from saltation.experiments.case import Experiment
 
 EXPERIMENTS = {  # name: its module, and what it asks
     "tuning": ("tuning", "which settings suit each gradient, on validation samples"),
+    "gradients": ("gradients", "what each gradient says, against what the loss then does"),
+    "memory": ("memory", "what a training step keeps and moves, in events and on a grid"),
     "accuracy": ("accuracy", "how well networks answer that were trained by each gradient, at equal processor time"),
 }
 

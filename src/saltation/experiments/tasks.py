@@ -14,8 +14,8 @@ RATES = (0.5, 1.0, 2.0)  # times the recipe's learning rates
 
 @dataclass(frozen=True)
 class Setup:
-    """A data set with its network. millisecond: in the unit of time of the data; layers: how many spike; cpu: seconds of
-    training that every arm gets, `epochs` what that is for each; changes: of the recipe.
+    """A data set with its network. millisecond: in the unit of time of the data; layers: how many spike; epochs: those
+    that the same processor time is for each arm; changes: of the recipe.
     """
 
     recipe: str
@@ -59,7 +59,10 @@ SETUPS = {
     "yin_yang_5": Setup("yin_yang", 0.1, 2, YIN_YANG, {"model.layers.0.size": 5}),
     "braille": Setup(
         "braille", 1e-3, 1,
-        {"exact": 10, "smoothed": 6, "surrogate_1ms": 6, "surrogate_5ms": 12, "surrogate_10ms": 16, "surrogate_5ms_exact": 11},
+        {
+            "exact": 10, "smoothed": 6, "surrogate_1ms": 6, "surrogate_5ms": 12, "surrogate_10ms": 16,
+            "surrogate_5ms_exact": 11,
+        },
     ),
     "japanese_vowels": Setup(
         "japanese_vowels", 1 / 6.4, 1,
@@ -67,13 +70,15 @@ SETUPS = {
     ),
     "digits": Setup("digits", 0.1, 1, {"exact": 15, "smoothed": 12, "surrogate_1ms": 15, "surrogate_5ms": 15}),
     "mnist": Setup("mnist", 0.1, 1, {"exact": 3, "smoothed": 2, "surrogate_1ms": 3, "surrogate_5ms": 3}),
-    "spoken_digits": Setup("spoken_digits", 1e-3, 1, {"exact": 10, "smoothed": 5, "surrogate_5ms": 15, "surrogate_10ms": 20}),
+    "spoken_digits": Setup(
+        "spoken_digits", 1e-3, 1, {"exact": 10, "smoothed": 5, "surrogate_5ms": 15, "surrogate_10ms": 20}
+    ),
 }  # fmt: skip
 
 
 def trials(name: str) -> list[dict[str, float]]:
-    """Five for every arm: three of its own setting at the recipe's rates, two of rates at the middle of its setting; for
-    the exact gradient, which has no setting, five rates.
+    """Five for every arm: three of its own setting at the recipe's rates, two of other rates at the middle one; for the
+    exact gradient, which has no setting, five rates.
     """
     if name == "exact":
         return [{"rate": rate} for rate in (0.25, *RATES, 4.0)]

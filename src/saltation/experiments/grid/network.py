@@ -11,10 +11,20 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from saltation.experiments.grid.pack import Packed, Settings, stages
-from saltation.experiments.grid.passes import Buffers, Events, Plan, Tape, backwards, forwards, gradients, release, totals_of
-from saltation.experiments.grid.readouts import Functional
 from saltation import Sequential, Spikes
+from saltation.experiments.grid.pack import Packed, Settings, stages
+from saltation.experiments.grid.passes import (
+    Buffers,
+    Events,
+    Plan,
+    Tape,
+    backwards,
+    forwards,
+    gradients,
+    release,
+    totals_of,
+)
+from saltation.experiments.grid.readouts import Functional
 from saltation.kernels.flow import phi
 
 MAX_BLOCKS = 8  # of samples, each with gradients of its own
@@ -116,7 +126,8 @@ class Twin:
             for tensor, array in zip(batch.tensors(), flat, strict=True)
             if tensor is not None and tensor.requires_grad and array is not None
         ]
-        torch.autograd.backward(*zip(*pairs, strict=True))
+        tensors, given = zip(*pairs, strict=True)
+        torch.autograd.backward(tensors, given)
         return losses, batch.spikes()
 
     def narrow(self, progress: float) -> None:
@@ -248,7 +259,8 @@ class _Unrolled(torch.autograd.Function):
         if batch is None:
             raise RuntimeError("the backward pass of a twin runs once: simulate again")
         G, dtype = gradient.numpy(), batch.twin.settings.dtype
-        each = [np.ascontiguousarray(part.numpy() / len(G), dtype) for part in counted] or [None] * len(batch.packed)
+        each: list[Any] = [np.ascontiguousarray(part.numpy() / len(G), dtype) for part in counted]
+        each = each or [None] * len(batch.packed)
 
         def block(item: tuple[list[tuple[int, int]], list[Tape]]) -> list[Packed]:
             totals = totals_of(batch.plan, batch.packed)

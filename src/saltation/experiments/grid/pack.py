@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,17 +39,17 @@ class Source(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The tensors of a stage; carry gradients. Rows are sources; delays in steps.
+    """The tensors of a stage, which carry gradients, or arrays of their values. Rows are sources; delays in steps.
 
     weights (M, N); delays (M,), or (M, N) where targets differ; neurons (3, N): threshold, jump and what is added to V
     at a reset; recurrent ones likewise, or None.
     """
 
-    weights: Tensor
-    delays: Tensor
-    neurons: Tensor
-    recurrent_weights: Tensor | None
-    recurrent_delays: Tensor | None
+    weights: Any
+    delays: Any
+    neurons: Any
+    recurrent_weights: Any
+    recurrent_delays: Any
 
 
 class Stage:
@@ -72,7 +72,7 @@ class Stage:
             _shared(neuron, name) for name in ("tau_mem", "tau_syn", "tau_adapt", "refractory")
         )
         flow = math.exp(-dt / tau_mem), phi(dt, tau_mem, tau_syn), math.exp(-dt / tau_syn), math.exp(-dt / tau_adapt)
-        self.dynamics = np.array([*flow, float(self.subtract), settings.slope], dtype)
+        self.dynamics: Any = np.array([*flow, float(self.subtract), settings.slope], dtype)
         hold = refractory if math.isinf(refractory) else round(refractory / dt)
         self.hold = dtype(hold) if hold > 0 else None
         self.sigma = settings.sigma  # which training may narrow
@@ -123,9 +123,10 @@ def _shared(neuron: LIF | LI, name: str) -> float:
 def stages(network: Sequential, settings: Settings) -> list[Stage]:
     """One for each layer; pools only change which unit a spike is of."""
     made: list[Stage] = []
-    width = network.layers[0].in_size
+    width: int = network[0].in_size
     sent = [(-1, np.arange(width), width)]  # to each module: from which stage, the unit of each neuron, how many units
-    for k, module in enumerate(network.layers):
+    modules: list[Any] = list(network.layers)
+    for k, module in enumerate(modules):
         if isinstance(module, Layer):
             sources, shift = [], 0
             for stage, units, width in (sent[i] for i in (k, *network.beside.get(k, ()))):

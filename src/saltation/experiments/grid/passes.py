@@ -8,7 +8,6 @@ import numpy as np
 
 from saltation.experiments.grid import kernels
 from saltation.experiments.grid.pack import Packed, Stage
-from saltation.experiments.grid.readouts import Functional
 
 
 class Events(NamedTuple):
@@ -19,7 +18,7 @@ class Events(NamedTuple):
     offsets: np.ndarray
     times: np.ndarray
     units: np.ndarray
-    codes: np.ndarray | None = None
+    codes: Any = None
     kept: np.ndarray | None = None
 
 
@@ -57,9 +56,9 @@ class Plan(NamedTuple):
 
     stages: list[Stage]
     steps: int
-    functional: Functional | None
+    functional: Any  # a Functional, or None
     window: np.ndarray
-    worth: np.ndarray | None
+    worth: Any
     buffers: Buffers
 
 
@@ -222,9 +221,9 @@ def backwards(
     """Add the gradients of all parameters to `totals`. gradient (G, C): of the values; counted: of the mean counts of
     every spiking layer (N,), or None.
     """
-    real = packed[0].weights.dtype.type
+    real: Any = packed[0].weights.dtype.type
     shape = len(tape.inputs.offsets) - 1, plan.steps + 1
-    received: list[Sent | None] = [None] * len(plan.stages)
+    received: list[Any] = [None] * len(plan.stages)  # of `Sent`
     for k in reversed(range(len(plan.stages))):
         stage, arrays, total = plan.stages[k], packed[k], totals[k]
         if not stage.spiking:
@@ -234,7 +233,8 @@ def backwards(
         else:
             if plan.functional is None and k == len(plan.stages) - 1:
                 dense = plan.buffers.zeros((*shape, stage.size), real)
-                kernels.spread_first(*tape.rest, gradient, dense)
+                first, second = tape.rest
+                kernels.spread_first(first, second, gradient, dense)
                 received[k] = Sent(np.zeros((shape[0], stage.size), real), dense)
             course = _unrolled(plan, k, arrays, tape, received[k], counted[k], total)
         if received[k] is not None:
@@ -287,7 +287,7 @@ def _unrolled(
     """Backwards through the steps of a layer; its course then holds the gradient of the input of every slot."""
     stage, course, events = plan.stages[k], tape.courses[k], tape.spikes[k]
     G, slots, N = course.shape
-    real = course.dtype.type
+    real: Any = course.dtype.type
     if received is None:
         received = Sent(np.zeros((G, N), real), None)
     kept, share = (events.kept, tape.keep) if events.kept is not None else (np.ones(len(events.codes), np.bool_), 1.0)

@@ -1,6 +1,7 @@
 """One training step of the twin at several steps and of the exact network, taking turns."""
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,10 @@ def timing(recipe: str, changes: dict[str, Any], dts: list[float]) -> dict[str, 
         state.model.constrain_()
 
     config.train.hidden_drop = 0.0  # the same spikes for all
-    steps = {"exact": exact}
+    steps: dict[str, Any] = {"exact": exact}
     for dt in dts:
         twin = make_twin(config, state, dataset.duration, Settings(dt))
-        steps[f"{dt:g}"] = lambda twin=twin: train_step(twin, config, state, spikes, labels)
+        steps[f"{dt:g}"] = partial(train_step, twin, config, state, spikes, labels)
     start = [parameter.detach().clone() for parameter in state.model.parameters()]
     milliseconds: dict[str, list[float]] = {name: [] for name in steps}
     for k in range(REPEATS + 1):  # the first one compiles

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saltation import Spikes, losses
+from saltation.data.samples import Samples
 from saltation.experiments.grid.network import Outcome, Twin
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.readouts import Functional
-from saltation import Spikes, losses
-from saltation.data.samples import Samples
 from saltation.regularizers import bump_silent_
 from saltation.train.checkpoint import load_answering
 from saltation.train.config import Config
@@ -133,7 +133,8 @@ def answering(state: State) -> Iterator[None]:
 def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict[str, Any]:
     """One pass over the training samples."""
     settings, bump = config.train, config.train.bump
-    total, correct, silent, spiked = 0.0, 0, 0, 0
+    total, correct, spiked = 0.0, 0, 0
+    silent: Any = 0
     steps = math.ceil(len(data) / settings.batch_size)
     begun = time.process_time()
     for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):

@@ -1,0 +1,155 @@
+"""Gradient quality: what each gradient says the loss will do, and what it does; noise; angles between gradients.
+
+Every arm's gradient is taken of the same network on the same samples, without random changes, at the start of training
+and at its end. Then the network takes steps along each of them, and its loss in continuous time is measured.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from saltation.experiments import tuning
+from saltation.experiments.arms import trained
+from saltation.experiments.case import Case, Picture, Row, Size, Table
+from saltation.experiments.slopes import Probe, cosines, signal_to_noise, unit
+from saltation.experiments.statistics import mean_std
+from saltation.experiments.tasks import SETUPS
+from saltation.plot.style import PALETTE, tidy
+from saltation.train.run import Origin, load_data
+from saltation.train.state import new_state
+
+ARMS = ("exact", "smoothed", "surrogate_1ms", "surrogate_5ms", "surrogate_10ms")
+LENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of steps, in steps of Adam
+SHOWN = 2  # which of them the table shows
+BATCH = 32
+POINTS = {"start": "at the start", "exact": "trained by the exact gradient", "surrogate_5ms": "by the surrogate, 5 ms"}
+
+
+def cases(size: Size) -> list[Case]:
+    """Full: Braille and Yin-Yang, at all points. Quick, tiny: Yin-Yang."""
+    if size == "full":
+        wanted = [("braille", point) for point in POINTS] + [("yin_yang_30", point) for point in POINTS]
+        return [Case(f"{setup}-{point}", _settings(setup, point, 8), 5) for setup, point in wanted]
+    changes = {"train.epochs": 2, "data.options.publication": False, "data.options.sizes": [200, 100, 100]}
+    points = ("start", "exact") if size == "quick" else ("start",)
+    return [
+        Case(f"yin_yang_5-{point}", _settings("yin_yang_5", point, 3) | {"changes": changes}, 1) for point in points
+    ]
+
+
+def _settings(setup: str, point: str, batches: int) -> dict[str, Any]:
+    return {"setup": setup, "point": point, "batches": batches}
+
+
+def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    """All arms at one point of training."""
+    setup, point = SETUPS[settings["setup"]], settings["point"]
+    task = setup.task("exact" if point == "start" else point)
+    task.changes.update(settings.get("changes", {}))
+    config = task.config(setup.arm("exact"), seed)
+    dataset = load_data(config.data)
+    data = dataset.subset("train")
+    state = new_state(config, data, Origin.of(config, dataset))
+    if point != "start":
+        own = {key: value for key, value in tuning.settings_of(settings["setup"], point).items() if key != "rate"}
+        network, _, _ = trained(task, setup.arm(point, **own), seed)
+        state.model.load_state_dict(network.state_dict())
+    order = np.random.default_rng(seed).permutation(len(data))[: BATCH * settings["batches"]]
+    batches = [data.batch(part) for part in np.split(order, settings["batches"])]
+    return measure(Probe(config, state, dataset.duration, batches), settings["setup"])
+
+
+def measure(probe: Probe, setup: str) -> dict[str, Any]:
+    """Of every arm: norm, signal to noise, cosines, and losses along it, in continuous time and on its own grid."""
+    arms: dict[str, Any] = {}
+    directions = []
+    for name in ARMS:
+        own = {key: value for key, value in tuning.settings_of(setup, name).items() if key != "rate"}
+        arm = SETUPS[setup].arm(name, **own)
+        gradients = probe.gradients(arm)
+        directions.append(unit(gradients))
+        arms[name] = {
+            "norm": float(gradients.mean(0).norm()),
+            "signal_to_noise": signal_to_noise(gradients),
+            "single_batch_cosine": float((gradients @ directions[-1] / gradients.norm(dim=1)).mean()),
+        }
+        lengths = [sign * length * probe.size**0.5 for sign in (-1.0, 1.0) for length in LENGTHS]
+        for where, grid in (("continuous", None), *([("grid", arm)] if arm.on_grid else [])):
+            losses = probe.losses_along(directions[-1], lengths, grid)
+            half = len(LENGTHS)
+            arms[name][where] = {"loss": probe.loss(grid), "down": losses[:half], "up": losses[half:]}
+    return {"parameters": probe.size, "lengths": list(LENGTHS), "arms": arms, "cosines": cosines(directions)}
+
+
+def true_slope(result: dict[str, Any], arm: str, k: int, where: str = "continuous") -> float:
+    """Of the loss along an arm's direction, from steps of length k to either side."""
+    losses = result["arms"][arm][where]
+    return float((losses["up"][k] - losses["down"][k]) / (2 * LENGTHS[k] * result["parameters"] ** 0.5))
+
+
+def decrease(result: dict[str, Any], arm: str) -> np.ndarray:
+    """By how much a step of each length along an arm's direction lowers the loss in continuous time."""
+    losses = result["arms"][arm]["continuous"]
+    return losses["loss"] - np.array(losses["down"])
+
+
+def of(rows: list[Row], setup: str, point: str) -> list[Row]:
+    """The rows of a data set at a point of training."""
+    return [row for row in rows if (row.settings["setup"], row.settings["point"]) == (setup, point)]
+
+
+def _setups(rows: list[Row]) -> list[tuple[str, str]]:
+    found = dict.fromkeys((row.settings["setup"], row.settings["point"]) for row in rows)
+    return list(found)
+
+
+def _directions(rows: list[Row]) -> Table:
+    """Predicted and true slopes along each direction."""
+    lines = []
+    for setup, point in _setups(rows):
+        own = of(rows, setup, point)
+        for arm in ARMS:
+            results = [row.result for row in own]
+            ratio = [true_slope(result, arm, SHOWN) / result["arms"][arm]["norm"] for result in results]
+            grid = [
+                true_slope(result, arm, SHOWN, "grid") / result["arms"][arm]["norm"]
+                for result in results
+                if "grid" in result["arms"][arm]
+            ]
+            best = [float(decrease(result, arm).max()) for result in results]
+            noise = [result["arms"][arm]["signal_to_noise"] for result in results]
+            cosine = [result["cosines"][ARMS.index(arm)][ARMS.index("smoothed")] for result in results]
+            figures = [mean_std(ratio), mean_std(grid) if grid else "", mean_std(best, 4), mean_std(noise, 3)]
+            lines.append([setup, POINTS[point], arm, *figures, mean_std(cosine, 2), str(len(own))])
+    header = ["data", "point", "direction", "true / predicted slope", "the same on its own grid", "largest decrease"]
+    return Table([*header, "signal / noise", "cosine with smoothed", "seeds"], lines)
+
+
+def _decreases(axes: Axes, rows: list[Row], setup: str, point: str) -> None:
+    """True decrease against the length of the step, along every direction."""
+    own = of(rows, setup, point)
+    for k, arm in enumerate(ARMS):
+        true = np.mean([decrease(row.result, arm) for row in own], axis=0)
+        predicted = np.mean([row.result["arms"][arm]["norm"] * row.result["parameters"] ** 0.5 for row in own])
+        axes.plot(LENGTHS, true, ".-", color=PALETTE[k], linewidth=1.3, label=arm.replace("_", " "))
+        axes.plot(LENGTHS, predicted * np.array(LENGTHS), ":", color=PALETTE[k], linewidth=0.9)
+    top = max(float(np.mean([decrease(row.result, arm) for row in own], axis=0).max()) for arm in ARMS)
+    axes.set(xscale="log", ylim=(-0.5 * top, 1.3 * top), title=f"{setup.replace('_', ' ')}, {POINTS[point]}")
+    axes.set(xlabel="length of the step (steps of Adam)", ylabel="decrease of the loss")
+    axes.axhline(0.0, color="black", linewidth=0.5)
+    tidy(axes)
+
+
+def _draw(axes: Any, rows: list[Row]) -> None:
+    """A panel for each data set and point; dotted: predicted."""
+    there = _setups(rows)
+    for place, (setup, point) in zip(axes.flat, there, strict=False):
+        _decreases(place, rows, setup, point)
+    axes.flat[0].legend(fontsize=7, frameon=False)
+    for place in axes.flat[len(there) :]:
+        place.set_axis_off()
+
+
+TABLES = {"directions": _directions}
+PICTURES = {"directions": Picture(_draw, (2, 3), (12.0, 6.5))}
