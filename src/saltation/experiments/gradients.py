@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from saltation.experiments import tuning
-from saltation.experiments.arms import trained
+from saltation.experiments.arms import Arm, trained
 from saltation.experiments.case import Case, Picture, Row, Size, Table
 from saltation.experiments.slopes import Probe, cosines, signal_to_noise, unit
 from saltation.experiments.statistics import mean_std
@@ -20,10 +19,11 @@ from saltation.train.run import Origin, load_data
 from saltation.train.state import new_state
 
 ARMS = ("exact", "smoothed", "surrogate_1ms", "surrogate_5ms", "surrogate_10ms")
-LENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of steps, in steps of Adam
-SHOWN = 2  # which of them the table shows
+LENGTHS = (0.001, 0.01, 0.03, 0.1, 0.3)  # of steps, in steps of Adam
+SHOWN = (0, 3)  # which of them the table shows
 BATCH = 32
-POINTS = {"start": "at the start", "exact": "trained by the exact gradient", "surrogate_5ms": "by the surrogate, 5 ms"}
+SMOOTHING, SLOPE = 0.2, 10.0  # not tuned: the middle of what tuning tries
+POINTS = {"start": "at the start", "exact": "trained by the exact gradient"}
 
 
 def cases(size: Size) -> list[Case]:
@@ -39,7 +39,7 @@ def cases(size: Size) -> list[Case]:
 
 
 def _settings(setup: str, point: str, batches: int) -> dict[str, Any]:
-    return {"setup": setup, "point": point, "batches": batches}
+    return {"setup": setup, "point": point, "batches": batches, "smoothing": SMOOTHING, "slope": SLOPE}
 
 
 def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -51,25 +51,23 @@ def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
     dataset = load_data(config.data)
     data = dataset.subset("train")
     state = new_state(config, data, Origin.of(config, dataset))
+    arms = {name: setup.arm(name, settings["slope"], settings["smoothing"]) for name in ARMS}
     if point != "start":
-        own = {key: value for key, value in tuning.settings_of(settings["setup"], point).items() if key != "rate"}
-        network, _, _ = trained(task, setup.arm(point, **own), seed)
+        network, _, _ = trained(task, arms[point], seed)
         state.model.load_state_dict(network.state_dict())
     order = np.random.default_rng(seed).permutation(len(data))[: BATCH * settings["batches"]]
     batches = [data.batch(part) for part in np.split(order, settings["batches"])]
-    return measure(Probe(config, state, dataset.duration, batches), settings["setup"])
+    return measure(Probe(config, state, dataset.duration, batches), arms)
 
 
-def measure(probe: Probe, setup: str) -> dict[str, Any]:
+def measure(probe: Probe, arms: dict[str, Arm]) -> dict[str, Any]:
     """Of every arm: norm, signal to noise, cosines, and losses along it, in continuous time and on its own grid."""
-    arms: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     directions = []
-    for name in ARMS:
-        own = {key: value for key, value in tuning.settings_of(setup, name).items() if key != "rate"}
-        arm = SETUPS[setup].arm(name, **own)
+    for name, arm in arms.items():
         gradients = probe.gradients(arm)
         directions.append(unit(gradients))
-        arms[name] = {
+        found[name] = {
             "norm": float(gradients.mean(0).norm()),
             "signal_to_noise": signal_to_noise(gradients),
             "single_batch_cosine": float((gradients @ directions[-1] / gradients.norm(dim=1)).mean()),
@@ -78,8 +76,8 @@ def measure(probe: Probe, setup: str) -> dict[str, Any]:
         for where, grid in (("continuous", None), *([("grid", arm)] if arm.on_grid else [])):
             losses = probe.losses_along(directions[-1], lengths, grid)
             half = len(LENGTHS)
-            arms[name][where] = {"loss": probe.loss(grid), "down": losses[:half], "up": losses[half:]}
-    return {"parameters": probe.size, "lengths": list(LENGTHS), "arms": arms, "cosines": cosines(directions)}
+            found[name][where] = {"loss": probe.loss(grid), "down": losses[:half], "up": losses[half:]}
+    return {"parameters": probe.size, "lengths": list(LENGTHS), "arms": found, "cosines": cosines(directions)}
 
 
 def true_slope(result: dict[str, Any], arm: str, k: int, where: str = "continuous") -> float:
@@ -111,18 +109,19 @@ def _directions(rows: list[Row]) -> Table:
         own = of(rows, setup, point)
         for arm in ARMS:
             results = [row.result for row in own]
-            ratio = [true_slope(result, arm, SHOWN) / result["arms"][arm]["norm"] for result in results]
+            ratios = [[true_slope(result, arm, k) / result["arms"][arm]["norm"] for result in results] for k in SHOWN]
             grid = [
-                true_slope(result, arm, SHOWN, "grid") / result["arms"][arm]["norm"]
+                true_slope(result, arm, SHOWN[1], "grid") / result["arms"][arm]["norm"]
                 for result in results
                 if "grid" in result["arms"][arm]
             ]
             best = [float(decrease(result, arm).max()) for result in results]
             noise = [result["arms"][arm]["signal_to_noise"] for result in results]
             cosine = [result["cosines"][ARMS.index(arm)][ARMS.index("smoothed")] for result in results]
-            figures = [mean_std(ratio), mean_std(grid) if grid else "", mean_std(best, 4), mean_std(noise, 3)]
+            figures = [*map(mean_std, ratios), mean_std(grid) if grid else "", mean_std(best, 4), mean_std(noise, 3)]
             lines.append([setup, POINTS[point], arm, *figures, mean_std(cosine, 2), str(len(own))])
-    header = ["data", "point", "direction", "true / predicted slope", "the same on its own grid", "largest decrease"]
+    steps = [f"true / predicted slope, step {LENGTHS[k]:g}" for k in SHOWN]
+    header = ["data", "point", "direction", *steps, "the same on its own grid", "largest decrease"]
     return Table([*header, "signal / noise", "cosine with smoothed", "seeds"], lines)
 
 
@@ -152,4 +151,4 @@ def _draw(axes: Any, rows: list[Row]) -> None:
 
 
 TABLES = {"directions": _directions}
-PICTURES = {"directions": Picture(_draw, (2, 3), (12.0, 6.5))}
+PICTURES = {"directions": Picture(_draw, (2, 2), (9.0, 6.5))}

@@ -45,14 +45,14 @@ PEAK_BATCH = 32
 
 def cases(size: Size) -> list[Case]:
     """Full: networks of the data sets, sweeps on random input, peaks. Quick: less of it; tiny: one network."""
-    data = [Case(f"data-{setup}", {"kind": "data", "setup": setup, "batch": 16}, 3) for setup in DATA]
+    data = [Case(f"data-{setup}", {"kind": "data", "setup": setup, "batch": 16}, 1) for setup in DATA]
     sweep = [
         Case(f"{key}-{value:g}", {"kind": "sweep", **BASE, key: value, "batch": 4}, 1)
         for key, values in SWEEPS.items()
         for value in values
     ]
     ways = ["exact", *(f"grid_{dt}" for dt in (1e-3, 5e-3, 1e-2)), "unrolled_0.001"]
-    peak = [Case(f"peak-{way}", {"kind": "peak", **BASE, "way": way, "batch": PEAK_BATCH}, 3) for way in ways]
+    peak = [Case(f"peak-{way}", {"kind": "peak", **BASE, "way": way, "batch": PEAK_BATCH}, 1) for way in ways]
     if size == "full":
         return data + sweep + peak
     small = [case._replace(seeds=1) for case in (data[0], sweep[0], peak[0], peak[1])]

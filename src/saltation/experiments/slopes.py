@@ -62,7 +62,7 @@ class Probe:
     def loss(self, arm: Arm | None = None) -> float:
         """Mean over all samples; in continuous time, or on the grid of an arm."""
         twin = None if arm is None else self._twin(arm)
-        total = sum(float(self._loss(spikes, labels, twin)) * len(labels) for spikes, labels in self.batches)
+        total = sum(self._loss(spikes, labels, twin).item() * len(labels) for spikes, labels in self.batches)
         return total / self.samples
 
     @torch.no_grad()

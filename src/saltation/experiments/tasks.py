@@ -49,10 +49,11 @@ class Setup:
         return Arm(kind, dt=float(step) * self.millisecond, slope=slope, epochs_before=before)
 
 
-# One tau_syn of Yin-Yang and of the images is taken for 10 ms; a frame of JapaneseVowels is 6.4 ms.
+# One tau_syn of Yin-Yang and of the images is taken for 10 ms; a frame of JapaneseVowels is 6.4 ms. The numbers of
+# epochs make about 8 CPU seconds of training on Yin-Yang and 31 on Braille, as measured on a busy machine.
 YIN_YANG = {
-    "exact": 40, "smoothed": 40, "surrogate_1ms": 40, "surrogate_2ms": 40, "surrogate_5ms": 40, "surrogate_10ms": 40,
-    "surrogate_2ms_exact": 40,
+    "exact": 20, "smoothed": 20, "surrogate_0.2ms": 9, "surrogate_1ms": 29, "surrogate_2ms": 33, "surrogate_5ms": 40,
+    "surrogate_10ms": 40, "surrogate_1ms_exact": 24,
 }  # fmt: skip
 SETUPS = {
     "yin_yang_30": Setup("yin_yang", 0.1, 2, YIN_YANG),
@@ -60,8 +61,8 @@ SETUPS = {
     "braille": Setup(
         "braille", 1e-3, 1,
         {
-            "exact": 10, "smoothed": 6, "surrogate_1ms": 6, "surrogate_5ms": 12, "surrogate_10ms": 16,
-            "surrogate_5ms_exact": 11,
+            "exact": 6, "smoothed": 3, "surrogate_1ms": 5, "surrogate_5ms": 12, "surrogate_10ms": 16,
+            "surrogate_5ms_exact": 8,
         },
     ),
     "japanese_vowels": Setup(
@@ -77,10 +78,8 @@ SETUPS = {
 
 
 def trials(name: str) -> list[dict[str, float]]:
-    """Five for every arm: three of its own setting at the recipe's rates, two of other rates at the middle one; for the
-    exact gradient, which has no setting, five rates.
-    """
+    """Three for every arm: of its own setting; for the exact gradient, which has none, of learning rates."""
     if name == "exact":
-        return [{"rate": rate} for rate in (0.25, *RATES, 4.0)]
+        return [{"rate": rate} for rate in RATES]
     key, values = ("smoothing", SMOOTHINGS) if name == "smoothed" else ("slope", SLOPES)
-    return [{"rate": 1.0, key: value} for value in values] + [{"rate": rate, key: values[1]} for rate in (0.5, 2.0)]
+    return [{"rate": 1.0, key: value} for value in values]
