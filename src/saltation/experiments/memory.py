@@ -183,7 +183,7 @@ def _traffic(
     for layer, own in zip(spiking, spikes, strict=True):
         copies = len(layer.connection.parts())
         feedback = own if layer.recurrent is not None else 0.0
-        adapting = float(layer.neuron.columns()["jump"].abs().max()) > 0.0
+        adapting = float(layer.neuron.columns()["jump"].detach().abs().max()) > 0.0
         source = before + (layer.out_size if layer.recurrent is not None else 0)
         rows.append((layer.out_size, copies * arriving + feedback, 3 if adapting else 2, source))
         arriving, before = own, layer.out_size
