@@ -136,7 +136,7 @@ def test_paired_differences():
 
 
 def test_bytes_that_a_graph_keeps():
-    x, y = torch.ones(100, requires_grad=True), torch.ones(100)
+    x, y = torch.ones(100, requires_grad=True), torch.ones(100, requires_grad=True)
     assert kept_by_graph(lambda: (x * y).sum(), [x]) == 400  # y; x is said to be there anyway
     assert kept_by_graph(lambda: (x * y).sum(), []) == 800
     layer = sal.Layer(sal.Linear(3, 4), sal.LIF(4, tau_mem=2.0, tau_syn=1.0))
@@ -180,7 +180,7 @@ def test_the_unrolled_network_converges_to_the_exact_one():
     events = [sorted((float(t), int(u)) for t, u in zip(rng.uniform(0, 1.5, 12), rng.integers(0, 4, 12), strict=True))]
     batch = sal.Spikes.from_lists(events, 4, 2.0)
     assert hidden(batch).times.numel() > 6
-    right = readout(hidden(batch)).integral() / 2.0
-    weights = hidden.connection.weight, readout.connection.weight
+    right = readout(hidden(batch)).integral().detach() / 2.0
+    weights = hidden.connection.weight.detach(), readout.connection.weight.detach()
     errors = [float((unrolled(batch, *weights, (0.4, 0.15), dt) - right).abs().max()) for dt in (4e-3, 4e-4)]
     assert errors[1] < 0.3 * errors[0] and errors[1] < 0.02 * float(right.abs().max())
