@@ -18,6 +18,7 @@ SAID = {  # a command or a call for every extra, and how its error begins
     "cli": ("import saltation.train", "saltation.train needs the packages filelock, omegaconf, rich, pyyaml: "),
     "data": ("from saltation.data import audio_events as f; f([], 1.0, [], [])", "audio_events needs the packages "),
     "digits": ("import saltation as sal; sal.data.load('digits')", "the data set digits needs the package scikit-l"),
+    "experiments": (["experiment", "memory"], "saltation experiment needs the packages scipy, threadpoolctl: "),
     "nir": ("import saltation as sal; sal.from_nir('x.nir')", "NIR needs the packages nir, scipy: "),
     "plots": ("import saltation as sal; sal.plot", "saltation.plot needs the package matplotlib: "),
     "tensorboard": (["train", "yin_yang", "--tensorboard"], "--tensorboard needs the package tensorboard: "),

@@ -6,6 +6,7 @@ EXTRAS = {  # by extra: packages by the modules that are imported; as in pyproje
     "cli": {"filelock": "filelock", "omegaconf": "omegaconf", "rich": "rich", "yaml": "pyyaml"},
     "data": {"h5py": "h5py", "scipy": "scipy"},
     "digits": {"sklearn": "scikit-learn"},
+    "experiments": {"scipy": "scipy", "threadpoolctl": "threadpoolctl"},
     "nir": {"nir": "nir", "scipy": "scipy"},
     "plots": {"matplotlib": "matplotlib"},
     "tensorboard": {"tensorboard": "tensorboard"},

@@ -13,6 +13,11 @@ where it was; tables and figures are made of these files alone, whichever are th
 trains a network by any of the gradients that are compared; `statistics` has the paired tests. See docs/experiments.md
 """
 
+from saltation.extras import need
+
+for extra in ("experiments", "cli", "plots"):
+    need(extra, "saltation experiment")
+
 from saltation.experiments.command import experiment
 
 __all__ = ["experiment"]
