@@ -162,6 +162,8 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
         ({"train.starts": 2, "train.start_epochs": 1}, "train.starts"),
         ({"train.peak_hinge": 1.0}, "train.peak_hinge"),
         ({"train.refit": True, "train.report": "last"}, "train.refit"),
+        ({"train.hidden_jitter": 0.1}, "train.hidden_jitter"),
+        ({"train.hardware": {"weight_bits": 4}}, "train.hardware"),
     ):
         with pytest.raises(ValueError, match=message):
             train.train_twin(load_config("yin_yang", {**TINY, **changes}), Settings(0.1), tmp_path / message)

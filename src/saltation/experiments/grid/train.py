@@ -41,6 +41,8 @@ def make_twin(config: Config, state: State, duration: float, settings: Settings)
         raise ValueError(f"loss.name is {loss.name}: on a grid there are only losses of readouts and of first spikes")
     if train.starts > 1 or train.peak_hinge > 0 or train.refit:
         raise ValueError("train.starts must be 1, train.peak_hinge 0, train.refit false: on a grid there is none of it")
+    if train.hidden_jitter > 0 or train.hardware is not None:
+        raise ValueError("train.hidden_jitter must be 0, train.hardware null: on a grid there is none of it")
     return Twin(state.model, duration, settings, functional, train.counts.tau if train.counts.weight > 0 else None)
 
 
