@@ -60,7 +60,8 @@ class Layer(nn.Module):
             (ghosts): where V comes within 3 `smoothing` thresholds of theta and leaves again without a spike, at its
             highest point; times the density with which noise of the threshold, normally distributed and `smoothing`
             thresholds wide, would let a spike be. The spikes stay as they are, and the next layers must be of LIF or LI
-            neurons. 0.1 to 0.3 is usual. Without effect where gradients are off (`torch.no_grad`).
+            neurons; losses of spikes see the near misses of a last layer. 0.1 to 0.3 is usual. Without effect where
+            gradients are off (`torch.no_grad`).
 
     Calling the layer with `Spikes` returns `Spikes`, or a `Readout` with LI neurons. It holds no state between calls.
 

@@ -1,16 +1,21 @@
 """Loss functions of spikes or of a readout; plain torch, each the mean over the batch, each defined for silent outputs.
 
 A silent output has no spike time. Where a time is needed it is taken as the end of the sample, which is finite, later
-than any spike, and carries no gradient: such a loss sees that an output is missing, but only `regularizers.peak_hinge`
-or `regularizers.bump_silent_` can bring it back. `shift_invariant` passes no gradient to the partner of a silent output
-either: it would be pushed towards the end of the sample, and training could collapse.
+than any spike, and carries no gradient: such a loss sees that an output is missing, but only the near misses of a layer
+with `smoothing`, `regularizers.peak_hinge` or `regularizers.bump_silent_` can bring it back. `shift_invariant` passes
+no gradient to the partner of a silent output either: it would be pushed towards the end of the sample, and training
+could collapse.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from . import check, distances
+from .creation import Trains, first_spike_change, strengths, train_changes
 from .spikes import Spikes
 
 LARGEST_TABLE = 2**28  # of costs, 2 GiB
@@ -42,14 +47,15 @@ def first_spike_cross_entropy(spikes: Spikes, labels: Tensor, tau: float, early:
     check.labels(labels, spikes.num_samples, spikes.num_units)
     tau = check.finite_number(tau, "tau", low=0.0, strict=True)
     early = check.finite_number(early, "early", low=0.0)
-    t = first_times(spikes)
-    if not len(labels):
-        return t.sum()
-    loss = functional.cross_entropy(-t / tau, labels)
-    if early > 0.0:
-        t_label = t.gather(1, labels[:, None])
-        loss = loss + early * torch.expm1(t_label / spikes.duration).mean()
-    return loss
+
+    def each(t: Tensor, labels: Tensor) -> Tensor:
+        loss = functional.cross_entropy(-t / tau, labels, reduction="none")
+        if early > 0.0:
+            t_label = t.gather(1, labels[:, None])[:, 0]
+            loss = loss + early * torch.expm1(t_label / spikes.duration)
+        return loss
+
+    return _of_first_spikes(each, spikes, labels)
 
 
 def shift_invariant(spikes: Spikes, labels: Tensor, margin: float = 0.2) -> Tensor:
@@ -63,15 +69,24 @@ def shift_invariant(spikes: Spikes, labels: Tensor, margin: float = 0.2) -> Tens
     _of_spikes(spikes)
     check.labels(labels, spikes.num_samples, spikes.num_units)
     margin = check.finite_number(margin, "margin", low=0.0, strict=True)
+
+    def each(t: Tensor, labels: Tensor) -> Tensor:
+        label = labels[:, None]
+        target = torch.full_like(t, margin).scatter_(1, label, 0.0)
+        silent = t.detach() >= spikes.duration
+        error = t - t.gather(1, label) - target
+        error = torch.where(silent | silent.gather(1, label), error.detach(), error)
+        return 0.5 * error.square().sum(1)
+
+    return _of_first_spikes(each, spikes, labels)
+
+
+def _of_first_spikes(each: Callable[[Tensor, Tensor], Tensor], spikes: Spikes, labels: Tensor) -> Tensor:
+    """The mean of a loss of first spike times (B, N) and labels (B,) to (B,), near misses included."""
     t = first_times(spikes)
     if not len(labels):
         return t.sum()
-    label = labels[:, None]
-    target = torch.full_like(t, margin).scatter_(1, label, 0.0)
-    silent = t.detach() >= spikes.duration
-    error = t - t.gather(1, label) - target
-    error = torch.where(silent | silent.gather(1, label), error.detach(), error)
-    return 0.5 * error.square().sum() / len(labels)
+    return (each(t, labels).sum() + first_spike_change(each, spikes, t, labels)) / len(labels)
 
 
 def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:
@@ -84,12 +99,17 @@ def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:
         spikes, target: of the same samples, units and duration.
     """
     _matching(spikes, target)
-    trains = [_trains(item) for item in (spikes, target)]
+    return _of_trains(partial(_squares, spikes.duration), spikes, target).sum() / max(spikes.num_samples, 1)
+
+
+def _squares(duration: float, ours: Trains, theirs: Trains) -> Tensor:
+    """(T,): sum of squared differences, see `spike_time_mse`."""
+    trains = ours, theirs
     places = torch.maximum(*(start.diff() for _, start in trains))  # of each train, the end of the sample among them
     train = torch.arange(places.numel()).repeat_interleave(places)
     rank = torch.arange(train.numel()) - (places.cumsum(0) - places)[train]
-    ours, theirs = (_ranked(*item, train, rank, spikes.duration) for item in trains)
-    return (ours - theirs).square().sum() / max(spikes.num_samples, 1)
+    a, b = (_ranked(*item, train, rank, duration) for item in trains)
+    return a.new_zeros(places.numel()).index_add(0, train, (a - b).square())
 
 
 def soft_counts(spikes: Spikes, tau: float) -> Tensor:
@@ -104,9 +124,15 @@ def soft_counts(spikes: Spikes, tau: float) -> Tensor:
     """
     _of_spikes(spikes)
     tau = check.finite_number(tau, "tau", low=0.0, strict=True)
-    worth = -torch.expm1((spikes.times - spikes.duration) / tau)
-    counts = torch.zeros(spikes.num_samples * spikes.num_units, dtype=worth.dtype)
-    counts = counts.index_add(0, spikes.train_index(), worth)
+
+    def worth(times: Tensor) -> Tensor:
+        return -torch.expm1((times - spikes.duration) / tau)
+
+    counts = spikes.times.new_zeros(spikes.num_samples * spikes.num_units)
+    counts = counts.index_add(0, spikes.train_index(), worth(spikes.times))
+    ghosts = spikes.ghosts
+    if ghosts is not None:
+        counts = counts.index_add(0, ghosts.train_index(), strengths(ghosts) * worth(ghosts.times.detach()))
     return counts.reshape(spikes.num_samples, spikes.num_units)
 
 
@@ -134,7 +160,7 @@ def van_rossum(spikes: Spikes, target: Spikes, tau: float) -> Tensor:
     """
     _matching(spikes, target)
     tau = check.finite_number(tau, "tau", low=0.0, strict=True)
-    return distances.van_rossum(*_trains(spikes), *_trains(target), tau).reshape(spikes.num_samples, spikes.num_units)
+    return _of_trains(lambda ours, theirs: distances.van_rossum(*ours, *theirs, tau), spikes, target)
 
 
 def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
@@ -150,18 +176,28 @@ def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
     """
     _matching(spikes, target)
     q = check.finite_number(q, "q", low=0.0)
+
+    def distance(ours: Trains, theirs: Trains) -> Tensor:
+        n, m = (start.diff() for _, start in (ours, theirs))
+        largest = int((n * m).max()) if n.numel() else 0
+        check.require(
+            largest <= LARGEST_TABLE,
+            f"a train and its target have {largest} pairs of spikes: must be at most 2^28, 2 GiB; use van_rossum, "
+            "whose cost is linear, or shorter samples",
+        )
+        return distances.victor_purpura(*ours, *theirs, q)
+
+    return _of_trains(distance, spikes, target)
+
+
+def _of_trains(distance: Callable[[Trains, Trains], Tensor], spikes: Spikes, target: Spikes) -> Tensor:
+    """(B, N): a distance of every train to its target, near misses included."""
     ours, theirs = _trains(spikes), _trains(target)
-    n, m = (start.diff() for _, start in (ours, theirs))
-    largest = int((n * m).max()) if n.numel() else 0
-    check.require(
-        largest <= LARGEST_TABLE,
-        f"a train and its target have {largest} pairs of spikes: must be at most 2^28, 2 GiB; use van_rossum, whose "
-        "cost is linear, or shorter samples",
-    )
-    return distances.victor_purpura(*ours, *theirs, q).reshape(spikes.num_samples, spikes.num_units)
+    table = distance(ours, theirs) + train_changes(distance, spikes, ours, theirs)
+    return table.reshape(spikes.num_samples, spikes.num_units)
 
 
-def _trains(spikes: Spikes) -> tuple[Tensor, Tensor]:
+def _trains(spikes: Spikes) -> Trains:
     """Times (E,) train by train, and where each train begins (B N + 1,)."""
     start = torch.cat([torch.zeros(1, dtype=torch.int64), spikes.counts().flatten().cumsum(0)])
     order = torch.argsort(spikes.train_index(), stable=True)  # stable: keeps the order of time within a train
