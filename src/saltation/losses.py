@@ -149,8 +149,8 @@ def van_rossum(spikes: Spikes, target: Spikes, tau: float) -> Tensor:
     """(B, N): squared van Rossum distance of every train to its target (van Rossum 2001).
 
     (1/tau) int_0^inf (f - g)^2 dt with f = sum over spikes of e^{-(t - t_k)/tau}, g likewise of the target; the end of
-    the sample does not cut it off. In closed form 1/2 sum_ij s_i s_j e^{-|t_i - t_j|/tau} with s = 1 for spikes and -1
-    for targets. A surplus or missing spike costs 1/2. A loss is for example its mean.
+    the sample does not cut it off. In closed form `1/2 sum_ij s_i s_j e^{-|t_i - t_j|/tau}` with s = 1 for spikes and
+    -1 for targets. A surplus or missing spike costs 1/2. A loss is for example its mean.
 
     Time and memory grow with the number of spikes. Where spikes of both trains coincide, its gradient is 0.
 
@@ -166,8 +166,8 @@ def van_rossum(spikes: Spikes, target: Spikes, tau: float) -> Tensor:
 def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
     """(B, N): Victor-Purpura distance of every train to its target (Victor & Purpura 1996).
 
-    The least cost of turning one train into the other: 1 to add or remove a spike, q |dt| to move one. Its gradient is
-    exact wherever one way is cheapest: +-q for a spike that is moved, 0 for one that is removed. Time grows with the
+    The least cost of turning one train into the other: 1 to add or remove a spike, `q |dt|` to move one. Its gradient
+    is exact wherever one way is cheapest: +-q for a spike that is moved, 0 for one that is removed. Time grows with the
     product of the numbers of spikes of a train and its target, memory with the largest one, which is at most 2^28.
 
     Args:

@@ -28,14 +28,17 @@ def neurobench(network: Sequential | Layer, data: Any, dt: float | None = None) 
             none, and without it they are None.
 
     Returns:
-        footprint: bytes of all parameters and buffers.
-        parameter_count: numbers in all parameters.
-        connection_sparsity: share of the weights that are 0; synapses that a `Sparse` leaves out are 0.
-        activation_sparsity: share of all (neuron, time step) pairs, over all spiking layers and samples, without spike.
-        synaptic_operations: of a sample, on average. Effective_ACs: for every spike, the synapses it is sent to whose
-            weight is not 0, recurrent ones too; delays do not matter. Effective_MACs: 0, since spikes have no size.
-            Dense: all synapses in every time step, those of weight 0 and of a `Sparse` that has none too.
-        dt: the same.
+        A dictionary.
+
+        * footprint: bytes of all parameters and buffers.
+        * parameter_count: numbers in all parameters.
+        * connection_sparsity: share of the weights that are 0; synapses that a `Sparse` leaves out are 0.
+        * activation_sparsity: share of all (neuron, time step) pairs, over all spiking layers and samples, without
+          spike.
+        * synaptic_operations: of a sample, on average. Effective_ACs: for every spike, the synapses it is sent to whose
+          weight is not 0, recurrent ones too; delays do not matter. Effective_MACs: 0, since spikes have no size.
+          Dense: all synapses in every time step, those of weight 0 and of a `Sparse` that has none too.
+        * dt: the same.
 
     Pooling costs nothing, as there. Raises ValueError if there are no samples.
 
