@@ -1,4 +1,4 @@
-"""The command line: saltation train, eval, tune, export, report, compare, data, info, warmup, bench, experiment."""
+"""The command line: saltation new, train, eval, tune, export, report, compare, data, info, warmup, bench, ..."""
 
 import argparse
 import json
@@ -14,9 +14,11 @@ from saltation.check import cut
 from saltation.cli_data import add_data
 from saltation.cli_experiment import add_experiment
 from saltation.cli_export import add_export
+from saltation.cli_new import add_new
 from saltation.extras import MissingPackageError
 
 _EXAMPLES = """examples:
+  saltation new recording.npz                                a first recipe for your own data
   saltation train yin_yang                                   a recipe that comes with the package
   saltation train yin_yang --train.epochs 50 --seed 3        with other settings
   saltation train yin_yang --model.layers.0.size 20          list entries by index
@@ -98,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for add_command in (_add_train, _add_tune, _add_eval, add_export, _add_report, _add_compare):
+    for add_command in (add_new, _add_train, _add_tune, _add_eval, add_export, _add_report, _add_compare):
         add_command(add)
     add_data(commands, common)
     for add_command in (_add_info, _add_warmup, _add_bench, add_experiment):

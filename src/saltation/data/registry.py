@@ -84,9 +84,10 @@ RECORDINGS = {
     ),
 }  # fmt: skip
 GENERATORS: dict[str, Callable[..., Samples]] = {"yin_yang": yin_yang, "digits": digits}
-NAMES = (*GENERATORS, *RECORDINGS, "events")
-IN_STEPS = ("japanese_vowels", "basic_motions")  # dt is 1 unless a recipe says otherwise
-IN_TAU_SYN = (*GENERATORS, "mnist", "fashion_mnist")
+FROM_PATH: dict[str, Callable[..., Samples]] = {"events": load_npz, "series": load_series, "images": load_images}
+NAMES = (*GENERATORS, *RECORDINGS, *FROM_PATH)
+IN_STEPS = ("japanese_vowels", "basic_motions", "series")  # dt is 1 unless a recipe says otherwise
+IN_TAU_SYN = (*GENERATORS, "mnist", "fashion_mnist", "images")
 
 
 def data_root(root: _Location = None) -> Path | None:
@@ -99,7 +100,8 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
     """A data set by name.
 
     name     "yin_yang" (generated, or the publication points if the root has them), "digits" (scikit-learn), one of
-             RECORDINGS, or "events" (any file in the generic format, see `load_npz`, or folder of `save_store`)
+             RECORDINGS; or, from a path, "events" (any file in the generic format, see `load_npz`, or folder of
+             `save_store`), "series" (a folder of .ts files, see `load_series`) or "images" (see `load_images`)
     path     the file or folder, for recordings and events
     root     where files are looked for; default: the environment variable SALTATION_DATA
     options  passed to `yin_yang`, `digits` or what reads the files
@@ -113,7 +115,7 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
     if name == "events" and path is not None and os.path.isdir(Path(path).expanduser()):
         function: Callable[..., Samples] = load_store
     else:
-        function = GENERATORS[name] if name in GENERATORS else RECORDINGS[name].load if name in RECORDINGS else load_npz
+        function = RECORDINGS[name].load if name in RECORDINGS else (GENERATORS | FROM_PATH)[name]
     check_options(name, function, options)
     if name in GENERATORS:
         if path is not None:
@@ -122,8 +124,9 @@ def load(name: str, path: _Location = None, root: _Location = None, **options: A
             )
         return yin_yang(data_root(root), **options) if name == "yin_yang" else digits(**options)
     place = Path(path).expanduser() if path is not None else None
-    if name == "events" and place is None:
-        raise ValueError("data set 'events' needs the path of an .npz file (--data.path FILE)")
+    if name in FROM_PATH and place is None:
+        what = {"events": "an .npz file", "series": "a folder of .ts files", "images": "a folder of idx files"}[name]
+        raise ValueError(f"data set {name!r} needs the path of {what} (--data.path PATH)")
     if name in RECORDINGS:
         place = place or find(name, data_root(root))
         if place is None or not os.path.exists(place):
@@ -171,4 +174,8 @@ def available(root: _Location = None) -> dict[str, str]:
             else f"set {ROOT_VARIABLE} to the folder that holds {recording.places[0]}"
         )
         places[name] = str(find(name, folder) or f"not found: {where}")
-    return places | {"events": "any .npz in the generic format: --data.path FILE"}
+    return places | {
+        "events": "any .npz in the generic format: --data.path FILE",
+        "series": "any folder of NAME_TRAIN.ts and NAME_TEST.ts: --data.path FOLDER",
+        "images": "any folder of four idx files: --data.path FOLDER",
+    }

@@ -43,7 +43,11 @@ def load_config(recipe: str | os.PathLike[str], overrides: Mapping[str, Any] | N
     content = plain_yaml(text, source) or {}
     if not isinstance(content, dict):
         raise ValueError(f"{source} must hold keys and values, as in 'name: my_run'")
-    content.setdefault("name", Path(source).stem)
+    return config_of({"name": Path(source).stem, **content}, source, overrides)
+
+
+def config_of(content: dict[str, Any], source: str, overrides: Mapping[str, Any] | None = None) -> Config:
+    """The keys and values of a recipe as a Config; errors call it `source`. Raises ValueError as `load_config`."""
     tree = OmegaConf.create(content)
     for key, value in (overrides or {}).items():
         check_plain({key: value}, f"--{key}")

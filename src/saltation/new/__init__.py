@@ -1,0 +1,5 @@
+"""A first recipe for recordings of one's own: `saltation new FILE`."""
+
+from saltation.new.recipe import new_recipe
+
+__all__ = ["new_recipe"]
