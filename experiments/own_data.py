@@ -1,7 +1,7 @@
 """`saltation new` on recordings that nobody tuned it for, beside simple references on the same samples.
 
     python experiments/own_data.py FOLDER --prepare --aeon AEON/datasets/data --fsdd fsdd_8khz.npz
-    python experiments/own_data.py FOLDER --seeds 3 [--only wine iris]
+    python experiments/own_data.py FOLDER --seeds 3 [--only wine iris] [--minutes 1]
 
 --prepare puts the recordings into FOLDER: tables of scikit-learn, series of the package aeon (its wheel, unpacked, is
 enough) and the spoken digits of fsdd_8khz.npz as .wav files. Without it each of them gets the recipe that `saltation
@@ -90,11 +90,11 @@ def references(values, data, scaled):
     return found
 
 
-def run(path, seeds, work):
+def run(path, seeds, minutes, work):
     """One recording: the recipe, its accuracies, the references."""
     recipe = work / f"{path.stem}.yaml"
     begun = time.process_time()
-    _, said = new_recipe(path, recipe)
+    _, said = new_recipe(path, recipe, seconds=60 * minutes)
     looked = time.process_time() - begun
     accuracies, seconds = [], []
     for seed in range(seeds):
@@ -105,6 +105,7 @@ def run(path, seeds, work):
     data = load_data(load_config(recipe).data)
     return {
         "test": accuracies,
+        "minutes": minutes,
         "tested": int((data.split == 2).sum()),
         "trained": int((data.split != 2).sum()),
         "cpu_seconds": seconds,
@@ -122,6 +123,7 @@ def main():
     parser.add_argument("--aeon", type=Path)
     parser.add_argument("--fsdd", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=5.0, help="as of saltation new")
     parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
     if options.prepare:
@@ -133,7 +135,7 @@ def main():
     for path in recordings:
         if options.only and path.stem not in options.only:
             continue
-        found = run(path, options.seeds, work)
+        found = run(path, options.seeds, options.minutes, work)
         results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         results[path.stem] = found
         RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
