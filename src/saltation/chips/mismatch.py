@@ -1,5 +1,6 @@
 """`Mismatch`: how the copies of a circuit differ from each other, and from themselves from one time to the next."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from saltation import check
 from saltation.chips.places import connections_of, layers_of, tensor_of
 from saltation.chips.quantise import straight_through
+from saltation.connections import Connection
+from saltation.neurons import Neuron
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,11 @@ def disturbed(
     """
     result = dict(values or {})
 
-    def deviate(module: nn.Module, prefix: str, name: str, change: object) -> None:
+    def deviate(module: Connection | Neuron, prefix: str, name: str, change: Callable[..., Tensor]) -> None:
         key = f"{prefix}{name}"
         check.require(key in device, f"the device has no deviation of {key}: draw it for this network (draw_device)")
-        value = result.get(key)
-        value = tensor_of(module, name) if value is None else value  # type: ignore[arg-type]
-        result[key] = change(value, device[key])  # type: ignore[operator]
+        before = result[key] if key in result else tensor_of(module, name)
+        result[key] = change(before, device[key])
 
     for prefix, layer in layers_of(network).items():
         if mismatch.weight:
