@@ -31,8 +31,8 @@ def test_sizes_are_as_said(network):
     }
     for name, ratio in logs.items():
         sigma = 0.2 if name == "neuron.threshold" else 0.1
-        assert float(ratio.log().std()) == pytest.approx(sigma, rel=4 / math.sqrt(2 * NEURONS)), name
-        assert abs(float(ratio.log().mean())) < 4 * sigma / math.sqrt(NEURONS), name
+        assert float(ratio.detach().log().std()) == pytest.approx(sigma, rel=4 / math.sqrt(2 * NEURONS)), name
+        assert abs(float(ratio.detach().log().mean())) < 4 * sigma / math.sqrt(NEURONS), name
     weight = network.connection.weight
     noise = (found["connection.weight"] - weight).detach() / weight.abs().max()
     assert float(noise.std()) == pytest.approx(0.05, rel=4 / math.sqrt(2 * noise.numel()))
