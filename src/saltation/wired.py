@@ -243,6 +243,7 @@ class Parallel(Beside):
         connections: the same; their weights and delays are trained and initialised one by one.
 
     Example:
+        >>> from saltation import Linear
         >>> connection = Parallel(*(Linear(24, 50, delay="axonal", max_delay=0.5) for _ in range(8)))
         >>> connection.in_size, connection.out_size
         (24, 50)

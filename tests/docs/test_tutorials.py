@@ -44,7 +44,7 @@ def test_learning_delays():
 @pytest.mark.slow
 def test_a_network_that_is_silent():
     left = run(4)
-    assert left["result"].spikes.times.numel() == 0 and float(left["result"].peak.max()) < 0
+    assert left["result"].spikes.times.numel() == 0 and left["result"].peak.max().item() < 0
     ends = {way: curve[-1] for way, curve in left["curves"].items()}
     assert len(set(left["curves"]["nothing"])) == 1
     assert min(ends["peak"], ends["bump"], ends["smoothed"]) > 0.85

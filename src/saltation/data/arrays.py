@@ -32,9 +32,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"{path} holds a single array; save the arrays together with numpy.savez")
             if not begin:
                 raise ValueError(f"{path} is damaged or cut short (it is empty); copy or download it again")
-            raise ValueError(
-                f"{path} is not an .npz file; save plain arrays with numpy.savez (README: Your own recordings)"
-            )
+            raise ValueError(f"{path} is not an .npz file; save plain arrays with numpy.savez, see docs/data.md")
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             check_room(path, sum(member.file_size for member in members), path.stat().st_size)
