@@ -25,7 +25,7 @@ exclude_patterns = ["_build", "tutorials"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", ".*"),  # a name in backticks is a link where there is something to link to, else just code
-    ("py:class", r"(torch|numpy|matplotlib|collections|pathlib|os|nir)\..*"),  # their sites would need a network
+    ("py:class", r"(torch|numpy|matplotlib|collections|pathlib|os|nir|rich)\..*"),  # their sites would need a network
     ("py:class", r"saltation\.(kernels|patches|settings|trace|check|ops|train|data\.store)\..*"),  # not public
     ("py:class", r"source|in_shape|(qif|nonleaky)\.Population"),  # attributes described together; types of kernels
 ]

@@ -74,7 +74,7 @@ def test_a_later_ghost_is_no_first_spike():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_silent_outputs_learn_to_spike_at_given_times(smoothing):
-    """Every output nearly spikes after each of three inputs; near misses at its target are worth a spike, others not."""
+    """Every output nearly spikes after each of three inputs; near misses at its target are worth one, others not."""
     spikes = sal.Spikes.from_lists([[(0.5, 0), (4.5, 1), (8.5, 2)]], N, 12.0)
     layer = sal.Layer(sal.Linear(N, N), sal.LIF(N, 1.0, 0.5), smoothing=smoothing)
     torch.nn.init.constant_(layer.connection.weight, 3.4)  # 0.85 at the highest
