@@ -17,7 +17,11 @@ def add_experiment(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help="accuracy, memory, gradients, ... or all")
     parser.add_argument("--quick", action="store_true", help="few and small runs, to see that it works: minutes")
     parser.add_argument(
-        "--only", default="*", metavar="PATTERN", help="run the cases of these names, such as 'braille-*'"
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="run the cases of these names, such as 'braille-*'",
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side, one thread each (default: 1)")
     parser.add_argument("--tables", action="store_true", help="run nothing: tables and figures of what is there")
@@ -36,5 +40,5 @@ def _experiment(options: argparse.Namespace) -> None:
     names = list(EXPERIMENTS) if options.names == ["all"] else options.names
     out = Path(options.out) if options.out else None
     size: Size = "quick" if options.quick else "full"
-    for path in experiment(names, size, out, options.only, options.jobs, not options.tables):
+    for path in experiment(names, size, out, options.only or ["*"], options.jobs, not options.tables):
         print(f"wrote {path}")

@@ -59,7 +59,7 @@ def test_seed_after_seed_and_only_what_is_missing(runs, tmp_path):
     assert kept["settings"] == {"x": 1.5} and kept["result"] == {"twice": 4.0} and kept["versions"]["torch"]
     (tmp_path / "toy" / "b-0.json").unlink()
     runs.clear()
-    command.experiment(["toy"], out=tmp_path, only="a")
+    command.experiment(["toy"], out=tmp_path, only=["a", "c*"])
     assert runs == []
     command.experiment(["toy"], out=tmp_path)
     assert runs == [(2, 0)]

@@ -23,7 +23,7 @@ def experiment(
     names: Sequence[str],
     size: Size = "full",
     out: Path | None = None,
-    only: str = "*",
+    only: Sequence[str] = ("*",),
     jobs: int = 1,
     run: bool = True,
 ) -> list[Path]:
@@ -33,7 +33,7 @@ def experiment(
     out   where results go, and are looked for: OUT/NAME/CASE-SEED.json. Full results in the usual place,
           experiments/results, go into docs/results.md and the pages beside it, if there are any here; all others into
           a page OUT/NAME.md
-    only  which cases to run, by name, with * and ?; tables and pictures show all results that are there
+    only  which cases to run: names, with * and ?; tables and pictures show all results that are there
     jobs  so many processes side by side, each with one thread
     run   False: tables and pictures only
 
@@ -45,7 +45,8 @@ def experiment(
     for name, module in found.items():
         folder = out or (RESULTS if size == "full" else QUICK)
         store, cases = Store(folder / name), module.cases(size)
-        missing = [item for item in in_order(cases) if fnmatchcase(item[0].name, only) and store.read(*item) is None]
+        wanted = [item for item in in_order(cases) if any(fnmatchcase(item[0].name, pattern) for pattern in only)]
+        missing = [item for item in wanted if store.read(*item) is None]
         failures = _run_all(name, missing, store, jobs) if run else []
         rows = store.rows(cases)
         if not rows:
