@@ -11,6 +11,9 @@ EXPERIMENTS = {  # name: its module, and what it asks
     "gradients": ("gradients", "what each gradient says, against what the loss then does"),
     "memory": ("memory", "what a training step keeps and moves, in events and on a grid"),
     "accuracy": ("accuracy", "how well networks answer that were trained by each gradient, at equal processor time"),
+    "grid_error": ("grid_error", "how far spike times on a grid are off"),
+    "lag": ("lag", "which differences between the times of two channels each gradient learns to tell"),
+    "targets": ("targets", "how well a neuron learns to fire at given times"),
 }
 
 

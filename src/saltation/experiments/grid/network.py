@@ -37,8 +37,9 @@ Loss = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 class Outcome(NamedTuple):
     """value: what leaky integrators are read out with, or first spike times with the duration where there is none,
-    (B, C) float64; counts: for every spiking layer the mean over the samples of `losses.soft_counts` (N,), if asked
-    for; spikes: of every spiking layer. The first two carry gradients.
+    (B, C) float64; of the functional `spikes` the raster of the last layer (B, T, C), 1 where it spikes; counts: for
+    every spiking layer the mean over the samples of `losses.soft_counts` (N,), if asked for; spikes: of every spiking
+    layer. The first two carry gradients.
     """
 
     value: Tensor
@@ -57,7 +58,8 @@ class Twin:
         network: of LIF layers, and LI at the end if there is a functional; neurons of a layer share time constants.
         duration: of the samples.
         settings: the step, and how gradients are computed.
-        functional: what of leaky integrators is read out; None: first spikes of the last layer.
+        functional: what of leaky integrators is read out, or, of a last layer that spikes, `spikes`, its raster; None:
+            its first spikes.
         count_tau: of `losses.soft_counts`, if they are wanted.
     """
 
@@ -71,11 +73,12 @@ class Twin:
     ):
         self.network, self.duration, self.settings = network, duration, settings
         made = stages(network, settings)
-        if made[-1].spiking != (functional is None):
-            raise ValueError("a network that ends in leaky integrators needs a functional, any other must have none")
+        of_spikes = functional is None or functional.name == "spikes"
+        if made[-1].spiking != of_spikes:
+            raise ValueError("a network that ends in leaky integrators needs a functional of them, any other none")
         steps = int(np.floor(duration / settings.dt * (1 + 1e-12)))
         times, last = settings.dt * np.arange(steps + 1), made[-1]
-        if functional is None:
+        if functional is None or of_spikes:
             window = np.zeros(steps + 1)
         elif functional.name == "maximum":
             window = np.array([phi(t, last.tau_mem, last.tau_syn) for t in times])

@@ -49,9 +49,8 @@ class Buffers:
 
 
 class Plan(NamedTuple):
-    """What does not change from batch to batch. steps: T; functional: of leaky integrators at the end, or None: first
-    spikes; window (T + 1,): what an arrival in a slot is worth to it; worth (T + 1,): of a spike in a penalty on
-    counts, or None.
+    """What does not change from batch to batch. steps: T; functional: of the last layer, or None: first spikes; window
+    (T + 1,): what an arrival in a slot is worth to it; worth (T + 1,): of a spike in a penalty on counts, or None.
     """
 
     stages: list[Stage]
@@ -111,6 +110,8 @@ def forwards(
         plan.buffers.give(codes)
     if plan.functional is None:
         _read_first_spikes(plan, tape)
+    elif plan.functional.name == "spikes":
+        _read_raster(plan, tape)
     return tape
 
 
@@ -170,6 +171,14 @@ def _read_first_spikes(plan: Plan, tape: Tape) -> None:
     tape.values, tape.rest = first.astype(np.float64), (first, second)
 
 
+def _read_raster(plan: Plan, tape: Tape) -> None:
+    """(G, T, N): 1 where a neuron of the last layer spikes; step t in row t - 1."""
+    events, N = tape.spikes[-1], plan.stages[-1].size
+    G = len(events.offsets) - 1
+    tape.values = np.zeros((G, plan.steps, N))
+    tape.values[np.repeat(np.arange(G), np.diff(events.offsets)), events.times.astype(np.int64) - 1, events.units] = 1.0
+
+
 # -- backwards ---------------------------------------------------------------------------------------------------
 
 
@@ -218,8 +227,8 @@ def backwards(
     counted: list[np.ndarray | None],
     totals: list[Packed],
 ) -> None:
-    """Add the gradients of all parameters to `totals`. gradient (G, C): of the values; counted: of the mean counts of
-    every spiking layer (N,), or None.
+    """Add the gradients of all parameters to `totals`. gradient, of the shape of the values; counted: of the mean counts
+    of every spiking layer (N,), or None.
     """
     real: Any = packed[0].weights.dtype.type
     shape = len(tape.inputs.offsets) - 1, plan.steps + 1
@@ -231,10 +240,13 @@ def backwards(
             if course is None:
                 continue
         else:
-            if plan.functional is None and k == len(plan.stages) - 1:
+            if k == len(plan.stages) - 1:
                 dense = plan.buffers.zeros((*shape, stage.size), real)
-                first, second = tape.rest
-                kernels.spread_first(first, second, gradient, dense)
+                if plan.functional is None:
+                    first, second = tape.rest
+                    kernels.spread_first(first, second, gradient, dense)
+                else:
+                    dense[:, : plan.steps] = gradient
                 received[k] = Sent(np.zeros((shape[0], stage.size), real), dense)
             course = _unrolled(plan, k, arrays, tape, received[k], counted[k], total)
         if received[k] is not None:

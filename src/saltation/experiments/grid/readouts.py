@@ -8,7 +8,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Functional:
-    """Of the membrane potential: integral, weighted (by e^{-t/tau}) or maximum, as `saltation.Readout` has them."""
+    """Of the membrane potential: integral, weighted (by e^{-t/tau}) or maximum, as `saltation.Readout` has them; or
+    spikes, the raster of a last layer that spikes.
+    """
 
     name: str
     tau: float = math.inf
