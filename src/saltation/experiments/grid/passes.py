@@ -227,8 +227,8 @@ def backwards(
     counted: list[np.ndarray | None],
     totals: list[Packed],
 ) -> None:
-    """Add the gradients of all parameters to `totals`. gradient, of the shape of the values; counted: of the mean counts
-    of every spiking layer (N,), or None.
+    """Add the gradients of all parameters to `totals`. gradient: as the values; counted: of the mean counts of every
+    spiking layer (N,), or None.
     """
     real: Any = packed[0].weights.dtype.type
     shape = len(tape.inputs.offsets) - 1, plan.steps + 1
