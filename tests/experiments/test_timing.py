@@ -90,7 +90,7 @@ def test_distance_of_a_raster_is_the_van_rossum_distance():
 
 
 def test_near_misses_carry_what_a_spike_there_would_change():
-    network, inputs = neuron(smoothing=0.3)
+    network, inputs = neuron(smoothing=1.0)
     wanted = targets.targets(5, None, drawn(3))
     spikes = network(inputs)
     ghosts = spikes.ghosts.times

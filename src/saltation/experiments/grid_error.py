@@ -17,6 +17,7 @@ from saltation.experiments.grid.network import Twin
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.readouts import Functional
 from saltation.experiments.matching import match
+from saltation.plot.style import tidy
 
 TAU_MEM, TAU_SYN = 10.0, 2.0  # ms
 WINDOW = 5.0  # ms, within which spikes are paired
@@ -80,7 +81,7 @@ def exact_error(layer: sal.Layer, inputs: sal.Spikes, spikes: sal.Spikes) -> dic
     Until its first spike a neuron's V is a sum over arrivals, so the reference needs nothing of the kernels.
     """
     weight = layer.connection.dense()[0].detach().numpy().astype(np.longdouble)
-    theta = np.longdouble(float(layer.neuron.columns()["threshold"].max()))
+    theta = np.longdouble(float(layer.neuron.threshold.detach().max()))
     first, sizes = spikes.first().numpy(), []
     for b in range(inputs.num_samples):
         one = inputs.sample(b)
@@ -137,6 +138,8 @@ def draw_errors(axes: Any, rows: list[Row]) -> None:
     left.set(xscale="log", yscale="log", xlabel="step (ms)", ylabel="RMS error of matched spikes (ms)")
     right.set(xscale="log", xlabel="step (ms)", ylabel="spikes without a partner (% of the exact ones)", ylim=(0, None))
     left.legend(fontsize=8, frameon=False)
+    tidy(left)
+    tidy(right)
 
 
 TABLES = {"errors": errors_by_step}

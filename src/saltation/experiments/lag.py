@@ -22,7 +22,7 @@ from saltation.data.npz import save_npz
 from saltation.experiments.arms import BATCH, Arm, Task, run_arm, trained
 from saltation.experiments.case import Case, Picture, Row, Size, Table
 from saltation.experiments.statistics import column, mean_std, paired_rows
-from saltation.plot.style import PALETTE
+from saltation.plot.style import PALETTE, note, tidy
 from saltation.train import load_config
 from saltation.train.evaluate import evaluate
 from saltation.train.objective import Objective
@@ -33,7 +33,7 @@ FIBRES, CLICKS, JITTER, DURATION = 10, 3, 0.1, 80.0  # times in ms
 GAP, FIRST, LAST = 15.0, 8.0, 64.0  # of the clicks: least distance, and where they lie
 LAGS = (0.05, 0.1, 0.2, 0.5, 2.0, 1.0, 5.0)
 SAMPLES = {"full": (600, 400, 1000), "quick": (600, 100, 300), "tiny": (64, 32, 32)}
-RATES = (0.5, 1.0, 2.0)  # times the learning rates of the recipe
+RATES = (0.5, 1.0, 2.0, 4.0)  # times the learning rates of the recipe
 TRIAL_SEED, TRIAL_LAG = 1000, 0.2
 ARMS: dict[str, dict[str, Any]] = {
     "exact": {"arm": {"gradient": "exact"}},
@@ -198,6 +198,9 @@ def differences(rows: list[Row]) -> Table:
 def draw(axes: Any, rows: list[Row]) -> None:
     """Accuracy against lag: left on the arm's own grid and input, right in continuous time."""
     lags = lags_of(rows)
+    if not lags:
+        note(axes[0][0], "not run")
+        return
     for axis, key, title in zip(axes[0], ("accuracy", "continuous"), ("as trained", "in continuous time"), strict=True):
         axis.plot(lags, [100 * best(lag) for lag in lags], "k--", lw=0.8, label="the best observer")
         for k, (arm, own) in enumerate(by_arm(rows).items()):
@@ -207,6 +210,7 @@ def draw(axes: Any, rows: list[Row]) -> None:
             axis.plot(lags, means, f"o{dashed}", ms=3, lw=1.2, color=colour, label=name_of(arm))
         axis.axhline(50.0, color="0.7", lw=0.8)
         axis.set(xscale="log", xlabel="lag (ms)", title=title, ylim=(45, 101))
+        tidy(axis)
     axes[0][0].set_ylabel("test accuracy (%)")
     axes[0][1].legend(fontsize=7, frameon=False)
 

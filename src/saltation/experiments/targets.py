@@ -25,7 +25,7 @@ from saltation.experiments.grid.readouts import Functional
 from saltation.experiments.grid_error import poisson
 from saltation.experiments.matching import match
 from saltation.experiments.statistics import paired
-from saltation.plot.style import PALETTE
+from saltation.plot.style import PALETTE, note, tidy
 
 INPUTS, RATE, DURATION = 200, 0.01, 500.0  # ms
 TAU_MEM, TAU_SYN, MAX_DELAY = 10.0, 2.0, 10.0
@@ -273,6 +273,9 @@ def draw(axes: Any, rows: list[Row]) -> None:
     """Error and share matched of every arm, task by task."""
     upper, lower = axes[0][0], axes[1][0]
     tasks = tasks_of(rows)
+    if not tasks:
+        note(upper, "not run")
+        return
     arms_there = list(dict.fromkeys(arm for task in tasks for arm in by_arm(rows, task)))
     for k, arm in enumerate(arms_there):
         own = [by_arm(rows, task).get(arm, []) for task in tasks]
@@ -287,6 +290,8 @@ def draw(axes: Any, rows: list[Row]) -> None:
     upper.set(yscale="log", ylabel="RMS error (ms)")
     lower.set(ylabel="share matched", ylim=(-0.03, 1.03))
     upper.set_xticks([])
+    tidy(upper)
+    tidy(lower)
     lower.set_xticks(np.arange(len(tasks)), [words.replace(", ", ",\n") for words in tasks.values()], fontsize=7)
     upper.legend(fontsize=7, frameon=False, ncols=2)
 
