@@ -19,8 +19,9 @@ def drawn(seed=0):
 
 def neuron(smoothing=0.0):
     """One that fires a few times for the input that comes with it, in float64."""
-    inputs = grid_error.poisson(1, targets.INPUTS, targets.RATE, targets.DURATION, drawn())
-    return targets.start(inputs, drawn(1), {"smoothing": smoothing}).double(), inputs
+    generator = drawn(2)
+    inputs = grid_error.poisson(1, targets.INPUTS, targets.RATE, targets.DURATION, generator)
+    return targets.start(inputs, generator, {"smoothing": smoothing}).double(), inputs
 
 
 def test_poisson_trains():
@@ -90,7 +91,7 @@ def test_distance_of_a_raster_is_the_van_rossum_distance():
 
 
 def test_near_misses_carry_what_a_spike_there_would_change():
-    network, inputs = neuron(smoothing=1.0)
+    network, inputs = neuron(smoothing=0.3)
     wanted = targets.targets(5, None, drawn(3))
     spikes = network(inputs)
     ghosts = spikes.ghosts.times

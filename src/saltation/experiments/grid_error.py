@@ -104,6 +104,12 @@ def potential(t: np.longdouble, times: np.ndarray, weights: np.ndarray) -> tuple
     return V, ((w * fast).sum() - V) / np.longdouble(TAU_MEM)
 
 
+def mean(found: list[dict[str, Any]], name: str) -> float:
+    """Of those that have the figure; nan if there is none."""
+    values = [each[name] for each in found if each[name] is not None]
+    return float(np.mean(values)) if values else math.nan
+
+
 def errors_by_step(rows: list[Row]) -> Table:
     """Means over the networks, a line for each step and layer; the last line is continuous time."""
     lines = []
@@ -111,7 +117,7 @@ def errors_by_step(rows: list[Row]) -> Table:
         own = [row for row in rows if row.case == case]
         for k in range(len(own[0].result["layers"])):
             found = [row.result["layers"][k] for row in own]
-            means = [np.mean([each[name] for each in found]) for name in ("rms", "median", "matched", "surplus")]
+            means = [mean(found, name) for name in ("rms", "median", "matched", "surplus")]
             lines.append(
                 [f"{own[0].settings['dt']:g}", str(k + 1), f"{1e3 * means[0]:.3g}", f"{1e3 * means[1]:.3g}"]
                 + [f"{100 * share:.2f}" for share in means[2:]]
@@ -129,7 +135,7 @@ def draw_errors(axes: Any, rows: list[Row]) -> None:
     dts = np.array(sorted({row.settings["dt"] for row in rows}))
     for k in range(len(rows[0].result["layers"])):
         own = [[row.result["layers"][k] for row in rows if row.settings["dt"] == dt] for dt in dts]
-        left.plot(dts, [np.mean([each["rms"] for each in found]) for found in own], "o-", ms=3, label=f"layer {k + 1}")
+        left.plot(dts, [mean(found, "rms") for found in own], "o-", ms=3, label=f"layer {k + 1}")
         missing = [100 * np.mean([1.0 - each["matched"] + each["surplus"] for each in found]) for found in own]
         right.plot(dts, missing, "o-", ms=3)
     left.plot(dts, dts / math.sqrt(3.0), "k--", lw=0.8, label="step / √3")
