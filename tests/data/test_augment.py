@@ -30,7 +30,6 @@ LABELS = torch.tensor([0, 0, 0, 1, 1, 2])
     [
         lambda s, g: jitter(s, 0.2, g),
         lambda s, g: drop(s, 0.5, g),
-        lambda s, g: insert(s, 0.5, g),
         lambda s, g: shift_channels(s, 60, g),
         lambda s, g: shift_image(s, (4, 5, 5), 2, g),
         lambda s, g: stretch(s, 0.4, g),
@@ -67,24 +66,6 @@ def test_shift_of_images_that_are_not_square():
         expected = torch.zeros(image, dtype=torch.int64)
         expected[:, max(down, 0) : 3 + min(down, 0), max(right, 0) : 5 + min(right, 0)] = 1
         assert torch.equal(counts, expected)
-
-
-def test_inserted_spikes_come_on_top(spikes):
-    """All that was there stays; how many come is Poisson-distributed, where and when is uniform."""
-    batch = sal.Spikes.cat([spikes] * 50)
-    made = insert(batch, 0.4, torch.Generator().manual_seed(4))
-    more = made.counts() - batch.counts()
-    assert (more >= 0).all()
-    each = more.sum(1).double()
-    assert each.mean() == pytest.approx(80.0, abs=4 * (80 / 300) ** 0.5) and each.var() == pytest.approx(80.0, rel=0.3)
-    assert more.sum(0).double().mean() == pytest.approx(240.0, rel=0.02) and more.sum(0).min() > 180  # of each unit
-    kept = {(b, t, u) for b, sample in enumerate(made.to_lists()) for t, u in sample}
-    assert all((b, t, u) in kept for b, sample in enumerate(batch.to_lists()) for t, u in sample)
-    late = (made.times.sum() - batch.times.sum()) / int(more.sum())
-    assert late == pytest.approx(0.5, abs=0.01)
-    assert torch.equal(insert(spikes, 0.0, torch.Generator()).times, spikes.times)
-    with pytest.raises(ValueError, match="fraction"):
-        insert(spikes, -0.1, torch.Generator())
 
 
 def test_jitter_is_reflected_at_0_and_cut_at_the_end(spikes):

@@ -88,7 +88,7 @@ def _of_data(settings: dict[str, Any], seed: int) -> dict[str, Any]:
         return objective(model.run(spikes), labels)[0]
 
     def twin(milliseconds: float) -> Twin:
-        return make_twin(config, state, dataset.duration, Settings(milliseconds * setup.millisecond))
+        return make_twin(config, state.model, dataset.duration, Settings(milliseconds * setup.millisecond))
 
     result = _measure(
         model, lambda count: data.batch(order[:count]), batch, loss, twin, [float(m) for m in MILLISECONDS]

@@ -14,6 +14,8 @@ EXPERIMENTS = {  # name: its module, and what it asks
     "grid_error": ("grid_error", "how far spike times on a grid are off"),
     "lag": ("lag", "which differences between the times of two channels each gradient learns to tell"),
     "targets": ("targets", "how well a neuron learns to fire at given times"),
+    "robustness": ("robustness", "what disturbed input, and devices that deviate, do to networks of each gradient"),
+    "noisy_chip": ("noisy_chip", "Yin-Yang on DelGrad's model of noisy hardware, with delays and without"),
 }
 
 

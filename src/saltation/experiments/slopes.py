@@ -81,7 +81,7 @@ class Probe:
         return found
 
     def _twin(self, arm: Arm) -> Twin:
-        return make_twin(self.config, self.state, self.duration, Settings(arm.dt, arm.slope))
+        return make_twin(self.config, self.state.model, self.duration, Settings(arm.dt, arm.slope))
 
     def _loss(self, spikes: Spikes, labels: Tensor, twin: Twin | None) -> Tensor:
         if twin is None:

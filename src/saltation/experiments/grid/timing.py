@@ -45,7 +45,7 @@ def timing(recipe: str, changes: dict[str, Any], dts: list[float]) -> dict[str, 
     config.train.hidden_drop = 0.0  # the same spikes for all
     steps: dict[str, Any] = {"exact": exact}
     for dt in dts:
-        twin = make_twin(config, state, dataset.duration, Settings(dt))
+        twin = make_twin(config, state.model, dataset.duration, Settings(dt))
         steps[f"{dt:g}"] = partial(train_step, twin, config, state, spikes, labels)
     start = [parameter.detach().clone() for parameter in state.model.parameters()]
     milliseconds: dict[str, list[float]] = {name: [] for name in steps}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saltation import Spikes, losses
+from saltation import Sequential, Spikes, losses
 from saltation.data.samples import Samples
 from saltation.experiments.grid.network import Outcome, Twin
 from saltation.experiments.grid.pack import Settings
@@ -30,8 +30,8 @@ from saltation.train.run import Origin, RunFolder, load_data, new_run
 from saltation.train.state import State, begin, keep_best, new_state, restore_state, save_state
 
 
-def make_twin(config: Config, state: State, duration: float, settings: Settings) -> Twin:
-    """Of the network of a run. Raises ValueError for what has no counterpart on a grid."""
+def make_twin(config: Config, network: Sequential, duration: float, settings: Settings) -> Twin:
+    """Of a network of this configuration. Raises ValueError for what has no counterpart on a grid."""
     loss, train = config.loss, config.train
     if isinstance(loss, ReadoutCrossEntropy):
         functional = Functional(loss.readout, loss.window if loss.readout == "weighted" else math.inf)
@@ -43,7 +43,7 @@ def make_twin(config: Config, state: State, duration: float, settings: Settings)
         raise ValueError("train.starts must be 1, train.peak_hinge 0, train.refit false: on a grid there is none of it")
     if train.hidden_jitter > 0 or train.hardware is not None:
         raise ValueError("train.hidden_jitter must be 0, train.hardware null: on a grid there is none of it")
-    return Twin(state.model, duration, settings, functional, train.counts.tau if train.counts.weight > 0 else None)
+    return Twin(network, duration, settings, functional, train.counts.tau if train.counts.weight > 0 else None)
 
 
 def loss_of(config: LossConfig, outcome: Outcome, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,7 +186,7 @@ def train_twin(
         run, lock = new_run(config, out)
         lock.release()
         begin(run, state)
-    twin = make_twin(config, state, dataset.duration, settings)
+    twin = make_twin(config, state.model, dataset.duration, settings)
     twin.narrow(state.epoch / config.train.epochs)
     history = run.truncate_metrics(state.epoch)
     while state.epoch < config.train.epochs:
