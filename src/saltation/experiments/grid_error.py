@@ -17,7 +17,7 @@ from saltation.experiments.grid.network import Twin
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.readouts import Functional
 from saltation.experiments.matching import match
-from saltation.plot.style import tidy
+from saltation.plot.style import PALETTE, tidy
 
 TAU_MEM, TAU_SYN = 10.0, 2.0  # ms
 WINDOW = 5.0  # ms, within which spikes are paired
@@ -110,23 +110,22 @@ def mean(found: list[dict[str, Any]], name: str) -> float:
     return float(np.mean(values)) if values else math.nan
 
 
+FIGURES = {"rms": 1.0, "median": 1.0, "matched": 100.0, "surplus": 100.0}
+
+
 def errors_by_step(rows: list[Row]) -> Table:
-    """Means over the networks, a line for each step and layer; the last line is continuous time."""
+    """Means over the networks, a line for each step, the layers side by side; the last line is continuous time."""
     lines = []
     for case in dict.fromkeys(row.case for row in rows):
         own = [row for row in rows if row.case == case]
-        for k in range(len(own[0].result["layers"])):
-            found = [row.result["layers"][k] for row in own]
-            means = [mean(found, name) for name in ("rms", "median", "matched", "surplus")]
-            lines.append(
-                [f"{own[0].settings['dt']:g}", str(k + 1), f"{1e3 * means[0]:.3g}", f"{1e3 * means[1]:.3g}"]
-                + [f"{100 * share:.2f}" for share in means[2:]]
-                + [str(len(own))]
-            )
+        layers = [[row.result["layers"][k] for row in own] for k in range(len(own[0].result["layers"]))]
+        cells = [
+            " / ".join(f"{factor * mean(found, name):.3g}" for found in layers) for name, factor in FIGURES.items()
+        ]
+        lines.append([f"{own[0].settings['dt']:g}", *cells, str(len(own))])
     exact = {row.seed: row.result["exact"]["rms"] for row in rows}
-    lines.append(["none", "1", f"{1e3 * np.mean(list(exact.values())):.1g}", "", "", "", str(len(exact))])
-    header = ["step, ms", "layer", "RMS error, µs", "median error, µs", "matched, %", "surplus, %", "networks"]
-    return Table(header, lines)
+    lines.append(["none", f"{np.mean(list(exact.values())):.1g}", "", "", "", str(len(exact))])
+    return Table(["step, ms", "RMS error, ms", "median error, ms", "matched, %", "surplus, %", "networks"], lines)
 
 
 def draw_errors(axes: Any, rows: list[Row]) -> None:
@@ -135,14 +134,16 @@ def draw_errors(axes: Any, rows: list[Row]) -> None:
     dts = np.array(sorted({row.settings["dt"] for row in rows}))
     for k in range(len(rows[0].result["layers"])):
         own = [[row.result["layers"][k] for row in rows if row.settings["dt"] == dt] for dt in dts]
-        left.plot(dts, [mean(found, "rms") for found in own], "o-", ms=3, label=f"layer {k + 1}")
+        colour = PALETTE[k]
+        left.plot(dts, [mean(found, "rms") for found in own], "o-", ms=3, color=colour, label=f"layer {k + 1}, RMS")
+        left.plot(dts, [mean(found, "median") for found in own], ":", color=colour, label=f"layer {k + 1}, median")
         missing = [100 * np.mean([1.0 - each["matched"] + each["surplus"] for each in found]) for found in own]
-        right.plot(dts, missing, "o-", ms=3)
-    left.plot(dts, dts / math.sqrt(3.0), "k--", lw=0.8, label="step / √3")
+        right.plot(dts, missing, "o-", ms=3, color=colour)
+    left.plot(dts, dts / math.sqrt(3.0), "k--", lw=0.8, label=r"step / $\sqrt{3}$")
     exact = np.mean([row.result["exact"]["rms"] for row in rows])
     left.axhline(max(exact, 1e-16), color="k", lw=1.0, label="continuous time, layer 1")
-    left.set(xscale="log", yscale="log", xlabel="step (ms)", ylabel="RMS error of matched spikes (ms)")
-    right.set(xscale="log", xlabel="step (ms)", ylabel="spikes without a partner (% of the exact ones)", ylim=(0, None))
+    left.set(xscale="log", yscale="log", xlabel="step (ms)", ylabel="error of matched spikes (ms)")
+    right.set(xscale="log", xlabel="step (ms)", ylabel="missing or surplus (% of the spikes)", ylim=(0, None))
     left.legend(fontsize=8, frameon=False)
     tidy(left)
     tidy(right)

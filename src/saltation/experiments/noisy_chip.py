@@ -134,7 +134,7 @@ def make(settings: dict[str, Any], generator: torch.Generator) -> sal.Sequential
     layers = []
     for in_size, size, mean, std in ((4 * COPIES, HIDDEN, 1.0, 0.12), (HIDDEN, 3, 0.075, 0.15)):
         connection = sal.Linear(in_size, size, generator=generator, **delay)
-        neuron = sal.LIF(size, tau_mem=1.0, tau_syn=1.0, threshold=NOMINAL, refractory=math.inf)
+        neuron = sal.LIF(size, tau_mem=1.0, tau_syn=1.0, threshold=NOMINAL, refractory=math.inf, train=())
         layer = sal.Layer(connection, neuron, smoothing=0.0 if layers else settings["smoothing"])
         sal.init.normal_(layer, mean, std, generator)
         if delay:
