@@ -9,7 +9,6 @@ import torch
 import saltation as sal
 from saltation.data import load
 from saltation.experiments import noisy_chip, robustness
-from saltation.experiments.case import Row
 from saltation.experiments.disturb import KINDS, Losing, disturbed_data, disturbed_network
 
 
@@ -113,16 +112,3 @@ def test_the_noisy_chip_is_the_published_one():
     assert float(one.std()) == pytest.approx(math.hypot(fixed, trial), rel=0.4)
     assert float((one - two).std()) == pytest.approx(trial * 2**0.5, rel=0.4)
     assert float(one.mean()) == pytest.approx(2.73, abs=0.06)
-
-
-@pytest.mark.slow
-def test_tables_and_pictures_of_what_is_there():
-    """Of all cases and of the first alone: full experiments are looked at while they run."""
-    for experiment in (robustness, noisy_chip):
-        rows = [Row(case.name, 0, case.settings, experiment.run(case.settings, 0)) for case in experiment.cases("tiny")]
-        for some in (rows, rows[:1]):
-            for make in experiment.TABLES.values():
-                table = make(some)
-                assert all(len(line) == len(table.header) for line in table.lines)
-            for picture in experiment.PICTURES.values():
-                picture.figure(some)

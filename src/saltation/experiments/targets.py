@@ -146,24 +146,9 @@ def loss_of(network: sal.Sequential, twin: Twin | None, then: float, inputs: sal
     def loss(progress: float, tau: float) -> Tensor:
         if twin is not None and progress < then:
             return raster_distance(twin.run(inputs).value, twin.settings.dt, wanted.times, tau)
-        return haunted_distance(network(inputs), wanted, tau)
+        return sal.losses.van_rossum(network(inputs), wanted, tau).sum()
 
     return loss
-
-
-def haunted_distance(spikes: sal.Spikes, wanted: sal.Spikes, tau: float) -> Tensor:
-    """`losses.van_rossum`, with what it would change if near misses, if there are any, became spikes.
-
-    A spike at t brings 1/2 + sum over spikes of e^{-|t - t_k|/tau} - that over targets. This is the derivative with
-    respect to the strength of a ghost, which is what its time passes on; the value of the loss stays.
-    """
-    loss = sal.losses.van_rossum(spikes, wanted, tau).sum()
-    ghosts = spikes.ghosts
-    if ghosts is None or not ghosts.times.requires_grad:
-        return loss
-    change = 0.5 + kernel(ghosts.times, spikes.times, tau).sum(1) - kernel(ghosts.times, wanted.times, tau).sum(1)
-    term = (change.detach() * ghosts.times).sum()
-    return loss + term - term.detach()
 
 
 def raster_distance(raster: Tensor, dt: float, wanted: Tensor, tau: float) -> Tensor:
