@@ -54,9 +54,17 @@ def changed(data: Samples, change: Callable[[Spikes], Spikes]) -> EventDataset:
     """The same samples, all events of which have gone through `change`."""
     spikes, labels = data.batch(np.arange(len(data)))
     spikes = change(spikes)
-    arrays = (tensor.detach().numpy() for tensor in (spikes.times, spikes.units, spikes.offsets, labels))
-    sizes = data.num_channels, data.num_classes, data.duration, data.class_names
-    return EventDataset(*arrays, data.split, *sizes, source=data.source)
+    return EventDataset(
+        times=spikes.times.detach().numpy(),
+        channels=spikes.units.numpy(),
+        offsets=spikes.offsets.numpy(),
+        labels=labels.numpy(),
+        split=data.split,
+        num_channels=data.num_channels,
+        num_classes=data.num_classes,
+        duration=data.duration,
+        source=data.source,
+    )
 
 
 def disturbed_network(kind: str, strength: float, network: Sequential, generator: torch.Generator) -> Sequential:

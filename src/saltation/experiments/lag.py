@@ -210,6 +210,8 @@ def draw(axes: Any, rows: list[Row]) -> None:
             axis.plot(lags, means, f"o{dashed}", ms=3, lw=1.2, color=colour, label=name_of(arm))
         axis.axhline(50.0, color="0.7", lw=0.8)
         axis.set(xscale="log", xlabel="lag (ms)", title=title, ylim=(45, 101))
+        axis.set_xticks(lags, [f"{lag:g}" for lag in lags])
+        axis.minorticks_off()
         tidy(axis)
     axes[0][0].set_ylabel("test accuracy (%)")
     axes[0][1].legend(fontsize=7, frameon=False)

@@ -31,7 +31,8 @@ from saltation.train.evaluate import standard_error
 COPIES, HIDDEN, DURATION = 5, 30, 16.0
 DELAYS = 2.0, 3.5
 NOMINAL = 2.6 + 0.13
-CHIP = Chip(weight_bits=7, weight_range=2.1)  # 63 steps of 1/30 on either side
+LARGEST = 2.1
+CHIP = Chip(weight_bits=7, weight_range=LARGEST)  # 63 steps of 1/30 on either side
 DEVICE, TRIAL = Mismatch(threshold=0.08 / NOMINAL), Mismatch(threshold=0.04 / NOMINAL)
 JITTER, MARGIN, BATCH = 0.01, 0.3, 40
 PUBLISHED = {"weights": "84.9", "axonal": "92.8"}
@@ -131,7 +132,7 @@ def make(settings: dict[str, Any], generator: torch.Generator) -> sal.Sequential
     delay: dict[str, Any] = {}
     if settings["trained"] == "axonal":
         delay = {"delay": "axonal", "min_delay": DELAYS[0], "max_delay": DELAYS[1]}
-    layers = []
+    layers: list[sal.Layer] = []
     for in_size, size, mean, std in ((4 * COPIES, HIDDEN, 1.0, 0.12), (HIDDEN, 3, 0.075, 0.15)):
         connection = sal.Linear(in_size, size, generator=generator, **delay)
         neuron = sal.LIF(size, tau_mem=1.0, tau_syn=1.0, threshold=NOMINAL, refractory=math.inf, train=())
@@ -151,7 +152,7 @@ def revive(network: sal.Sequential, results: list[Any]) -> None:
     """Bump neurons that are silent, as the recipes of Yin-Yang do; and keep weights in the range of the chip."""
     for layer, result, silent in zip(network, results, (0.99, 0.3), strict=True):
         sal.regularizers.bump_silent_(layer, result.spikes, silent, 0.02)
-        layer.connection.weight.clamp_(-CHIP.weight_range, CHIP.weight_range)
+        layer.connection.weight.clamp_(-LARGEST, LARGEST)
 
 
 @torch.no_grad()

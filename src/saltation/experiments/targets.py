@@ -24,7 +24,7 @@ from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.readouts import Functional
 from saltation.experiments.grid_error import poisson
 from saltation.experiments.matching import match
-from saltation.experiments.statistics import paired
+from saltation.experiments.statistics import Difference, paired
 from saltation.plot.style import PALETTE, note, tidy
 
 INPUTS, RATE, DURATION = 200, 0.01, 500.0  # ms
@@ -223,7 +223,7 @@ def learnt(rows: list[Row]) -> Table:
             for how in ("grid", "continuous") if "grid" in own[0].result else ("continuous",):
                 rms, matched, surplus = np.array([figures(row, how) for row in own]).T
                 paired_ones = rms[np.isfinite(rms)]
-                error = f"{1e3 * math.exp(np.log(paired_ones).mean()):.3g}" if len(paired_ones) else "no pair"
+                error = f"{1e3 * math.exp(np.log(paired_ones).mean()):.2g}" if len(paired_ones) else "no pair"
                 place = {"grid": "the grid", "continuous": "continuous time"}[how]
                 shares = [f"{100 * matched.mean():.1f}", f"{100 * surplus.mean():.1f}"]
                 lines.append([words, name_of(arm), place, error, *shares, str(len(own))])
@@ -243,6 +243,14 @@ def trials(rows: list[Row]) -> Table:
     return Table(["arm", *(f"rate {lr:g}" for lr in RATES)], lines)
 
 
+def factor(difference: Difference) -> str:
+    """Of a difference of decimal logarithms, with its interval."""
+    if difference.pairs == 0:
+        return "no pair"
+    mean, low, high = (f"{float(f'{10.0**value:.2g}'):,g}" for value in difference[:3])
+    return mean if difference.pairs == 1 else f"{mean} [{low}, {high}]"
+
+
 def ratios(rows: list[Row]) -> Table:
     """By which factor the RMS errors of a grid of 1 ms, on it, are those of the arms in continuous time: paired."""
     lines = []
@@ -255,8 +263,7 @@ def ratios(rows: list[Row]) -> Table:
             difference = paired(
                 [math.log10(theirs[seed]) for seed in seeds], [math.log10(ours[seed]) for seed in seeds]
             )
-            mean, low, high = (10.0**value for value in (difference.mean, difference.low, difference.high))
-            lines.append([words, name_of(arm), f"{mean:.3g} [{low:.3g}, {high:.3g}]", str(len(seeds))])
+            lines.append([words, name_of(arm), factor(difference), str(len(seeds))])
     return Table(["targets", "arm", "error of the 1 ms grid over its own", "pairs"], lines)
 
 
@@ -270,14 +277,14 @@ def draw(axes: Any, rows: list[Row]) -> None:
     arms_there = list(dict.fromkeys(arm for task in tasks for arm in by_arm(rows, task)))
     for k, arm in enumerate(arms_there):
         own = [by_arm(rows, task).get(arm, []) for task in tasks]
-        how = "grid" if arm.startswith("grid") else "continuous"
+        how = "grid" if any("grid" in row.result for each in own for row in each) else "continuous"
         places = np.arange(len(tasks)) + 0.1 * (k - 0.5 * (len(arms_there) - 1))
         for axis, column in ((upper, 0), (lower, 1)):
             values = [np.array([figures(row, how)[column] for row in each]) for each in own]
             for place, each in zip(places, values, strict=True):
                 axis.plot(np.full(len(each), place), each, ".", ms=4, color=PALETTE[k], alpha=0.5)
             middle = [np.nanmedian(each) if np.isfinite(each).any() else math.nan for each in values]
-            axis.plot(places, middle, "_", ms=10, mew=2, color=PALETTE[k], label=name_of(arm))
+            axis.plot(places, middle, "_", ms=7, mew=2, color=PALETTE[k], label=name_of(arm))
     upper.set(yscale="log", ylabel="RMS error (ms)")
     lower.set(ylabel="share matched", ylim=(-0.03, 1.03))
     upper.set_xticks([])
