@@ -18,7 +18,7 @@ from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.train import evaluate_twin, make_twin
 from saltation.experiments.statistics import mean_std, paired
 from saltation.experiments.tasks import SETUPS, trials
-from saltation.plot.style import PALETTE, tidy
+from saltation.plot.style import PALETTE, note, tidy
 from saltation.sequential import Sequential
 from saltation.train.config import Config
 from saltation.train.evaluate import evaluate
@@ -35,7 +35,8 @@ NOISE = {  # without and with noise in training
 }  # the recipe of Braille has noise
 DRAWS = {"yin_yang_30": 2, "braille": 1}
 HARD = {"jitter": 5.0, "loss": 0.2, "insertion": 0.5, "weight_bits": 4}
-BASE = "surrogate_5ms"
+BASES = {"yin_yang_30": "surrogate_2ms", "braille": "surrogate_5ms"}
+"""The arm on a grid that exact and smoothed ones are held against: 5 ms are half a tau_syn of Yin-Yang."""
 
 
 def cases(size: Size) -> list[Case]:
@@ -144,17 +145,23 @@ def words(arm: str, noise: int) -> str:
 
 
 def areas(rows: list[Row], setup: str) -> Table:
-    """Per cent, in continuous time: of each kind, and the mean of all kinds; a line for each arm."""
+    """Per cent, of each kind, and the mean of all kinds; a line for each arm, on a grid a second one."""
     lines = []
     for noise in (0, 1):
         for arm in ARMS[setup]:
             own = of(rows, setup, arm, noise)
             if not own:
                 lines.append([words(arm, noise), "not run", *[""] * (len(KINDS) + 2)])
-                continue
-            clean = mean_std([100 * row.result["clean"]["continuous"] for row in own], 1)
-            cells = [mean_std(_areas(own, kind, "continuous"), 1) for kind in KINDS]
-            lines.append([words(arm, noise), clean, *cells, mean_std(_means(own), 1), str(len(own))])
+            for how in ("continuous", "grid"):
+                if not own or own[0].result["clean"][how] is None:
+                    continue
+                name = words(arm, noise) + (", on its grid" if how == "grid" else "")
+                clean = mean_std([100 * row.result["clean"][how] for row in own], 1)
+                each = {kind: _areas(own, kind, how) for kind in KINDS}
+                complete = all(len(values) == len(own) for values in each.values())
+                mean = mean_std(list(np.mean(list(each.values()), axis=0)), 1) if complete else ""
+                cells = [mean_std(values, 1) if values else "" for values in each.values()]
+                lines.append([name, clean, *cells, mean, str(len(own))])
     return Table(["gradient", "undisturbed", *(kind.words for kind in KINDS.values()), "mean of all", "seeds"], lines)
 
 
@@ -163,26 +170,15 @@ def _areas(rows: list[Row], kind: str, how: str) -> list[float]:
     return [100 * value for value in values if value is not None]
 
 
-def _means(rows: list[Row]) -> list[float]:
-    """Of all kinds that were run, for each row."""
-    means = []
-    for row in rows:
-        values = [area(row.result, kind, "continuous") for kind in KINDS if kind in row.result]
-        there = [value for value in values if value is not None]
-        if there:
-            means.append(100 * float(np.mean(there)))
-    return means
-
-
 def ahead(rows: list[Row], setup: str) -> Table:
-    """Areas of the exact and the smoothed arm minus those of the surrogate at 5 ms, points, paired by seed."""
+    """Areas of the exact and the smoothed arm minus those of the surrogate, points, paired by seed."""
     lines = []
     for noise in (0, 1):
         for arm in ("exact", "smoothed"):
-            ours, theirs = of(rows, setup, arm, noise), of(rows, setup, BASE, noise)
+            ours, theirs = of(rows, setup, arm, noise), of(rows, setup, BASES[setup], noise)
             cells = [_difference(ours, theirs, kind) for kind in KINDS]
             lines.append([words(arm, noise), *cells])
-    return Table(["minus the surrogate, 5 ms", *(kind.words for kind in KINDS.values())], lines)
+    return Table([f"minus the {words(BASES[setup], 0)}", *(kind.words for kind in KINDS.values())], lines)
 
 
 def _difference(ours: list[Row], theirs: list[Row], kind: str) -> str:
@@ -201,6 +197,9 @@ def _difference(ours: list[Row], theirs: list[Row], kind: str) -> str:
 
 def draw(axes: Any, rows: list[Row], setup: str) -> None:
     """Accuracy against strength, a panel for each kind; dashed: trained with noise; dotted: on the grid."""
+    if not any(row.settings["setup"] == setup for row in rows):
+        note(axes[0][0], "not run")
+        return
     for panel, (kind, about) in zip(axes.flat, KINDS.items(), strict=True):
         for k, arm in enumerate(ARMS[setup]):
             for noise in (0, 1):
