@@ -26,7 +26,7 @@ def test_python(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     program = {"__name__": name(page)}
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         for k, text in enumerate(blocks(page, "python")):
             exec(compile(text, f"{name(page)}, block {k}", "exec"), program)
 

@@ -16,7 +16,7 @@ def run(number):
     (file,) = FOLDER.glob(f"plot_{number}_*.py")
     matplotlib.use("agg")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         try:
             return runpy.run_path(str(file))
         finally:
