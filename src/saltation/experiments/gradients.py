@@ -29,17 +29,23 @@ POINTS = {"start": "at the start", "exact": "trained by the exact gradient"}
 def cases(size: Size) -> list[Case]:
     """Full: Braille and Yin-Yang, at all points. Quick, tiny: Yin-Yang."""
     if size == "full":
-        wanted = [("braille", point) for point in POINTS] + [("yin_yang_30", point) for point in POINTS]
-        return [Case(f"{setup}-{point}", _settings(setup, point, 8), 5) for setup, point in wanted]
+        wanted = [("braille", "start", "hidden"), ("braille", "exact", "hidden"), ("braille", "start", "all")]
+        wanted += [("yin_yang_30", point, "all") for point in POINTS]
+        return [
+            Case("-".join((setup, point, *(["hidden"] if part == "hidden" else []))), _settings(setup, point, part, 8))
+            for setup, point, part in wanted
+        ]
     changes = {"train.epochs": 2, "data.options.publication": False, "data.options.sizes": [200, 100, 100]}
     points = ("start", "exact") if size == "quick" else ("start",)
     return [
-        Case(f"yin_yang_5-{point}", _settings("yin_yang_5", point, 3) | {"changes": changes}, 1) for point in points
+        Case(f"yin_yang_5-{point}", _settings("yin_yang_5", point, "all", 3) | {"changes": changes}, 1)
+        for point in points
     ]
 
 
-def _settings(setup: str, point: str, batches: int) -> dict[str, Any]:
-    return {"setup": setup, "point": point, "batches": batches, "smoothing": SMOOTHING, "slope": SLOPE}
+def _settings(setup: str, point: str, part: str, batches: int) -> dict[str, Any]:
+    own = {"setup": setup, "point": point, "batches": batches, "smoothing": SMOOTHING, "slope": SLOPE}
+    return own if part == "all" else {**own, "part": part}
 
 
 def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
         state.model.load_state_dict(network.state_dict())
     order = np.random.default_rng(seed).permutation(len(data))[: BATCH * settings["batches"]]
     batches = [data.batch(part) for part in np.split(order, settings["batches"])]
-    return measure(Probe(config, state, dataset.duration, batches), arms)
+    return measure(Probe(config, state, dataset.duration, batches, settings.get("part") == "hidden"), arms)
 
 
 def measure(probe: Probe, arms: dict[str, Arm]) -> dict[str, Any]:
@@ -92,21 +98,26 @@ def decrease(result: dict[str, Any], arm: str) -> np.ndarray:
     return losses["loss"] - np.array(losses["down"])
 
 
-def of(rows: list[Row], setup: str, point: str) -> list[Row]:
-    """The rows of a data set at a point of training."""
-    return [row for row in rows if (row.settings["setup"], row.settings["point"]) == (setup, point)]
+Place = tuple[str, str, str]  # data set, point of training, which parameters
 
 
-def _setups(rows: list[Row]) -> list[tuple[str, str]]:
-    found = dict.fromkeys((row.settings["setup"], row.settings["point"]) for row in rows)
-    return list(found)
+def place(row: Row) -> Place:
+    """What a row looks at."""
+    return row.settings["setup"], row.settings["point"], row.settings.get("part", "all")
+
+
+def by_place(rows: list[Row]) -> dict[Place, list[Row]]:
+    """The rows of each place."""
+    found: dict[Place, list[Row]] = {}
+    for row in rows:
+        found.setdefault(place(row), []).append(row)
+    return found
 
 
 def _directions(rows: list[Row]) -> Table:
     """Predicted and true slopes along each direction."""
     lines = []
-    for setup, point in _setups(rows):
-        own = of(rows, setup, point)
+    for (setup, point, part), own in by_place(rows).items():
         for arm in ARMS:
             results = [row.result for row in own]
             ratios = [[true_slope(result, arm, k) / result["arms"][arm]["norm"] for result in results] for k in SHOWN]
@@ -119,22 +130,22 @@ def _directions(rows: list[Row]) -> Table:
             noise = [result["arms"][arm]["signal_to_noise"] for result in results]
             cosine = [result["cosines"][ARMS.index(arm)][ARMS.index("smoothed")] for result in results]
             figures = [*map(mean_std, ratios), mean_std(grid) if grid else "", mean_std(best, 4), mean_std(noise, 3)]
-            lines.append([setup, POINTS[point], arm, *figures, mean_std(cosine, 2), str(len(own))])
+            lines.append([setup, POINTS[point], part, arm, *figures, mean_std(cosine, 2), str(len(own))])
     steps = [f"true / predicted slope, step {LENGTHS[k]:g}" for k in SHOWN]
-    header = ["data", "point", "direction", *steps, "the same on its own grid", "largest decrease"]
+    header = ["data", "point", "parameters", "direction", *steps, "the same on its own grid", "largest decrease"]
     return Table([*header, "signal / noise", "cosine with smoothed", "seeds"], lines)
 
 
-def _decreases(axes: Axes, rows: list[Row], setup: str, point: str) -> None:
+def _decreases(axes: Axes, own: list[Row]) -> None:
     """True decrease against the length of the step, along every direction."""
-    own = of(rows, setup, point)
+    setup, point, part = place(own[0])
     for k, arm in enumerate(ARMS):
         true = np.mean([decrease(row.result, arm) for row in own], axis=0)
         predicted = np.mean([row.result["arms"][arm]["norm"] * row.result["parameters"] ** 0.5 for row in own])
         axes.plot(LENGTHS, true, ".-", color=PALETTE[k], linewidth=1.3, label=arm.replace("_", " "))
         axes.plot(LENGTHS, predicted * np.array(LENGTHS), ":", color=PALETTE[k], linewidth=0.9)
     top = max(float(np.mean([decrease(row.result, arm) for row in own], axis=0).max()) for arm in ARMS)
-    axes.set(xscale="log", ylim=(-0.5 * top, 1.3 * top), title=f"{setup.replace('_', ' ')}, {POINTS[point]}")
+    axes.set(xscale="log", ylim=(-0.5 * top, 1.3 * top), title=f"{setup.replace('_', ' ')}, {POINTS[point]}, {part}")
     axes.set(xlabel="length of the step (steps of Adam)", ylabel="decrease of the loss")
     axes.axhline(0.0, color="black", linewidth=0.5)
     tidy(axes)
@@ -142,13 +153,13 @@ def _decreases(axes: Axes, rows: list[Row], setup: str, point: str) -> None:
 
 def _draw(axes: Any, rows: list[Row]) -> None:
     """A panel for each data set and point; dotted: predicted."""
-    there = _setups(rows)
-    for place, (setup, point) in zip(axes.flat, there, strict=False):
-        _decreases(place, rows, setup, point)
+    there = list(by_place(rows).values())
+    for panel, own in zip(axes.flat, there, strict=False):
+        _decreases(panel, own)
     axes.flat[0].legend(fontsize=7, frameon=False)
-    for place in axes.flat[len(there) :]:
-        place.set_axis_off()
+    for panel in axes.flat[len(there) :]:
+        panel.set_axis_off()
 
 
 TABLES = {"directions": _directions}
-PICTURES = {"directions": Picture(_draw, (2, 2), (9.0, 6.5))}
+PICTURES = {"directions": Picture(_draw, (2, 3), (12.0, 6.5))}

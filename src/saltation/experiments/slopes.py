@@ -24,17 +24,23 @@ Batch = tuple[Spikes, Tensor]
 
 
 class Probe:
-    """A network that is looked at, with the samples on which its loss is measured."""
+    """A network that is looked at, with the samples on which its loss is measured.
 
-    def __init__(self, config: Config, state: State, duration: float, batches: Sequence[Batch]):
+    hidden: look at the parameters of all layers but the last one alone.
+    """
+
+    def __init__(self, config: Config, state: State, duration: float, batches: Sequence[Batch], hidden: bool = False):
         self.config, self.state, self.duration, self.batches = config, state, duration, batches
         self.model, self.objective = state.model, Objective(config)
-        groups = state.optimizer.param_groups
-        self.parameters = [parameter for group in groups for parameter in group["params"]]
-        rates = [
-            torch.full((parameter.numel(),), group["base_lr"]) for group in groups for parameter in group["params"]
+        last = {id(parameter) for parameter in layers(self.model)[-1].parameters()} if hidden else set()
+        pairs = [
+            (parameter, group["base_lr"])
+            for group in state.optimizer.param_groups
+            for parameter in group["params"]
+            if id(parameter) not in last
         ]
-        self.rates = torch.cat(rates).double()
+        self.parameters = [parameter for parameter, _ in pairs]
+        self.rates = torch.cat([torch.full((parameter.numel(),), rate) for parameter, rate in pairs]).double()
         self.samples = sum(len(labels) for _, labels in batches)
 
     @property
