@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from saltation.experiments import tuning
 from saltation.experiments.case import Case, Picture, Row, Size, Table
 from saltation.experiments.statistics import column, mean_std, paired_rows
-from saltation.experiments.tasks import SETUPS
+from saltation.experiments.tasks import SETUPS, words
 from saltation.plot.style import PALETTE, tidy
 
 TRAINED = ("W", "WD", "WT", "WDT")
@@ -81,11 +81,6 @@ def _parameters(rows: list[Row]) -> Table:
         for arm in arms
     ]
     return Table(["trained", "gradient", *COLUMNS], lines)
-
-
-def words(arm: str) -> str:
-    """An arm as it is shown: surrogate_5ms_exact is "surrogate 5 ms, then exact"."""
-    return arm.replace("_exact", ", then exact").replace("_", " ").replace("ms", " ms")
 
 
 def _curve(axes: Axes, rows: list[Row], setup: str) -> None:

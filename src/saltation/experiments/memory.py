@@ -246,6 +246,18 @@ def _data(rows: list[Row]) -> Table:
     return Table([*header, *(f"grid of {dt} ms: kept / moved" for dt in MILLISECONDS)], lines)
 
 
+def _rates(rows: list[Row]) -> Table:
+    """Bytes kept on random input, against how often neurons spike."""
+    lines = []
+    for row in _swept(rows, "spikes"):
+        exact = row.result["exact"]
+        ratios = [row.result["grid"][f"{1e3 * dt:g}"] / exact for dt in STEPS]
+        line = [f"{row.settings['spikes']:g}", _size(exact), f"{row.result['smoothed'] / exact:.1f} x"]
+        lines.append([*line, *(f"{ratio:.1f} x" for ratio in ratios), f"{row.result['unrolled_1ms'] / exact:.1f} x"])
+    header = ["rate of a neuron, Hz", "exact keeps", "smoothed", *(f"grid, {1e3 * dt:g} ms" for dt in STEPS)]
+    return Table([*header, "unrolled in torch, 1 ms"], lines)
+
+
 def _size(number: float) -> str:
     return f"{number / 1000:.1f} kB" if number >= 1000 else f"{number:.0f} B"
 
@@ -258,46 +270,61 @@ def _peaks(rows: list[Row]) -> Table:
     return Table(["step", "adds, MB"], [[way.replace("_", " "), mean_std(values, 1)] for way, values in found.items()])
 
 
-def _sweep(axes: Axes, rows: list[Row], key: str) -> None:
+LABELS = {"duration": "duration (s)", "rate": "rate of an input (Hz)", "spikes": "rate of a neuron (Hz)"}
+
+
+def _swept(rows: list[Row], key: str) -> list[Row]:
+    """The rows of a sweep in order."""
+    own = [row for row in _kind(rows, "sweep") if row.case.startswith(f"{key}-")]
+    return sorted(own, key=lambda row: row.settings[key])
+
+
+def _finish(axes: Axes, own: list[Row], key: str, label: str) -> None:
+    """Logarithmic, and the values that were taken as ticks."""
+    axes.set(xscale="log", yscale="log", xlabel=LABELS[key], ylabel=label)
+    axes.minorticks_off()
+    values = [row.settings[key] for row in own]
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    tidy(axes)
+
+
+def _kept(axes: Axes, own: list[Row], key: str) -> None:
     """Bytes a sample against one figure, all else as in BASE."""
-    own = sorted(
-        (row for row in _kind(rows, "sweep") if row.case.startswith(f"{key}-")), key=lambda row: row.settings[key]
-    )
     x = [row.settings[key] for row in own]
     curves = {"exact": [row.result["exact"] for row in own], "smoothed": [row.result["smoothed"] for row in own]}
     curves |= {f"grid, {dt} ms": [row.result["grid"][f"{dt}"] for row in own] for dt in MILLISECONDS}
     curves["unrolled in torch, 1 ms"] = [row.result["unrolled_1ms"] for row in own]
     for k, (name, values) in enumerate(curves.items()):
         axes.plot(x, values, ".-", color=PALETTE[k], linewidth=1.2, label=name)
-    label = {"duration": "duration (s)", "rate": "rate of an input (Hz)", "spikes": "rate of a neuron (Hz)"}[key]
-    axes.set(xscale="log", yscale="log", xlabel=label, ylabel="bytes kept a sample")
-    tidy(axes)
+    _finish(axes, own, key, "bytes kept a sample")
 
 
-def _words(axes: Axes, rows: list[Row], key: str) -> None:
+def _moved(axes: Axes, own: list[Row], key: str) -> None:
     """Words a sample, over those of the exact gradient."""
-    own = sorted(
-        (row for row in _kind(rows, "sweep") if row.case.startswith(f"{key}-")), key=lambda row: row.settings[key]
-    )
+    x = [row.settings[key] for row in own]
     for k, dt in enumerate(MILLISECONDS):
         ratio = [row.result["words_grid"][f"{dt}"] / row.result["words_exact"] for row in own]
-        axes.plot([row.settings[key] for row in own], ratio, ".-", color=PALETTE[k + 2], linewidth=1.2)
+        axes.plot(x, ratio, ".-", color=PALETTE[k + 2], linewidth=1.2)
     axes.axhline(1.0, color="black", linewidth=0.6)
-    label = {"duration": "duration (s)", "rate": "rate of an input (Hz)", "spikes": "rate of a neuron (Hz)"}[key]
-    axes.set(xscale="log", yscale="log", xlabel=label, ylabel="words, grid / exact (model)")
-    tidy(axes)
+    axes.set_ylim(0.4, 12.0)
+    _finish(axes, own, key, "words moved, grid / exact (model)")
+    ticks = (0.5, 1.0, 2.0, 5.0, 10.0)
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def _draw(axes: Any, rows: list[Row]) -> None:
     """Above what is kept, below what is moved."""
     for column, key in enumerate(SWEEPS):
-        if any(row.case.startswith(f"{key}-") for row in _kind(rows, "sweep")):
-            _sweep(axes[0, column], rows, key)
-            _words(axes[1, column], rows, key)
-    axes[0, 0].legend(fontsize=6, frameon=False)
+        own = _swept(rows, key)
+        if own:
+            _kept(axes[0, column], own, key)
+            _moved(axes[1, column], own, key)
+            handles = axes[0, column].get_legend_handles_labels()
+    if _kind(rows, "sweep"):
+        axes[0, 0].figure.legend(*handles, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
 
 
-TABLES = {"data": _data, "peaks": _peaks}
+TABLES = {"data": _data, "rates": _rates, "peaks": _peaks}
 PICTURES = {"growth": Picture(_draw, (2, 3), (11.0, 6.5))}
 
 if __name__ == "__main__":

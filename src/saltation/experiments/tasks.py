@@ -83,3 +83,8 @@ def trials(name: str) -> list[dict[str, float]]:
         return [{"rate": rate} for rate in RATES]
     key, values = ("smoothing", SMOOTHINGS) if name == "smoothed" else ("slope", SLOPES)
     return [{"rate": 1.0, key: value} for value in values]
+
+
+def words(name: str) -> str:
+    """An arm or a data set as it is shown: surrogate_5ms_exact is "surrogate 5 ms, then exact"."""
+    return name.replace("_exact", ", then exact").replace("_", " ").replace("ms", " ms")

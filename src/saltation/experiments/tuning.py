@@ -7,7 +7,7 @@ from typing import Any
 
 from saltation.experiments.arms import run_arm
 from saltation.experiments.case import Case, Picture, Row, Size, Table
-from saltation.experiments.tasks import SETUPS, trials
+from saltation.experiments.tasks import SETUPS, trials, words
 
 SEED = 100  # of all trials: seeds 0, 1, ... are compared
 TUNED = ("yin_yang_30", "braille")  # the other data sets take what is best here, see `settings_of`
@@ -73,7 +73,7 @@ def _table(rows: list[Row]) -> Table:
         others = ", ".join(f"{key} {value:g}" for key, value in trial.items() if key != "rate")
         figures = f"{result['validation_loss']:.4f}", f"{100 * result[f'validation_{how}']:.1f}"
         lines.append(
-            [row.settings["setup"], row.settings["arm"], f"{trial['rate']:g}", others]
+            [words(row.settings["setup"]), words(row.settings["arm"]), f"{trial['rate']:g}", others]
             + [f"{mark}{figure}{mark}" for figure in figures]
         )
     return Table(["data", "gradient", "rates", "setting", "validation loss", "validation, %"], lines)
