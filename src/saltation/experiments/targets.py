@@ -223,7 +223,7 @@ def learnt(rows: list[Row]) -> Table:
             for how in ("grid", "continuous") if "grid" in own[0].result else ("continuous",):
                 rms, matched, surplus = np.array([figures(row, how) for row in own]).T
                 paired_ones = rms[np.isfinite(rms)]
-                error = f"{1e3 * math.exp(np.log(paired_ones).mean()):.2g}" if len(paired_ones) else "no pair"
+                error = two_digits(1e3 * math.exp(np.log(paired_ones).mean())) if len(paired_ones) else "no pair"
                 place = {"grid": "the grid", "continuous": "continuous time"}[how]
                 shares = [f"{100 * matched.mean():.1f}", f"{100 * surplus.mean():.1f}"]
                 lines.append([words, name_of(arm), place, error, *shares, str(len(own))])
@@ -243,11 +243,16 @@ def trials(rows: list[Row]) -> Table:
     return Table(["arm", *(f"rate {lr:g}" for lr in RATES)], lines)
 
 
+def two_digits(value: float) -> str:
+    """Such as 0.038 and 13,000."""
+    return f"{float(f'{value:.2g}'):,g}"
+
+
 def factor(difference: Difference) -> str:
     """Of a difference of decimal logarithms, with its interval."""
     if difference.pairs == 0:
         return "no pair"
-    mean, low, high = (f"{float(f'{10.0**value:.2g}'):,g}" for value in difference[:3])
+    mean, low, high = (two_digits(10.0**value) for value in difference[:3])
     return mean if difference.pairs == 1 else f"{mean} [{low}, {high}]"
 
 
