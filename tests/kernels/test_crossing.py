@@ -158,7 +158,7 @@ def test_short_crossing_is_the_first_crossing():
         e_mem, _, phi = flow(s, tau_mem, tau_syn)
         if not V * e_mem + I * phi > threshold:
             continue
-        x, decay = short_crossing(s, V, I, 1.0 / tau_mem, 1.0 / tau_syn, threshold)
+        x, _, decay = short_crossing(s, V, I, 1.0 / tau_mem, 1.0 / tau_syn, threshold)
         if x > 0.0:
             sure += 1
             expected = first_crossing(s, V, I, 0.0, tau_mem, tau_syn, 1.0, threshold)

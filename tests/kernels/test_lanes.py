@@ -63,14 +63,14 @@ def test_receive_late(own):
 def test_carry_chunk(own, detail):
     rng, row_of, table = arrays(7, lanes.NUM_ADJOINT, own)
     call = compiled(
-        f"def call(p, g, w, r, o, t, f, n, s): return carry_chunk(p, g, w, r, o, t, f, n, s, {detail}, {own})",
+        f"def call(p, g, w, r, o, t, b, f, n, s): return carry_chunk(p, g, w, r, o, t, b, f, n, s, {detail}, {own})",
         carry_chunk=lanes.carry_chunk,
         **{detail: getattr(lanes, detail)},
     )
     weights = rng.normal(size=2 * ROWS * LANES)
     start = rng.normal(size=lanes.ADJOINT_SIZE), rng.normal(size=weights.size), np.zeros(ARRIVALS)
     ours, twin = ([array.copy() for array in start] for _ in range(2))
-    rest = weights, ROWS * LANES, row_of, table, 2, ARRIVALS
+    rest = weights, ROWS * LANES, row_of, table, 1, 2, ARRIVALS - 1
     call(*ours[:2], *rest, ours[2])
     lanes._carry_chunk(*twin[:2], *rest, twin[2], getattr(lanes, detail), own)
     for left, right in zip(ours, twin, strict=True):

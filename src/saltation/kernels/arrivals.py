@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .jit import borrowing, generic, generic_borrowing, implements, kernel
-from .layout import TIME, Full, Wiring
+from .jit import borrowing, embedded, generic, generic_borrowing, implements, kernel
+from .layout import NUM_COLUMNS, TIME, Full, Wiring
 
 # Above this many arrivals in one time bin insertion sort would be slow; a merge sort takes over.
 CROWDED = 64
@@ -204,24 +204,26 @@ def store_spikes(b, length, log, author, spikes, start, buffer, filled):
     order = np.empty(length, np.int64)
     group_by(length, author, start, order)
     for m in range(length):
-        buffer.rows[filled + m] = log[order[m]]
+        for column in range(NUM_COLUMNS):
+            buffer.rows[filled + m, column] = log[order[m], column]
     buffer.counts[b] = spikes
     return filled + length
 
 
 @kernel
 def index_arrivals(count, arrival, duration, index):
-    """For `locate`: index[b] = the first arrival in time bin b or later, of `count` bins and one more."""
+    """For `locate`: index[b] = the first arrival in time bin b or later, of `count` bins and one more. It has room for
+    one more.
+    """
     scale = count / duration
-    b = 0
+    index[: count + 2] = 0
     for k in range(count):
-        while b <= min(int(arrival[k] * scale), count):
-            index[b] = k
-            b += 1
-    index[b : count + 1] = count
+        index[min(int(arrival[k] * scale), count) + 1] += 1
+    for b in range(count):
+        index[b + 1] += index[b]
 
 
-@borrowing
+@embedded
 def locate(time, count, arrival, duration, index):
     """How many of the sorted arrivals come before `time`; as numpy.searchsorted, but by the bin of the time."""
     k = index[min(int(time * (count / duration)), count)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from .crossing import EPS
 from .flow import flow, phi_gradient
-from .jit import borrowing, inlined, kernel
+from .jit import borrowing, embedded, inlined, kernel
 from .layout import (
     ADAPTATION,
     CURRENT,
@@ -35,7 +35,7 @@ END, P_V, P_I, P_I_RELEASE, V_START, MISSED, KINK = range(7)
 NUM_SEGMENT = 7
 
 
-@borrowing
+@embedded
 def start_segments(neuron, subtract, rows, segments):
     """Fill V_START of all segments of a neuron, and MISSED and KINK with zeros."""
     segments[0, V_START], segments[0, KINK] = 0.0, 0.0
@@ -44,7 +44,7 @@ def start_segments(neuron, subtract, rows, segments):
         segments[n + 1, V_START] = V_after(n, segments[n, V_START], neuron, subtract, rows)
 
 
-@borrowing
+@embedded
 def open_segment(n, end, p_V, p_I, neuron, rows, with_taus, segments, grad):
     """Write segment n, which ends at `end` with the adjoint p; adds to grad (7,) what the state at its start causes.
     Its V_START is there already.
@@ -135,7 +135,7 @@ def cross_without_ghosts(n, end, e_V, e_a, G, neuron, subtract, rows, segments, 
     return c + e_V if subtract else c, e_a - c, 0.0
 
 
-@borrowing
+@embedded
 def cross_spike(n, end, p_V, p_I, p_a, G, neuron, subtract, rows, segments, slope_floor, grad):
     """The adjoint just before spike n - 1, whose G = dL/dT, from what `open_segment` gave for the segment after it.
 

@@ -8,7 +8,7 @@ is monotone on at most two pieces, g' changes its sign at most once on each, and
 from math import exp, inf, log, log1p
 
 from .flow import flow, short_flow
-from .jit import borrowing, inlined, kernel
+from .jit import embedded, inlined, kernel
 from .layout import GHOST_REACH
 
 # Bisection alone needs about 60 steps from any bracket to the last bit; Newton usually takes five.
@@ -303,37 +303,36 @@ def inner_top(s, V, I, a, tau_mem, tau_syn, tau_adapt, threshold):
     return -1.0, 0.0
 
 
-@borrowing
+@embedded
 def short_crossing(s, V, I, rate_mem, rate_syn, threshold):
     """Where V without adaptation crosses the threshold, V(0) <= threshold < V(s), s so short that `short_flow` holds.
 
-    Returns x and e^{-x/tau_syn}; (-1, 0) where it is not sure of the last bits. Halley's method from the root of the
-    Taylor polynomial: the two functions that `root` needs many branches for, without any.
+    Returns x, e^{-x/tau_mem} and e^{-x/tau_syn}; x = -1 where it is not sure of the last bits. Halley's method from the
+    root of the Taylor polynomial: the two functions that `root` needs many branches for, without any.
     """
     V_1 = (I - V) * rate_mem
     if not V_1 > 0.0:
-        return -1.0, 0.0
+        return -1.0, 1.0, 1.0
     V_2 = -(I * rate_syn + V_1) * rate_mem
     V_3 = (I * rate_syn * rate_syn - V_2) * rate_mem
-    x = (threshold - V) / V_1
-    for _ in range(2):
-        slope = V_1 + x * (V_2 + 0.5 * V_3 * x)
-        x -= (V - threshold + x * (V_1 + x * (0.5 * V_2 + x * V_3 * (1 / 6)))) / slope
+    inverse = 1.0 / V_1
+    x = (threshold - V) * inverse
+    x -= 0.5 * V_2 * inverse * x * x
+    x -= (V - threshold + x * (V_1 + x * (0.5 * V_2 + x * V_3 * (1 / 6)))) / (V_1 + x * (V_2 + 0.5 * V_3 * x))
     for _ in range(3):
         if not 0.0 < x < s:
-            return -1.0, 0.0
+            break
         e_mem, e_syn, phi_x = short_flow(x * rate_mem, x * rate_syn)
         I_x, V_x = I * e_syn, V * e_mem + I * phi_x
         slope = (I_x - V_x) * rate_mem
         if not slope > 0.0:
-            return -1.0, 0.0
-        step = (V_x - threshold) / slope
-        bend = -0.5 * (I_x * rate_syn + slope) * rate_mem * step / slope
-        step /= 1.0 - bend
+            break
+        bend, square = -0.5 * (V_x - threshold) * (I_x * rate_syn + slope) * rate_mem, slope * slope
+        step = (V_x - threshold) * slope / (square - bend)
         x -= step
-        if max(abs(bend), abs(step) * max(rate_mem, rate_syn)) < SURE:
+        if abs(bend) < SURE * square and abs(step) * max(rate_mem, rate_syn) < SURE:
             if not 0.0 < x < s:
-                return -1.0, 0.0
-            q = step * rate_syn
-            return x, e_syn * (1.0 + q * (1.0 + 0.5 * q))
-    return -1.0, 0.0
+                break
+            p, q = step * rate_mem, step * rate_syn
+            return x, e_mem * (1.0 + p * (1.0 + 0.5 * p)), e_syn * (1.0 + q * (1.0 + 0.5 * q))
+    return -1.0, 1.0, 1.0

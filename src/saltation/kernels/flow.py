@@ -2,6 +2,7 @@
 
 from math import exp, expm1
 
+from .decay import decay
 from .jit import kernel
 
 # Terms of the power series of k(d) for |d| < SERIES_LIMIT: the first one left out is below 1e-17.
@@ -25,16 +26,18 @@ def phi(s, tau_mem, tau_syn):
 
 
 # Below this the polynomials of `flow` are right to the last bit: the first term left out is below 1e-16.
-SMALL = 0.0625
+SMALL = 0.25
 
 
 @kernel
 def h_series(d):
     """(1 - e^{-d})/d for 0 <= d < SMALL."""
     d_2 = d * d
+    d_4 = d_2 * d_2
     return (
         (1.0 - 1 / 2 * d + d_2 * (1 / 6 - 1 / 24 * d))
-        + d_2 * d_2 * ((1 / 120 - 1 / 720 * d) + d_2 * (1 / 5040 - 1 / 40320 * d) + 1 / 362880 * d_2 * d_2)
+        + d_4 * ((1 / 120 - 1 / 720 * d) + d_2 * (1 / 5040 - 1 / 40320 * d))
+        + d_4 * d_4 * ((1 / 362880 - 1 / 3628800 * d) + d_2 * (1 / 39916800 - 1 / 479001600 * d))
     )  # fmt: skip
 
 
@@ -46,9 +49,13 @@ def short_flow(x, y):
     d = abs(x - y)
     z = min(x, y)
     z_2 = z * z
+    z_4 = z_2 * z_2
     slow = (
         (1.0 - z + z_2 * (1 / 2 - 1 / 6 * z))
-        + z_2 * z_2 * ((1 / 24 - 1 / 120 * z) + z_2 * (1 / 720 - 1 / 5040 * z) + 1 / 40320 * z_2 * z_2)
+        + z_4 * ((1 / 24 - 1 / 120 * z) + z_2 * (1 / 720 - 1 / 5040 * z))
+        + z_4 * z_4 * (
+            (1 / 40320 - 1 / 362880 * z) + z_2 * (1 / 3628800 - 1 / 39916800 * z) + 1 / 479001600 * z_4
+        )
     )  # fmt: skip
     h = h_series(d)
     fast = slow * (1.0 - d * h)
@@ -57,21 +64,18 @@ def short_flow(x, y):
 
 @kernel
 def flow(s, tau_mem, tau_syn):
-    """e^{-s/tau_mem}, e^{-s/tau_syn} and phi(s), from two transcendental functions where they are close.
+    """e^{-s/tau_mem}, e^{-s/tau_syn} and phi(s), from two exponentials: slow = e^{-min} and h = (1 - e^{-d})/d.
 
-    Short intervals, the most frequent ones, need none: with slow = e^{-min} and h = (1 - e^{-d})/d as polynomials.
+    Short intervals, the most frequent ones, need none: there both are polynomials.
     """
     x = s / tau_mem
     y = s / tau_syn
     if max(x, y) < SMALL:
         return short_flow(x, y)
     d = abs(x - y)
-    slow = exp(-min(x, y))
-    if d == 0.0:
-        return slow, slow, x * slow
-    m = expm1(-d)
-    value = x * slow * (-m / d)
-    fast = slow * (1.0 + m) if d < 1.0 else exp(-max(x, y))  # 1 + m would lose digits of a small e^{-d}
+    slow, _ = decay(min(x, y))
+    rest, lost = decay(d)
+    value, fast = x * slow * (-lost / d if d > 0.0 else 1.0), slow * rest
     if x < y:
         return slow, fast, value
     return fast, slow, value

@@ -35,11 +35,11 @@ NUM_COEFFICIENTS = 5
 LATE_PHI, LATE_SYN, LATE_CAP = range(3)
 NUM_LATE = 3
 
-# Rows of a tile's adjoint p at the end of a chunk: p_V, p_I, their derivatives with respect to tau_mem and tau_syn as
-# far as they are not 0, and the sums dL/dtau_mem and dL/dtau_syn.
+# Rows of a tile's adjoint p at the end, the last arrival, of a chunk: p_V, p_I, their derivatives with respect to
+# tau_mem and tau_syn as far as they are not 0, and the sums dL/dtau_mem and dL/dtau_syn.
 P_V, P_I, V_BY_MEM, I_BY_MEM, I_BY_SYN, ACC_MEM, ACC_SYN = (LANES * row for row in range(7))
 ADJOINT_SIZE = 7 * LANES
-# Columns of the table of arrivals, each a time r before the end of its chunk: p_I(r) = A p_I + B p_V, p_V(r) = M p_V,
+# Columns of the table of arrivals, each a time r before the last of its chunk: p_I(r) = A p_I + B p_V, p_V(r) = M p_V,
 # dL/dt = w (T_I p_I + T_V p_V); and derivatives: A_SYN = dA/dtau_syn and so on.
 A, B, M, T_V, T_I, A_SYN, B_MEM, B_SYN, M_MEM = range(9)
 NUM_ADJOINT = 9
@@ -106,18 +106,19 @@ def _receive_late(x, state, weights, row, late, own):
     return mask
 
 
-def _carry_chunk(p, grad, weights, rows, row_of, table, first, number, grad_times, detail, own):
-    """The adjoint of a tile at the arrivals first ... first + number - 1, from the one at the end of the chunk.
+def _carry_chunk(p, grad, weights, rows, row_of, table, begin, first, number, grad_times, detail, own):
+    """The adjoint of a tile at the arrivals first ... first + number - 1, from the one at the end of the chunk, which
+    begins with arrival `begin`.
 
     p: the rows P_V ... ACC_SYN, flat; grad[rows + row_of[k + AHEAD]:] += p_I of arrival k, dL/dw; weights: likewise;
-    table: the columns A ... M_MEM, flat: of arrival k, or if `own`, of arrival k - first and each neuron. With detail
-    TIMES grad_times[k - first] = dL/dt of arrival k at all neurons, with detail TAUS besides ACC_MEM and ACC_SYN +=
+    table: the columns A ... M_MEM, flat: of arrival k, or if `own`, of arrival k - begin and each neuron. With detail
+    TIMES grad_times[k - begin] = dL/dt of arrival k at all neurons, with detail TAUS besides ACC_MEM and ACC_SYN +=
     dL/dtau of each.
     """
     for k in range(first, first + number):
         row, products = rows + row_of[k + AHEAD], [0.0] * LANES
         for n in range(LANES):
-            c = [table[((k - first) * NUM_ADJOINT + j) * LANES + n if own else k * NUM_ADJOINT + j]
+            c = [table[((k - begin) * NUM_ADJOINT + j) * LANES + n if own else k * NUM_ADJOINT + j]
                  for j in range(NUM_ADJOINT)]  # fmt: skip
             p_V, p_I, w = p[P_V + n], p[P_I + n], weights[row + n]
             grad[row + n] += p_V * c[B] + p_I * c[A]
@@ -131,7 +132,7 @@ def _carry_chunk(p, grad, weights, rows, row_of, table, first, number, grad_time
             half = len(products) // 2
             products = [products[m] + products[m + half] for m in range(half)]
         if detail >= TIMES:
-            grad_times[k - first] = products[0]
+            grad_times[k - begin] = products[0]
     return 0
 
 
@@ -313,17 +314,17 @@ def _prefetch_line(typing, array, index):
 
 
 @intrinsic
-def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, first, number, grad_times, detail, own):
+def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, begin, first, number, grad_times, detail, own):
     """As _carry_chunk, if number > 0."""
     if not isinstance(own, types.BooleanLiteral) or not isinstance(detail, types.IntegerLiteral):
         return None
     integer, own_table, wanted = types.int64, own.literal_value, detail.literal_value
     signature = types.int64(
-        p, grad, weights, integer, row_of, table, integer, integer, grad_times, detail, own
+        p, grad, weights, integer, row_of, table, integer, integer, integer, grad_times, detail, own
     )  # fmt: skip
 
     def generate(context, builder, signature, values):
-        p, grad, weights, rows, row_of, table, first, number, grad_times, *_ = _pointers(
+        p, grad, weights, rows, row_of, table, begin, first, number, grad_times, *_ = _pointers(
             context, builder, signature, values
         )
         b = _Builder(builder)
@@ -334,7 +335,7 @@ def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, first, n
         builder.position_at_end(loop)
         k = builder.phi(_int)
         k.add_incoming(first, before)
-        at = builder.mul(builder.sub(k, first) if own_table else k, b.number(NUM_ADJOINT * (LANES if own_table else 1)))
+        at = builder.mul(builder.sub(k, begin) if own_table else k, b.number(NUM_ADJOINT * (LANES if own_table else 1)))
 
         def column(j):
             if own_table:
@@ -350,7 +351,7 @@ def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, first, n
             b.prefetch_row(weights, far)
             w = b.load_row(weights, row)
             flow = builder.fadd(builder.fmul(p_V, column(T_V)), builder.fmul(p_I, column(T_I)))
-            place = builder.gep(grad_times, [builder.sub(k, first)])
+            place = builder.gep(grad_times, [builder.sub(k, begin)])
             builder.store(b.total(builder.fmul(w, flow)), place)
         if wanted == TAUS:
             by_mem = b.dot((I_mem, column(A)), (V_mem, column(B)), (p_V, column(B_MEM)))

@@ -11,7 +11,7 @@ import numpy as np
 from . import layout
 from .binned import binned_forward
 from .binned_backward import binned_backward
-from .bins import make_grid, split_delays
+from .bins import Delays, Grid, make_grid, split_delays
 from .course import share_taus
 from .lanes import LANES
 from .layout import Feedback, Full, Gradients, Projection, Sent, Span, SpikeBuffer, Synapses, Wiring
@@ -271,17 +271,23 @@ class InBins(Binned):
 
     name, why = "in bins", "synaptic delays, many arrivals, and shared time constants"
 
-    def __init__(self, task: Task):
-        super().__init__(task)
-        self.grid = grid_of(task)
-        self.delays = split_delays(task.synapses.delay, self.grid)
+    grid: Grid
+    delays: Delays
 
-    @staticmethod
-    def fits(task: Task) -> bool:
+    @classmethod
+    def of(cls, task):
         """LIF, all-to-all, synaptic delays, shared tau_mem and tau_syn, no peak, and arrivals enough for bins."""
         if not is_dense_lif(task) or task.recurrent is not None or task.want_peak:
-            return False
-        return share_taus(task.population.parameters) and grid_of(task) is not None
+            return None
+        population = task.population
+        if not share_taus(population.parameters):
+            return None
+        grid = make_grid(task.events, population.duration, *population.parameters[0, : layout.TAU_SYN + 1])
+        if grid is None:
+            return None
+        plan = cls(task)
+        plan.grid, plan.delays = grid, split_delays(task.synapses.delay, grid)
+        return plan
 
     def forward(self, cursor, last, buffer, filled, peaks, budget):
         """See Plan."""
@@ -323,12 +329,6 @@ def simulate(
 def is_dense_lif(task: Task) -> bool:
     """Whether these are LIF neurons (or leaky integrators), with all inputs."""
     return isinstance(task.population, layout.Neurons) and task.wiring is None
-
-
-def grid_of(task: Task):
-    """The bins for a task, or None."""
-    tau_mem, tau_syn = task.population.parameters[0, : layout.TAU_SYN + 1]
-    return make_grid(task.events, task.population.duration, tau_mem, tau_syn)
 
 
 def projected(synapses: Synapses, wiring: Wiring | None) -> Projection:

@@ -26,33 +26,23 @@ from .chain import (
     segments_of,
 )
 from .course import CHUNK_REACH, share_taus, shortest_tau
-from .jit import borrowing, kernel
-from .lanes import (
-    ACC_MEM,
-    ACC_SYN,
-    ADJOINT_SIZE,
-    CHUNK,
-    LANES,
-    NUM_ADJOINT,
-    TAUS,
-    TIMES,
-    aligned,
-)
+from .jit import borrowing, inlined, kernel
+from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, CHUNK, LANES, TAUS, TIMES, aligned
 from .layout import TAU_MEM, TAU_SYN, TIME, Synapses
-from .own_flow import FACTORS_SIZE, FLOWS, set_own_rates
+from .own_flow import FACTORS_SIZE, set_own_rates
 from .reset import is_ghost, release_of
 from .returns import (
+    OWN_TABLE,
     Returns,
     carry,
     credit,
-    credit_here,
     new_returns,
     new_way,
-    put_at_end,
-    set_adjoint,
+    set_lane,
     set_own_adjoint_table,
     set_returns,
     step_lane,
+    step_tile,
     with_table,
 )
 
@@ -93,15 +83,11 @@ class Sample(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """The arrivals first ... stop - 1, which end with the one at `end`, and the boundaries low + 1 ... high.
+    """Chunk `number`: the arrivals first ... stop - 1, and the boundaries low + 1 ... high."""
 
-    lone: there is one arrival, perhaps long before the end.
-    """
-
+    number: int
     first: int
     stop: int
-    end: float
-    lone: bool
     low: int
     high: int
 
@@ -132,7 +118,7 @@ def new_adjoint(neurons, tiles, own):
     p = aligned(tiles * ADJOINT_SIZE).reshape((tiles, ADJOINT_SIZE))
     p[:] = 0.0
     return Adjoint(
-        p, np.empty((tiles if own else 0, FLOWS * NUM_ADJOINT)), factors, np.empty(N, np.int64),
+        p, np.empty((tiles if own else 0, OWN_TABLE)), factors, np.empty(N, np.int64),
         np.zeros(1, np.int64), np.zeros(N, np.bool_), np.empty_like(p), np.empty(CHUNK),
     )  # fmt: skip
 
@@ -208,51 +194,41 @@ def put_back(adjoint):
 
 @borrowing
 def carry_all(chunk, arrival, adjoint, way):
-    """All tiles back through the arrivals of a chunk; fills adjoint.total."""
+    """All tiles back through the arrivals of a chunk, to the end of the next one; fills adjoint.total."""
     k0, k1, total = chunk.first, chunk.stop, adjoint.total
     for j in range(CHUNK):
         total[j] = 0.0
     for tile in range(adjoint.p.shape[0]):
         p, part = adjoint.p[tile], with_table(adjoint.table[tile] if way.own else way.table, way)
         if way.own:
-            set_own_adjoint_table(k0, k1, chunk.end, arrival, part.table, adjoint.factors[tile])
-        carry(k0, k1 - k0, tile, p, part)
-        for n in range(LANES):
-            step_lane(n, k0, p, part)
+            set_own_adjoint_table(k0, k1, arrival, part.table, adjoint.factors[tile])
+        carry(k0, k0, k1, tile, p, part)
+        if k0 > 0:
+            step_tile(chunk.number, p, part)
         for j in range(k1 - k0):
             total[j] += way.times[j]
 
 
-@borrowing
-def set_lane(n, T, p_V, p_I, t, chunk, neurons, detail, adjoint):
-    """The adjoint of neuron n is (p_V, p_I) at T: put it at the end of the chunk, if lone at its only arrival t."""
-    m, neuron, p = n % LANES, neurons.parameters[n], adjoint.p[n // LANES]
-    if chunk.lone:
-        set_adjoint(m, T - t, p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], detail == TAUS, p)
-    else:
-        put_at_end(m, chunk.end - T, p_V, p_I, neuron, detail == TAUS, p)
+@inlined
+def way_of(n, adjoint, way):
+    """The same with the table of neuron n."""
+    return with_table(adjoint.table[n // LANES] if way.own else way.table, way)
 
 
 @borrowing
-def credit_alone(k, chunk, neurons, adjoint, way):
+def credit_alone(k, chunk, adjoint, way):
     """Add the gradients of arrival k of a chunk at the neurons that go alone."""
     for j in range(adjoint.number[0]):
         n = adjoint.alone[j]
-        m, tile = n % LANES, n // LANES
-        if chunk.lone:
-            credit_here(m, chunk.first, k, tile, neurons.parameters[n], adjoint.p[tile], way)
-        else:
-            part = with_table(adjoint.table[tile] if way.own else way.table, way)
-            credit(m, chunk.first, k, k + 1, tile, adjoint.p[tile], part)
+        credit(n % LANES, k, chunk.first, n // LANES, adjoint.p[n // LANES], way_of(n, adjoint, way))
 
 
 @borrowing
-def step_alone(k0, adjoint, way):
-    """The neurons that go alone, at the first arrival of the chunk."""
+def step_alone(chunk, adjoint, way):
+    """The neurons that go alone, to the end of the next chunk."""
     for j in range(adjoint.number[0]):
         n = adjoint.alone[j]
-        part = with_table(adjoint.table[n // LANES] if way.own else way.table, way)
-        step_lane(n % LANES, k0, adjoint.p[n // LANES], part)
+        step_lane(n % LANES, chunk.number, adjoint.p[n // LANES], way_of(n, adjoint, way))
 
 
 @borrowing
@@ -324,30 +300,29 @@ def return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way):
             counts, p_V, p_I = cross_boundary(high, k + 1, sample, neurons, buffer, sent, grad)
             if counts:
                 n = bounds.label[high] // KINDS
-                set_lane(n, bounds.time[high], p_V, p_I, t, chunk, neurons, way.detail, adjoint)
+                set_lane(
+                    n % LANES, bounds.time[high] - t, k, chunk.first, p_V, p_I, neurons.parameters[n],
+                    adjoint.p[n // LANES], way_of(n, adjoint, way),
+                )  # fmt: skip
             high -= 1
         way.times[k - chunk.first] = adjoint.total[k - chunk.first]
-        credit_alone(k, chunk, neurons, adjoint, way)
+        credit_alone(k, chunk, adjoint, way)
         move(k, way.times[k - chunk.first], returns, sample.moves)
-    if not chunk.lone:
-        step_alone(chunk.first, adjoint, way)
+    if chunk.first > 0:
+        step_alone(chunk, adjoint, way)
 
 
 @borrowing
-def return_sample(chunks, high, shortest, sample, neurons, buffer, sent, grad, adjoint, way):
-    """All neurons back through the chunks of a sample, and over its boundaries 0 ... high.
-
-    shortest: of the time constants.
-    """
+def return_sample(chunks, high, sample, neurons, buffer, sent, grad, adjoint, way):
+    """All neurons back through the chunks of a sample, and over its boundaries 0 ... high."""
     bounds, returns, active = sample.bounds, sample.returns, False
     for c in range(chunks):
         k0, k1, low = returns.begin[c + 1], returns.begin[c], high
-        end = returns.arrival[k1] if c > 0 else neurons.duration
         while low >= 0 and bounds.time[low] > returns.arrival[k0]:
             low -= 1
         active |= low < high
         if active:  # else nothing depends on it
-            chunk = Chunk(k0, k1, end, end - returns.arrival[k0] > shortest, low, high)
+            chunk = Chunk(c, k0, k1, low, high)
             return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way)
             high = low
     for j in range(high, -1, -1):
@@ -363,7 +338,7 @@ def recurrent_sweep_backward(
     weights as there; gradients.weight has the same shape here, and holds those of the recurrent weights too.
     """
     N, M, grad = neurons.parameters.shape[0], synapses.weight.shape[1], gradients.parameters
-    own, shortest = not share_taus(neurons.parameters), shortest_tau(neurons.parameters)
+    own, reach = not share_taus(neurons.parameters), CHUNK_REACH * shortest_tau(neurons.parameters)
     chain = new_chain(N, most_spikes(buffer, span.first, span.last))
     spikes = chain.owner.size
     longest = longest_sample(events, span.first, span.last) + spikes
@@ -379,11 +354,11 @@ def recurrent_sweep_backward(
         begin_chain(b, row, neurons, buffer, sent.peaks, sent.grad_peak, sent.with_taus, grad, chain)
         row = chain.start[N]
         count = merge_arrivals(events, b, synapses, recurrent.delay[0], neurons, buffer, chain, returns, scratch)
-        chunks = set_returns(count, neurons, CHUNK_REACH * shortest, way, returns)
+        chunks = set_returns(count, neurons, reach, way, returns)
         high = list_boundaries(neurons, buffer, chain, bounds, scratch) - 1
         moves.by_source[:], adjoint.p[:, :ACC_MEM] = 0.0, 0.0
         sample = Sample(count, inputs, recurrent, chain, bounds, returns, moves)
-        return_sample(chunks, high, shortest, sample, neurons, buffer, sent, grad, adjoint, way)
+        return_sample(chunks, high, sample, neurons, buffer, sent, grad, adjoint, way)
         gradients.times[events.offsets[b] : events.offsets[b + 1]] += moves.by_source[:inputs]
         input_strengths(ghosts, b, synapses, neurons, buffer, chain, gradients)
     add_moves(moves.by_row[:M], gradients.delay)

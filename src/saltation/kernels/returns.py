@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .flow import flow, phi_gradient
-from .jit import borrowing, inlined, kernel
+from .jit import borrowing, embedded, inlined, kernel
 from .lanes import (
     A_SYN,
     ACC_MEM,
@@ -47,10 +47,11 @@ from .own_flow import (
     own_flow_gradient,
 )
 
+OWN_TABLE = NUM_ADJOINT * LANES * (CHUNK + 1)  # of the arrivals of a chunk, and of the step to the next one
+
 
 class Returns(NamedTuple):
-    """The arrivals of a sample on the way back, in chunks: chunk c holds the arrivals begin[c + 1] ... begin[c] - 1 and
-    ends with the next one after them.
+    """The arrivals of a sample on the way back, in chunks: chunk c holds the arrivals begin[c + 1] ... begin[c] - 1.
 
     arrival, source, unit (count,): as `local_arrivals` fills them; chunk_of (count,).
     """
@@ -66,7 +67,8 @@ class Way(NamedTuple):
     """What `lanes.carry_chunk` needs of the arrivals: its table, row_of, and grad_times (CHUNK,); and of the synapses:
     their weights and dL/dweight, both flat, a tile after the other, of which each has `size` numbers.
 
-    detail: which gradients are wanted; own: whether each neuron of a tile has a table of its own.
+    steps: where in the table the rows begin that lead from the end of a chunk to that of the next one. detail: which
+    gradients are wanted; own: whether each neuron of a tile has a table of its own.
     """
 
     table: np.ndarray
@@ -75,6 +77,7 @@ class Way(NamedTuple):
     weights: np.ndarray
     grad: np.ndarray
     size: int
+    steps: int
     detail: int
     own: bool
 
@@ -90,18 +93,20 @@ def new_returns(longest):
 
 @kernel
 def new_way(longest, weights, grad_weights, detail, own):
-    """Likewise; neurons that are not alike have a table of one chunk. weights: `sweep.by_input`."""
-    room = NUM_ADJOINT * (FLOWS if own else longest)
+    """Likewise; neurons that are not alike have a table of one chunk, of `OWN_TABLE` numbers. weights:
+    `sweep.by_input`.
+    """
     return Way(
-        np.empty(room), np.zeros(longest + AHEAD, np.int64), np.empty(CHUNK), weights.reshape(-1),
-        grad_weights.reshape(-1), weights.shape[1] * LANES, detail, own,
+        np.empty(OWN_TABLE if own else 2 * NUM_ADJOINT * longest), np.zeros(longest + AHEAD, np.int64), np.empty(CHUNK),
+        weights.reshape(-1), grad_weights.reshape(-1), weights.shape[1] * LANES,
+        NUM_ADJOINT * (FLOWS if own else longest), detail, own,
     )  # fmt: skip
 
 
 @inlined
 def with_table(table, way):
     """The same with the table of another tile."""
-    return Way(table, way.row_of, way.times, way.weights, way.grad, way.size, way.detail, way.own)
+    return Way(table, way.row_of, way.times, way.weights, way.grad, way.size, way.steps, way.detail, way.own)
 
 
 @borrowing
@@ -113,65 +118,106 @@ def set_adjoint_row(s, e_mem, e_syn, phi_s, phi_mem, phi_syn, rate_mem, rate_syn
     table[at + B_SYN * stride], table[at + M_MEM * stride] = phi_syn, e_mem * s * rate_mem * rate_mem
 
 
+@borrowing
+def set_shared_row(s, tau_mem, tau_syn, with_taus, table, at):
+    """`set_adjoint_row` for all neurons."""
+    phi_mem, phi_syn = 0.0, 0.0
+    e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
+    if with_taus:
+        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+    set_adjoint_row(s, e_mem, e_syn, phi_s, phi_mem, phi_syn, 1.0 / tau_mem, 1.0 / tau_syn, table, at, 1)
+
+
 @kernel
 def set_returns(count, neurons, reach, way, returns):
     """Chunks and, for neurons alike, the table of a sample of `count` arrivals; returns the number of chunks."""
-    chunks, k, arrival, duration = 0, count, returns.arrival, neurons.duration
+    chunks, k, arrival, with_taus = 0, count, returns.arrival, way.detail == TAUS
     tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
     returns.begin[0] = count
     while k > 0:
-        stop, end = k, arrival[k] if k < count else duration
-        while k > 0 and stop - k < CHUNK and (k == stop or end - arrival[k - 1] <= reach):
+        stop, end = k, arrival[k - 1]
+        while k > 0 and stop - k < CHUNK and end - arrival[k - 1] <= reach:
             k -= 1
             returns.chunk_of[k], way.row_of[AHEAD + k] = chunks, returns.unit[k] * LANES
             if not way.own:
-                s, phi_mem, phi_syn = end - arrival[k], 0.0, 0.0
-                e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-                if way.detail == TAUS:
-                    _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
-                set_adjoint_row(
-                    s, e_mem, e_syn, phi_s, phi_mem, phi_syn, 1.0 / tau_mem, 1.0 / tau_syn, way.table,
-                    k * NUM_ADJOINT, 1,
-                )  # fmt: skip
+                set_shared_row(end - arrival[k], tau_mem, tau_syn, with_taus, way.table, k * NUM_ADJOINT)
+        if not way.own and k > 0:
+            at = way.steps + chunks * NUM_ADJOINT
+            set_shared_row(end - arrival[k - 1], tau_mem, tau_syn, with_taus, way.table, at)
         chunks += 1
         returns.begin[chunks] = k
     return chunks
 
 
 @borrowing
-def set_own_adjoint_table(k0, k1, end, arrival, table, factors):
-    """The table of the arrivals k0 ... k1 - 1 for each neuron of a tile."""
+def set_own_adjoint_table(k0, k1, arrival, table, factors):
+    """The table of the arrivals k0 ... k1 - 1 for each neuron of a tile. The row of the last one needs no exponentials:
+    those that are taken in its place lead to the end of the next chunk.
+    """
+    last = k1 - 1 - k0
     for e in range(CHUNK):
-        s = end - arrival[k0 + e] if k0 + e < k1 else 0.0
+        s = arrival[k1 - 1] - arrival[max(k0 + e if e < last else k0 - 1, 0)] if e <= last else 0.0
         for n in range(LANES):
             factors[LENGTH + e * LANES + n] = s
     own_flow(factors, factors.view(np.int64), False)
     own_flow_gradient(factors)
-    for e in range(k1 - k0):
+    for e in range(last + 1):
         for n in range(LANES):
             m = e * LANES + n
             set_adjoint_row(
                 factors[LENGTH + m], factors[OWN_MEM + m], factors[OWN_SYN + m], factors[OWN_PHI + m],
                 factors[OWN_PHI_MEM + m], factors[OWN_PHI_SYN + m], factors[RATE_MEM + m], factors[RATE_SYN + m],
-                table, e * NUM_ADJOINT * LANES + n, LANES,
+                table, (e if e < last else CHUNK) * NUM_ADJOINT * LANES + n, LANES,
             )  # fmt: skip
+    for n in range(LANES):
+        set_adjoint_row(
+            0.0, 1.0, 1.0, 0.0, 0.0, 0.0, factors[RATE_MEM + n], factors[RATE_SYN + n], table,
+            last * NUM_ADJOINT * LANES + n, LANES,
+        )  # fmt: skip
 
 
-@borrowing
-def set_adjoint(n, s, p_V, p_I, tau_mem, tau_syn, with_taus, p):
-    """The adjoint of lane n where it is (p_V, p_I) a time s later."""
+@inlined
+def row_at(k, k0, way):
+    """Where in the table the row of arrival k of a chunk begins, and how far its columns lie apart."""
+    if way.own:
+        return NUM_ADJOINT * LANES * (k - k0), LANES
+    return NUM_ADJOINT * k, 1
+
+
+@inlined
+def step_at(c, way):
+    """Likewise the row that leads from the end of chunk c to that of the next one."""
+    if way.own:
+        return way.steps, LANES
+    return way.steps + NUM_ADJOINT * c, 1
+
+
+@embedded
+def set_lane(n, s, k, k0, p_V, p_I, neuron, p, way):
+    """The adjoint of lane n at the end of a chunk that is (p_V, p_I) a time s after arrival k of it."""
+    tau_mem, tau_syn, table = neuron[TAU_MEM], neuron[TAU_SYN], way.table
+    at, stride = row_at(k, k0, way)
+    at += n if way.own else 0
+    a, b, m = table[at + A * stride], table[at + B * stride], table[at + M * stride]
     e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-    p[P_V + n], p[P_I + n] = p_V * e_mem, p_I * e_syn + p_V * phi_s
-    if with_taus:
+    V, I = p_V * e_mem / m, p_I * e_syn + p_V * phi_s
+    I = (I - V * b) / a
+    p[P_V + n], p[P_I + n] = V, I
+    if way.detail == TAUS:
         _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
-        p[V_BY_MEM + n], p[I_BY_MEM + n] = p_V * e_mem * s / (tau_mem * tau_mem), p_V * phi_mem
-        p[I_BY_SYN + n] = p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn)
+        V_mem = (p_V * e_mem * s / (tau_mem * tau_mem) - V * table[at + M_MEM * stride]) / m
+        I_syn = p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn)
+        p[V_BY_MEM + n] = V_mem
+        p[I_BY_MEM + n] = (p_V * phi_mem - V_mem * b - V * table[at + B_MEM * stride]) / a
+        p[I_BY_SYN + n] = (I_syn - I * table[at + A_SYN * stride] - V * table[at + B_SYN * stride]) / a
 
 
 @borrowing
-def step_lane(n, k0, p, way):
-    """The adjoint of lane n at the first arrival, k0, of a chunk from that at its end."""
-    table, at, stride = way.table, n if way.own else NUM_ADJOINT * k0, LANES if way.own else 1
+def step_lane(n, c, p, way):
+    """The adjoint of lane n from the end of chunk c to that of the next one."""
+    table = way.table
+    at, stride = step_at(c, way)
+    at += n if way.own else 0
     a, b, m = table[at + A * stride], table[at + B * stride], table[at + M * stride]
     p_V, p_I, V_mem = p[P_V + n], p[P_I + n], p[V_BY_MEM + n]
     if way.detail == TAUS:
@@ -181,69 +227,53 @@ def step_lane(n, k0, p, way):
     p[P_V + n], p[P_I + n] = p_V * m, p_I * a + p_V * b
 
 
-@borrowing
-def put_at_end(n, s, p_V, p_I, neuron, with_taus, p):
-    """The adjoint of lane n at the end of a chunk that is (p_V, p_I) a time s before, at most about a time constant."""
-    tau_mem, tau_syn = neuron[TAU_MEM], neuron[TAU_SYN]
-    e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
-    p_V = p_V / e_mem
-    p_I = (p_I - p_V * phi_s) / e_syn
-    p[P_V + n], p[P_I + n] = p_V, p_I
-    if with_taus:  # so that the derivatives vanish at the time s before the end
-        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
-        p[V_BY_MEM + n] = -p_V * s / (tau_mem * tau_mem)
-        p[I_BY_MEM + n] = -(p[V_BY_MEM + n] * phi_s + p_V * phi_mem) / e_syn
-        p[I_BY_SYN + n] = -p_I * s / (tau_syn * tau_syn) - p_V * phi_syn / e_syn
+@embedded
+def step_tile(c, p, way):
+    """`step_lane` for all lanes."""
+    if way.own or way.detail == TAUS:
+        for n in range(LANES):
+            step_lane(n, c, p, way)
+        return
+    at, _ = step_at(c, way)
+    a, b, m = way.table[at + A], way.table[at + B], way.table[at + M]
+    for n in range(LANES):
+        p_V, p_I = p[P_V + n], p[P_I + n]
+        p[P_V + n], p[P_I + n] = p_V * m, p_I * a + p_V * b
 
 
 @borrowing
-def credit(n, k0, first, stop, tile, p, way):
-    """Add the gradients of the arrivals first ... stop - 1 of a chunk at lane n of a tile, whose adjoint at the end of
-    the chunk is in p.
-    """
-    own, stride, table, weights = way.own, LANES if way.own else 1, way.table, way.weights
-    for k in range(first, stop):
-        row = tile * way.size + way.row_of[AHEAD + k] + n
-        at = NUM_ADJOINT * LANES * (k - k0) + n if own else NUM_ADJOINT * k
-        p_V, p_I, a, b = p[P_V + n], p[P_I + n], table[at + A * stride], table[at + B * stride]
-        way.grad[row] += p_V * b + p_I * a
-        if way.detail >= TIMES:
-            way.times[k - k0] += weights[row] * (p_V * table[at + T_V * stride] + p_I * table[at + T_I * stride])
-        if way.detail == TAUS:
-            by_mem = p[I_BY_MEM + n] * a + p[V_BY_MEM + n] * b + p_V * table[at + B_MEM * stride]
-            by_syn = p[I_BY_SYN + n] * a + p_I * table[at + A_SYN * stride] + p_V * table[at + B_SYN * stride]
-            p[ACC_MEM + n] += weights[row] * by_mem
-            p[ACC_SYN + n] += weights[row] * by_syn
-
-
-@borrowing
-def credit_here(n, k0, k, tile, neuron, p, way):
-    """Add the gradients of arrival k of a chunk at lane n of a tile, whose adjoint right then is in p."""
-    row, weights = tile * way.size + way.row_of[AHEAD + k] + n, way.weights
-    way.grad[row] += p[P_I + n]
+def credit(n, k, k0, tile, p, way):
+    """Add the gradients of arrival k of a chunk at lane n of a tile, whose adjoint at the end of the chunk is in p."""
+    table, row = way.table, tile * way.size + way.row_of[AHEAD + k] + n
+    at, stride = row_at(k, k0, way)
+    at += n if way.own else 0
+    p_V, p_I, w, a, b = p[P_V + n], p[P_I + n], way.weights[row], table[at + A * stride], table[at + B * stride]
+    way.grad[row] += p_V * b + p_I * a
     if way.detail >= TIMES:
-        way.times[k - k0] += weights[row] * (p[P_I + n] / neuron[TAU_SYN] - p[P_V + n] / neuron[TAU_MEM])
+        way.times[k - k0] += w * (p_V * table[at + T_V * stride] + p_I * table[at + T_I * stride])
     if way.detail == TAUS:
-        p[ACC_MEM + n] += weights[row] * p[I_BY_MEM + n]
-        p[ACC_SYN + n] += weights[row] * p[I_BY_SYN + n]
+        by_mem = p[I_BY_MEM + n] * a + p[V_BY_MEM + n] * b + p_V * table[at + B_MEM * stride]
+        by_syn = p[I_BY_SYN + n] * a + p_I * table[at + A_SYN * stride] + p_V * table[at + B_SYN * stride]
+        p[ACC_MEM + n] += w * by_mem
+        p[ACC_SYN + n] += w * by_syn
 
 
-@borrowing
-def carry(k0, number, tile, p, way):
-    """`lanes.carry_chunk`, whose last two arguments must be literals."""
+@embedded
+def carry(k0, first, stop, tile, p, way):
+    """`lanes.carry_chunk` for the arrivals first ... stop - 1 of a chunk; its last two arguments must be literals."""
     row_of, table, times, weights, grad = way.row_of, way.table, way.times, way.weights, way.grad
-    rows, detail, own = tile * way.size, way.detail, way.own
+    rows, number, detail, own = tile * way.size, stop - first, way.detail, way.own
     if detail == WEIGHTS:
         if own:
-            carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, WEIGHTS, True)
+            carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, WEIGHTS, True)
         else:
-            carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, WEIGHTS, False)
+            carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, WEIGHTS, False)
     elif detail == TIMES:
         if own:
-            carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, TIMES, True)
+            carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TIMES, True)
         else:
-            carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, TIMES, False)
+            carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TIMES, False)
     elif own:
-        carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, TAUS, True)
+        carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TAUS, True)
     else:
-        carry_chunk(p, grad, weights, rows, row_of, table, k0, number, times, TAUS, False)
+        carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TAUS, False)

@@ -15,7 +15,7 @@ from .alone import go_alone
 from .arrivals import longest_sample, ordered_arrivals, store_spikes
 from .course import LONG, new_course, set_course
 from .crossing import ROUNDING
-from .jit import borrowing, kernel
+from .jit import borrowing, embedded, kernel
 from .lanes import A_AFTER, A_ROW, BAR, LANES, LEVEL, STATE_SIZE, V_ROW, aligned, lowest_bit
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, THRESHOLD
 from .own_flow import FACTORS_SIZE, set_own_rates
@@ -45,7 +45,7 @@ def larger_log(log, length):
     return copy
 
 
-@borrowing
+@embedded
 def pass_alike(c, chunks, state, rows, x, weights, course, adaptive, longest):
     """A tile of neurons alike through chunk after chunk, from chunk c on, until one of them may have crossed.
 
@@ -76,7 +76,7 @@ def pass_own(c, chunks, state, rows, x, weights, course, adaptive, factors, long
     return c, 0
 
 
-@borrowing
+@embedded
 def pass_on(c, chunks, state, rows, weights, course, how, scratch, factors, longest):
     """`pass_alike` or `pass_own`."""
     if not how.alike:

@@ -1,8 +1,8 @@
 """The backward pass, event by event: the counterpart of sweep.py (README.md, sections 3 and 4).
 
 `backward.adjoint` gives the adjoint at the end of every segment of every neuron. Chunk by chunk from the last arrival
-to the first, `lanes.carry_chunk` brings the adjoint of a tile to the arrivals; neurons for which a segment begins
-within a chunk go through it alone.
+to the first, `lanes.carry_chunk` brings the adjoint of a tile to the arrivals; where a segment of one of the neurons
+ends within a chunk, it is gone through in two parts.
 """
 
 from math import inf
@@ -17,35 +17,12 @@ from .backward import P_V as SEGMENT_P_V
 from .backward import adjoint as adjoint_of
 from .chain import most_spikes
 from .course import CHUNK_REACH, share_taus, shortest_tau
-from .jit import borrowing, kernel
-from .lanes import (
-    ACC_MEM,
-    ACC_SYN,
-    ADJOINT_SIZE,
-    LANES,
-    TAUS,
-    TIMES,
-    WEIGHTS,
-    aligned,
-)
+from .jit import borrowing, embedded, kernel
+from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, LANES, TAUS, TIMES, WEIGHTS, aligned
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME, Events, Synapses
-from .own_flow import (
-    FACTORS_SIZE,
-    set_own_rates,
-)
+from .own_flow import FACTORS_SIZE, set_own_rates
 from .reset import is_ghost, release_of
-from .returns import (
-    carry,
-    credit,
-    credit_here,
-    new_returns,
-    new_way,
-    put_at_end,
-    set_adjoint,
-    set_own_adjoint_table,
-    set_returns,
-    step_lane,
-)
+from .returns import carry, new_returns, new_way, set_lane, set_own_adjoint_table, set_returns, step_tile
 from .sweep import local_arrivals, sample_ends
 
 # Of a boundary: its time, and the adjoint there.
@@ -65,19 +42,12 @@ class Opening(NamedTuple):
     local: Synapses
 
 
-class TileAdjoint(NamedTuple):
-    """p of a tile; kept: that of lanes that go alone, at the end of the chunk; factors: scratch of `own_flow`."""
-
-    p: np.ndarray
-    kept: np.ndarray
-    factors: np.ndarray
-
-
 class Boundaries(NamedTuple):
     """Where the adjoint of a neuron is set anew, going back: on all arrivals before[m] of them, those earlier than
     values[m, WHEN], lane owner[m] of the tile has the adjoint that is (AT_V, AT_I) then.
 
-    key (room,), order (room,), start (chunks + 1,): the boundaries by the chunk in which they begin to count.
+    key (room,), order (room,), start (chunks + 1,): the boundaries by the chunk in which they begin to count, the
+    latest first.
     """
 
     owner: np.ndarray
@@ -97,7 +67,7 @@ def new_boundaries(room, longest):
     )  # fmt: skip
 
 
-@borrowing
+@embedded
 def add_boundary(number, n, time, p_V, p_I, count, arrival, duration, index, bounds):
     """Append: on all arrivals earlier than `time`, lane n has the adjoint that is (p_V, p_I) at `time`."""
     bounds.owner[number] = n
@@ -122,61 +92,31 @@ def boundaries(n, neuron, rows, segments, last_counts, count, arrival, duration,
 
 
 @borrowing
-def return_alone(m0, m1, k0, k1, start, end, neurons, tile, adjoint, way, bounds):
-    """The lanes with boundaries m0 ... m1 - 1, in the order of `bounds`, through the arrivals k0 ... k1 - 1.
-
-    start: the time of the first of these, end: of the end of the chunk. The boundaries of one lane follow each other,
-    the latest first.
-    """
-    p, kept, with_taus = adjoint.p, adjoint.kept, way.detail == TAUS
-    for m in range(m0, m1):
-        j = bounds.order[m]
-        n, when, p_V, p_I = bounds.owner[j], bounds.values[j, WHEN], bounds.values[j, AT_V], bounds.values[j, AT_I]
-        neuron = neurons.parameters[tile * LANES + n]
-        if m == m0 or bounds.owner[bounds.order[m - 1]] != n:  # arrivals after its latest boundary
-            for row in range(0, ACC_MEM, LANES):
-                p[row + n] = kept[row + n]
-            credit(n, k0, bounds.before[j], k1, tile, p, way)
-        is_last = m + 1 == m1 or bounds.owner[bounds.order[m + 1]] != n
-        s = end - when
-        if k1 == k0 + 1 and s * max(1.0 / neuron[TAU_MEM], 1.0 / neuron[TAU_SYN]) > 1.0:
-            # one arrival, perhaps long before the end
-            if is_last:
-                set_adjoint(n, when - start, p_V, p_I, neuron[TAU_MEM], neuron[TAU_SYN], with_taus, p)
-                credit_here(n, k0, k0, tile, neuron, p, way)
-            continue
-        put_at_end(n, s, p_V, p_I, neuron, with_taus, p)
-        begin = k0 if is_last else bounds.before[bounds.order[m + 1]]
-        credit(n, k0, begin, bounds.before[j], tile, p, way)
-        if is_last:
-            step_lane(n, k0, p, way)
-
-
-@borrowing
-def return_tile(tile, c, chunks, neurons, source_stride, adjoint, way, returns, bounds, gradients):
+def return_tile(tile, c, chunks, neurons, source_stride, p, factors, way, returns, bounds, gradients):
     """The adjoint of a tile from chunk c on back to the first arrival; adds the gradients of all arrivals.
 
-    source_stride: of the delays; -1: they do not belong to inputs.
+    source_stride: of the delays; -1: they do not belong to inputs; factors: scratch of `own_flow`.
     """
-    p, kept = adjoint.p, adjoint.kept
-    for k in range(ADJOINT_SIZE):
-        p[k] = 0.0
+    p[:] = 0.0
     while c < chunks:
         k0, k1 = returns.begin[c + 1], returns.begin[c]
-        end = returns.arrival[k1] if c > 0 else neurons.duration
-        m0, m1 = bounds.start[c], bounds.start[c + 1]
         if way.own:
-            set_own_adjoint_table(k0, k1, end, returns.arrival, way.table, adjoint.factors)
-        for m in range(m0, m1):  # they go alone
-            n = bounds.owner[bounds.order[m]]
-            if m == m0 or bounds.owner[bounds.order[m - 1]] != n:
-                for row in range(0, ACC_MEM, LANES):
-                    kept[row + n], p[row + n] = p[row + n], 0.0
-        carry(k0, k1 - k0, tile, p, way)
-        for n in range(LANES):
-            step_lane(n, k0, p, way)
-        if m0 < m1:
-            return_alone(m0, m1, k0, k1, returns.arrival[k0], end, neurons, tile, adjoint, way, bounds)
+            set_own_adjoint_table(k0, k1, returns.arrival, way.table, factors)
+        stop, m, last = k1, bounds.start[c], bounds.start[c + 1]
+        while True:  # from boundary to boundary
+            first = bounds.before[bounds.order[m]] if m < last else k0
+            if first < stop:
+                carry(k0, first, stop, tile, p, way)
+                stop = first
+            if m == last:
+                break
+            j = bounds.order[m]
+            n, s = bounds.owner[j], bounds.values[j, WHEN] - returns.arrival[first - 1]
+            p_V, p_I, neuron = bounds.values[j, AT_V], bounds.values[j, AT_I], neurons.parameters[tile * LANES + n]
+            set_lane(n, s, first - 1, k0, p_V, p_I, neuron, p, way)
+            m += 1
+        if k0 > 0:
+            step_tile(c, p, way)
         for k in range(k0, k1 if way.detail >= TIMES else k0):
             gradients.times[returns.source[k]] += way.times[k - k0]
             if source_stride >= 0:
@@ -245,7 +185,9 @@ def open_tile(tile, b, row, count, neurons, source_stride, buffer, sent, opening
 
 @borrowing
 def group_boundaries(number, chunks, returns, bounds):
-    """Put `number` boundaries in the order of their chunks; returns the first chunk that has one, or `chunks`."""
+    """Put `number` boundaries in order, the latest first, but for the times of those between the same two arrivals;
+    returns the first chunk that has one, or `chunks`.
+    """
     earliest = chunks
     for m in range(number):
         k = bounds.before[m]
@@ -253,6 +195,14 @@ def group_boundaries(number, chunks, returns, bounds):
         earliest = min(earliest, bounds.key[m])
     if earliest < chunks:
         group_by(number, bounds.key, bounds.start[: chunks + 2], bounds.order)
+    for m in range(1, number if earliest < chunks else 0):
+        j, i = bounds.order[m], m
+        while i > 0 and bounds.key[bounds.order[i - 1]] == bounds.key[j] and (
+            bounds.before[bounds.order[i - 1]] < bounds.before[j]
+        ):  # fmt: skip
+            bounds.order[i] = bounds.order[i - 1]
+            i -= 1
+        bounds.order[i] = j
     return earliest
 
 
@@ -277,9 +227,9 @@ def sweep_backward(events, ghosts, synapses, weights, neurons, span, buffer, sen
     bins, rates = np.empty(longest + 1, np.int64), 1.0 / neurons.parameters[:, :3]
     local = Synapses(synapses.weight, np.zeros((1, 1)) if source_stride < 0 else synapses.delay)
     opening = Opening(
-        np.empty(N), np.empty(longest + 1, np.int64), new_segments(buffer, span.first, span.last), ghosts, local
+        np.empty(N), np.empty(longest + 2, np.int64), new_segments(buffer, span.first, span.last), ghosts, local
     )  # fmt: skip
-    adjoint = TileAdjoint(aligned(ADJOINT_SIZE), aligned(ADJOINT_SIZE), aligned(FACTORS_SIZE))
+    p, factors = aligned(ADJOINT_SIZE), aligned(FACTORS_SIZE)
     way = new_way(longest, weights, gradients.weight, detail_of(sent), own)
     sample_ends(synapses, neurons.duration, opening.ends)
     row = span.row
@@ -298,8 +248,8 @@ def sweep_backward(events, ghosts, synapses, weights, neurons, span, buffer, sen
             if earliest == chunks:
                 continue  # what arrives later has no effect
             if own:
-                set_own_rates(first, min(first + LANES, N), rates, adjoint.factors)
-            return_tile(tile, earliest, chunks, neurons, source_stride, adjoint, way, returns, bounds, gradients)
+                set_own_rates(first, min(first + LANES, N), rates, factors)
+            return_tile(tile, earliest, chunks, neurons, source_stride, p, factors, way, returns, bounds, gradients)
             for n in range(first, min(first + LANES, N) if sent.with_taus else first):
-                gradients.parameters[n, TAU_MEM] += adjoint.p[ACC_MEM + n - first]
-                gradients.parameters[n, TAU_SYN] += adjoint.p[ACC_SYN + n - first]
+                gradients.parameters[n, TAU_MEM] += p[ACC_MEM + n - first]
+                gradients.parameters[n, TAU_SYN] += p[ACC_SYN + n - first]
