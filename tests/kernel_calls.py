@@ -1,7 +1,9 @@
 """Which kernels a computation calls, and, uncompiled, which of their lines it runs."""
 
+import ast
 import contextlib
 import importlib
+import inspect
 import sys
 import types
 from pathlib import Path
@@ -16,26 +18,36 @@ TWINS = tuple(path.name for path in FOLDER.glob("reference*.py")) + ("jit.py", "
 
 
 def kernels_of(module):
-    """{name: function} of all that a module takes from saltation.kernels and calls, compiled or plain."""
+    """{name: (place, function)} of all functions that a module takes from saltation.kernels, compiled or plain.
+
+    place  the module in which the name is looked up: this one, or the kernel's own if it is imported where it is called
+    """
     found = {}
-    for name, value in vars(module).items():
-        function = getattr(value, "py_func", value)
-        home = getattr(function, "__module__", None) or ""
-        if home != module.__name__ and home.startswith("saltation.kernels.") and not isinstance(value, type):
-            found[name] = value
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        home = importlib.import_module("." * node.level + (node.module or ""), module.__package__)
+        for name in (alias.name for alias in node.names) if home.__name__.startswith("saltation.kernels.") else ():
+            value = getattr(home, name)
+            if hasattr(getattr(value, "py_func", value), "__code__"):
+                found[name] = (module if hasattr(module, name) else home), value
     return found
 
 
 @contextlib.contextmanager
 def recorded():
     """A set that fills with the names of the kernels called in the meantime."""
-    called, functions = set(), [(module, *item) for module in CALLERS for item in kernels_of(module).items()]
+    called, functions = (
+        set(),
+        [(place, name, f) for module in CALLERS for name, (place, f) in kernels_of(module).items()],
+    )
 
     def watched(name, function):
         def call(*arguments):
             called.add(name)
             return function(*arguments)
 
+        call.__wrapped__ = getattr(function, "__wrapped__", function)  # under which models register what is theirs
         return call
 
     for module, name, function in functions:
