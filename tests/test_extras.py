@@ -52,6 +52,14 @@ def test_each_is_named_where_it_is_missing(extra, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_saltation_new_says_what_it_needs(tmp_path):
+    code = "from saltation.cli import main; sys.exit(main(['new', 'x.npz']))"
+    command = [sys.executable, "-c", BLOCK + code, "yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "saltation: error: saltation new needs the package pyyaml: pip install 'saltation[cli]'\n"
+
+
 def test_the_core_needs_no_extra(tmp_path):
     """Networks, data files and what is drawn from them, with every package of every extra blocked."""
     blocked = ",".join(module for packages in EXTRAS.values() for module in packages)

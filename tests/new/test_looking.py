@@ -41,6 +41,8 @@ def test_tables_without_a_header(tmp_path, mark):
         ("x\n", "has 1 lines"),
         ("v,y\n" + "\n".join(f"{k},{k}" for k in range(20)), "20 samples of 20 classes"),
         ("v,split,y\n1,train,a\n2,somewhere,b\n3,train,a\n4,train,b\n", "split 'somewhere'; it must be one of train"),
+        ("v,y\n1,a\n2,\n3,a\n4,b\n", "sample 2 has no class"),
+        ("v,split,y\n1,test,a\n2,test,b\n3,test,a\n4,test,b\n", "has no training samples"),
         ("v,y\ninf,a\n1,b\n2,a\n3,b\n", "holds infinite values"),
     ],
 )
@@ -64,6 +66,24 @@ def test_arrays(tmp_path):
     assert read_array(tmp_path / "signals.npy").labels.tolist() == [0, 1] * 4
     with pytest.raises(ValueError, match="has a, b; it must hold events"):
         read_numbers(tmp_path, {"a": x, "b": y})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": np.arange(8.0), "y_train": np.arange(8) % 2}, r"shape \(8,\) .* an array \(samples, ...\)"),
+        ({"x_train": np.float64(1.0), "y_train": np.arange(8) % 2}, "holds a single number where an array"),
+        ({"x_test": np.ones((8, 3)), "y_test": np.arange(8) % 2}, "has no training samples"),
+        ({"x": np.ones((8, 3)), "y": np.array([0.0, 1.0, np.nan, 1.0] * 2)}, "sample 2 has no class"),
+        ({"split": np.zeros(5, int)}, r"the split have shape \(5,\); there must be one for each of the 8 samples"),
+        ({"split": np.zeros((8, 2), int)}, r"the split have shape \(8, 2\)"),
+        ({"speaker": np.zeros(5, int)}, r"the groups have shape \(5,\)"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path, arrays, message):
+    plain = {"x": np.ones((8, 3)), "y": np.arange(8) % 2} if not any(key[0] == "x" for key in arrays) else {}
+    with pytest.raises(ValueError, match=message):
+        read_numbers(tmp_path, plain | arrays)
 
 
 def test_groups_stay_whole():

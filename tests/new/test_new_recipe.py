@@ -6,7 +6,8 @@ import yaml
 
 from saltation.cli import main
 from saltation.data import EventDataset, load, save_store
-from saltation.new import new_recipe
+from saltation.new import new_recipe, trial
+from saltation.new.design import Design
 from saltation.train import load_config, train
 
 rng = np.random.default_rng(0)
@@ -151,3 +152,71 @@ def test_folders_that_are_no_recording(tmp_path):
     (tmp_path / "empty" / "Gun_TRAIN.ts").write_text("@data\n1,2:a\n")
     with pytest.raises(ValueError, match="the folder must have the name of the series, Gun: rename it"):
         new_recipe(tmp_path / "empty")
+
+
+def test_what_fails_leaves_no_file(tmp_path, monkeypatch):
+    """Else the second attempt would be refused for the events of the first."""
+    made = an_npz_without_split(tmp_path)
+
+    def interrupted(*_):
+        assert (tmp_path / "new" / "rec-events.npz").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("saltation.new.recipe.tried", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        new_recipe(made, tmp_path / "new" / "a.yaml")
+    assert list((tmp_path / "new").iterdir()) == []
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rec.yaml").write_text("name: mine\n")
+    with pytest.raises(ValueError, match="rec.yaml is there already"):
+        new_recipe(made)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "rec.npz", "rec.yaml"]
+
+
+def test_a_folder_that_is_missing_is_made(tmp_path):
+    path, _ = new_recipe(an_npz(tmp_path), tmp_path / "far" / "away" / "recipe.yaml", seconds=3.0)
+    assert load_config(path).name == "rec"
+
+
+@pytest.mark.parametrize("minutes", ["inf", "nan", "0", "-1"])
+def test_minutes_that_are_none(minutes, tmp_path, capsys):
+    assert main(["new", str(an_npz(tmp_path)), "--out", str(tmp_path / "a.yaml"), f"--minutes={minutes}"]) == 2
+    assert "it must be > 0 and finite" in capsys.readouterr().err
+
+
+def test_what_a_file_says_of_its_sizes_stays(tmp_path):
+    np.savez(tmp_path / "rec.npz", **events(num_channels=7, num_classes=4))
+    new_recipe(tmp_path / "rec.npz", tmp_path / "recipe.yaml", seconds=3.0)
+    found = load("events", tmp_path / "rec-events.npz")
+    assert (found.num_channels, found.num_classes) == (7, 4)
+
+
+def test_labels_that_are_not_flat(tmp_path):
+    np.savez(tmp_path / "rec.npz", **(events() | {"labels": np.zeros((60, 2), int)}))
+    with pytest.raises(ValueError, match=r"'labels' has shape \(60, 2\); it must be flat"):
+        new_recipe(tmp_path / "rec.npz", tmp_path / "recipe.yaml")
+
+
+def test_a_recording_much_longer_than_most_samples(tmp_path):
+    """The last event is at 1.03, and samples hardly last longer than 0.01: two digits would end before it."""
+    found = events(split=np.repeat([0, 1, 2], 20))
+    found["times"] = found["times"] / 100
+    found["times"][-1] = 1.03
+    np.savez(tmp_path / "rec.npz", **found)
+    path, _ = new_recipe(tmp_path / "rec.npz", tmp_path / "recipe.yaml", seconds=3.0)
+    assert load_config(path).data.duration >= 1.03
+
+
+def test_a_design_that_is_made_smaller_is_tried_again(monkeypatch, tmp_path):
+    """Whatever size fits: the drive and the cost are those of the design that is returned."""
+    sizes = []
+
+    def firing(design, make, data):
+        sizes.append((design.terminals, design.size))
+        return design, "fires"
+
+    monkeypatch.setattr(trial, "_firing", firing)
+    monkeypatch.setattr(trial, "_seconds_a_sample", lambda design, *_: 1.0 * design.size * design.terminals)
+    samples = load("events", an_npz(tmp_path))
+    design, _ = trial.tried(Design(256, 8, 1.5, 8), None, samples, seconds=1.0)
+    assert sizes[-1] == (design.terminals, design.size) == (1, 64)

@@ -39,7 +39,9 @@ def keys(recording: Recording, scales: Scales, design: Design, validating: int) 
     if recording.steps:  # a series is followed by rest, for delays and the readout
         data["options"] = {**data["options"], "rest": round(scales.max_delay + 2 * scales.readout)}
     elif duration is not None and (data["name"] != "events" or data["path"].lower().endswith(".npz")):  # not a store
-        data["duration"] = rounded(recording.samples.duration + duration)
+        longest = recording.samples.duration
+        total = longest + duration
+        data["duration"] = rounded(total) if rounded(total) >= longest else total  # never before the last event
     data["validation_fraction"] = 0.1 if len(recording.samples) >= FEW_SAMPLES else 0.2
     window = 4.0 if coded else rounded(scales.span)
     image = list(recording.image) if recording.image is not None else None

@@ -61,7 +61,10 @@ def read_table(path: Path) -> tuple[Numbers, list[str]]:
             said.append(f"column {names[k] or k + 1} is left out: it holds text")
     if not values:
         raise ValueError(f"{path} has no column of numbers besides the class; at least one is needed")
-    classes, labels = np.unique([field.strip() for field in columns[label]], return_inverse=True)
+    words = [field.strip() for field in columns[label]]
+    if "" in words:
+        raise ValueError(f"{path}: sample {words.index('') + 1} has no class; leave it out, or name its class")
+    classes, labels = np.unique(words, return_inverse=True)
     codes = None if split is None else _split_of(path, np.array(columns[split]))
     groups = None if group is None else np.array(columns[group])
     found = Numbers(np.stack(list(values.values()), 1), labels, tuple(classes.tolist()), codes, groups)
@@ -106,6 +109,9 @@ def read_numbers(path: Path, arrays: dict[str, np.ndarray]) -> Numbers:
         pair = next(((x, y) for x, y in names if x in lower and y in lower), None)
         if pair is not None:
             parts.append((code, lower[pair[0]], lower[pair[1]]))
+    flat = [value for _, *pair in parts for value in pair if value.ndim == 0]
+    if flat:
+        raise ValueError(f"{path} holds a single number where an array of samples or of classes must be")
     if parts:
         if len({x.shape[1:] for _, x, _ in parts}) > 1:
             raise ValueError(f"{path}: the parts have samples of different shapes, {[x.shape for _, x, _ in parts]}")
@@ -140,17 +146,29 @@ def _labelled(
     groups: np.ndarray | None = None,
 ) -> Numbers:
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if values.dtype.kind not in "biuf" or labels.ndim != 1 or len(labels) != len(values):
+    if values.dtype.kind not in "biuf" or values.ndim < 2 or labels.ndim != 1 or len(labels) != len(values):
         raise ValueError(
             f"{path}: the samples have shape {values.shape} and dtype {values.dtype}, the classes {labels.shape}; "
-            "there must be numbers, and one class for each sample"
+            "there must be an array (samples, ...) of numbers, and one class for each sample"
         )
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError(f"{path}: sample {np.flatnonzero(~np.isfinite(labels))[0]} has no class; leave it out")
     names, codes = np.unique(labels, return_inverse=True)
     return checked(path, Numbers(values, codes, tuple(map(str, names.tolist())), split, groups))
 
 
 def checked(path: Path, found: Numbers) -> Numbers:
-    """As it is. Raises ValueError for labels that are no classes, and for values that are infinite."""
+    """As it is. Raises ValueError for labels that are no classes, for values that are infinite, for a split or groups
+    that are not one for each sample, and for a split without training samples.
+    """
+    for name, codes in (("split", found.split), ("groups", found.groups)):
+        if codes is not None and codes.shape != found.labels.shape:
+            raise ValueError(
+                f"{path}: the {name} have shape {codes.shape}; there must be one for each of the {len(found.labels)} "
+                "samples"
+            )
+    if found.split is not None and not (found.split == TRAIN).any():
+        raise ValueError(f"{path} has no training samples; give it some (split: train or 0), or leave the split out")
     if not 2 <= len(found.names) <= min(MOST_CLASSES, max(len(found.labels) // 2, 2)):
         raise ValueError(
             f"{path}: {len(found.labels)} samples of {len(found.names)} classes, {cut(', '.join(found.names))}; a "
@@ -162,8 +180,8 @@ def checked(path: Path, found: Numbers) -> Numbers:
 
 
 def _split_of(path: Path, column: np.ndarray) -> np.ndarray:
-    words = np.char.lower(np.char.strip(column.astype(str)))
+    words = np.char.lower(np.char.strip(column.astype(str).ravel()))
     unknown = sorted(set(words.tolist()) - set(SPLITS))
     if unknown:
         raise ValueError(f"{path}: split {shown(unknown[0])}; it must be one of {', '.join(SPLITS)}")
-    return np.array([SPLITS[word] for word in words.tolist()])
+    return np.array([SPLITS[word] for word in words.tolist()]).reshape(column.shape)

@@ -1,14 +1,16 @@
 """The recipe as a commented file."""
 
+import math
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from saltation.data.samples import Samples
-from saltation.files import write_text
+from saltation.files import make_folder, write_text
 from saltation.new.design import Design, first_design, keys
 from saltation.new.recording import Recording, look
 from saltation.new.scales import Scales, measure
@@ -50,16 +52,27 @@ def new_recipe(
     seconds  of one core that training may take
 
     Returns its path, and what was found and assumed, line by line. Raises ValueError and FileNotFoundError as `look`
-    does, and if the recipe exists.
+    does, and if the recipe exists; then, and if it is interrupted, it leaves no file behind.
     """
-    if not seconds > 0:
-        raise ValueError(f"seconds is {seconds}; it must be > 0")
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise ValueError(f"seconds is {seconds}; it must be > 0 and finite")
     beside = Path(out).parent if out is not None else Path()
     if out is not None and os.path.exists(out):
         raise ValueError(f"{out} is there already; take it away, or choose another --out")
     recording = look(os.fspath(file), beside, root)
+    try:
+        return _written(recording, out, seconds)
+    except BaseException:
+        if recording.made is not None:  # else the next attempt would find it in its way
+            with suppress(OSError):
+                recording.made.unlink()
+        raise
+
+
+def _written(recording: Recording, out: str | os.PathLike[str] | None, seconds: float) -> tuple[Path, list[str]]:
+    """The recipe of a recording that was looked at."""
     recording.name = re.sub(r"[^A-Za-z0-9_.-]+", "_", recording.name)[:60].strip(".") or "recording"
-    path = Path(out) if out is not None else beside / f"{recording.name}.yaml"
+    path = Path(out) if out is not None else Path(f"{recording.name}.yaml")
     if os.path.exists(path):
         raise ValueError(f"{path} is there already; take it away, or choose another with --out")
     scales = measure(recording.samples)
@@ -72,6 +85,7 @@ def new_recipe(
     first = first_design(recording, scales, int((samples.split == 0).sum()))
     design, found = tried(first, make, samples, seconds)
     said = [*_facts(recording, scales, samples), *recording.said, *found]
+    make_folder(path.parent)
     write_text(path, _text(keys(recording, scales, design, validating), said))
     return path, said
 

@@ -36,6 +36,7 @@ class Recording:
     coded: bool = False
     image: tuple[int, int, int] | None = None
     steps: bool = False  # time counts steps of series
+    made: Path | None = None  # the events that were written to be read at once
     said: list[str] = field(default_factory=list)
 
 
@@ -125,7 +126,10 @@ def _images(path: Path) -> Recording:
 
 def _events(path: Path, arrays: dict[str, np.ndarray], beside: Path) -> Recording:
     """The generic format; split by its own array, by groups, or drawn."""
-    samples = len(arrays["labels"])
+    labels = arrays["labels"]
+    if labels.ndim != 1:
+        raise ValueError(f"{path}: 'labels' has shape {labels.shape}; it must be flat, one class for each sample")
+    samples = len(labels)
     splits = [key for key in arrays if key.startswith("split") and arrays[key].shape == (samples,)]
     options: dict[str, Any] = {}
     if splits:
@@ -134,7 +138,6 @@ def _events(path: Path, arrays: dict[str, np.ndarray], beside: Path) -> Recordin
         data = {"name": "events", "path": str(path), **({"split_key": key} if key != "split" else {})}
         said = [f"split: array {key!r} of the file" + (f", of {', '.join(splits)}" if len(splits) > 1 else "")]
         return Recording(path.stem, data, found, said=said)
-    labels = arrays["labels"]
     key = next((name for name in GROUPS if name in arrays and arrays[name].shape == (samples,)), "")
     split, how = draw_split(labels, arrays.get(key))
     if key and how.startswith("split by group") and arrays[key].dtype.kind in "iuU":
@@ -143,8 +146,11 @@ def _events(path: Path, arrays: dict[str, np.ndarray], beside: Path) -> Recordin
         found = load("events", path, **options)
         return Recording(path.stem, {"name": "events", "path": str(path), "options": options}, found, said=[how])
     rest: dict[str, Any] = {name: arrays[name] for name in EVENTS}
-    if "duration" in arrays:
-        rest["duration"] = float(arrays["duration"])
+    for name, kind in (("duration", float), ("num_channels", int), ("num_classes", int)):
+        if name in arrays:
+            if arrays[name].size != 1 or arrays[name].dtype.kind not in "fiu":
+                raise ValueError(f"{path}: {name!r} has shape {arrays[name].shape}; it must be one number")
+            rest[name] = kind(arrays[name].item())
     if "class_names" in arrays:
         rest["class_names"] = tuple(np.atleast_1d(arrays["class_names"]).astype(str).tolist())
     events = EventDataset(**rest, split=split, source=str(path))
@@ -200,8 +206,9 @@ def _converted(
     if os.path.exists(path):
         raise ValueError(f"{path} is there already; take it away, or give --out in another folder")
     save_npz(path, events)
-    found = load("events", path)
-    return Recording(name, {"name": "events", "path": str(path)}, found, coded, image, said=[*said, f"events: {path}"])
+    said = [*said, f"events: {path}"]
+    data = {"name": "events", "path": str(path)}
+    return Recording(name, data, load("events", path), coded, image, said=said, made=path)
 
 
 def _tonic(name: str, beside: Path, root: str | None) -> Recording:

@@ -34,7 +34,7 @@ def tried(design: Design, make: Make, samples: Samples, seconds: float) -> tuple
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for _ in range(4):
+        while True:
             design, activity = _firing(design, make, train_data)
             cost = _seconds_a_sample(design, make, train_data)
             validating = int((samples.split == 1).sum())
@@ -58,19 +58,17 @@ def tried(design: Design, make: Make, samples: Samples, seconds: float) -> tuple
 def _firing(design: Design, make: Make, train_data: Samples) -> tuple[Design, str]:
     chosen = np.unique(np.linspace(0, len(train_data) - 1, min(TRIED, len(train_data))).astype(int))
     spikes, _ = train_data.batch(chosen)
-    for _ in range(CHANGES):
+    for change in range(CHANGES + 1):
         config = make(replace(design, scale=1.0))
         model = build_model(config.model, train_data, torch.Generator().manual_seed(0))
         with torch.no_grad():
             results = model.run(spikes)
         counts = spiking_results(results)[0].spikes.counts().double()
         mean, silent = float(counts.mean()), float((counts.sum(0) == 0).double().mean())
-        if mean > MOST:
-            design = replace(design, drive=rounded(design.drive / 1.4))
-        elif mean < FEWEST or silent > MOST_SILENT:
-            design = replace(design, drive=rounded(design.drive * 1.4))
-        else:
+        factor = 1 / 1.4 if mean > MOST else 1.4 if mean < FEWEST or silent > MOST_SILENT else None
+        if factor is None or change == CHANGES:
             break
+        design = replace(design, drive=rounded(design.drive * factor))
     with torch.no_grad():
         logits = Objective(config).logits(results)
     spread = float(logits.std(dim=1).mean())
