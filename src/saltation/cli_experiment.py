@@ -37,7 +37,7 @@ def _experiment(options: argparse.Namespace) -> None:
 
     if options.jobs < 1:
         raise ValueError(f"--jobs is {shown(options.jobs)}; it must be at least 1")
-    names = list(EXPERIMENTS) if options.names == ["all"] else options.names
+    names = list(EXPERIMENTS) if "all" in options.names else options.names
     out = Path(options.out) if options.out else None
     size: Size = "quick" if options.quick else "full"
     for path in experiment(names, size, out, options.only or ["*"], options.jobs, not options.tables):

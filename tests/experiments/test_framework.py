@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 import types
 
 import numpy as np
@@ -71,6 +72,68 @@ def test_a_case_that_fails_does_not_stop_the_others(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="2 of 3 runs failed; a, seed 0: no such luck"):
         command.experiment(["toy"], out=tmp_path)
     assert len(asked) == 3 and [path.name for path in (tmp_path / "toy").iterdir()] == ["b-0.json"]
+
+
+def test_an_experiment_that_fails_does_not_stop_the_next(monkeypatch, tmp_path):
+    asked = []
+    toys = {"one": counting(asked, fail=[1.5, 2]), "two": counting(asked)}
+    monkeypatch.setattr(command, "find", toys.get)
+    with pytest.raises(ValueError, match="^one: 3 of 3 runs failed; a, seed 0: no such luck$"):
+        command.experiment(["one", "two"], out=tmp_path)
+    assert len(asked) == 6 and (tmp_path / "two.md").exists() and not (tmp_path / "one.md").exists()
+
+
+def test_activity_that_runs_away_is_a_failure_of_its_case(monkeypatch, tmp_path):
+    toy = counting([])
+
+    def run(settings, seed):
+        if settings["x"] == 2:
+            raise sal.SpikeBudgetError(1, 2, 3, "by hand")
+        return {"twice": 0}
+
+    toy.run = run
+    monkeypatch.setattr(command, "find", lambda name: toy)
+    with pytest.raises(ValueError, match="1 of 3 runs failed; b, seed 0: neuron 1 spiked more than 3 times"):
+        command.experiment(["toy"], out=tmp_path)
+    assert (tmp_path / "toy.md").exists()
+
+
+def test_patterns(monkeypatch, tmp_path):
+    asked = []
+    toys = {"one": counting(asked), "two": counting(asked)}
+    toys["one"].cases = lambda size: [Case("other", {"x": 3}, 1)]
+    monkeypatch.setattr(command, "find", toys.get)
+    with pytest.raises(ValueError, match="no case of one, two fits 'z[*]'; cases are named like other"):
+        command.experiment(["one", "two"], out=tmp_path, only=["z*"])
+    assert list(tmp_path.iterdir()) == []
+    assert command.experiment(["one", "two"], out=tmp_path, only=["b"]) == [tmp_path / "two.md"]
+    assert asked == [(2, 0)]
+
+
+def test_what_waits_is_given_up_when_it_is_stopped(runs, monkeypatch, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def stopped(futures):
+        raise KeyboardInterrupt
+
+    def slow(name, case, seed, store):
+        time.sleep(0.2)
+        runs.append((case.name, seed))
+        return ""
+
+    monkeypatch.setattr(command, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(command, "as_completed", stopped)
+    monkeypatch.setattr(command, "run_one", slow)
+    with pytest.raises(KeyboardInterrupt):
+        command.experiment(["toy"], out=tmp_path, jobs=2)
+    assert runs == [("a", 0)]
+
+
+def test_all_beside_other_names(monkeypatch):
+    asked = []
+    monkeypatch.setattr("saltation.experiments.experiment", lambda names, *_: asked.append(names) or [])
+    assert cli.main(["experiment", "lag", "all"]) == 0
+    assert asked == [list(registry.EXPERIMENTS)]
 
 
 def test_tables_alone_need_results(runs, tmp_path):

@@ -1,14 +1,17 @@
 """Run experiments, or go on with them, and make their tables and pictures."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from fnmatch import fnmatchcase
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
+from saltation import SpikeBudgetError
+from saltation.check import shown
 from saltation.experiments.case import Case, Size
 from saltation.experiments.pages import write_page, write_pages
 from saltation.experiments.registry import find
@@ -33,32 +36,45 @@ def experiment(
     out   where results go, and are looked for: OUT/NAME/CASE-SEED.json. Full results in the usual place,
           experiments/results, go into docs/results.md and the pages beside it, if there are any here; all others into
           a page OUT/NAME.md
-    only  which cases to run: names, with * and ?; tables and pictures show all results that are there
+    only  which cases to run: names, with * and ?; an experiment that has none of them is left alone where it has no
+          results; tables and pictures show all results that are there
     jobs  so many processes side by side, each with one thread
     run   False: tables and pictures only
 
-    Raises ValueError for unknown names, results of other settings, and, after all others have run, for cases that
-    failed.
+    Raises ValueError for unknown names, patterns that no case fits, and results of other settings; and, when all
+    experiments are done, for cases that failed and experiments without results.
     """
     found = {name: find(name) for name in names}
-    written = []
+    cases = {name: module.cases(size) for name, module in found.items()}
+    wanted = {name: _chosen(some, only) for name, some in cases.items()}
+    if not any(wanted.values()):
+        some = next((case.name for each in cases.values() for case in each), "")
+        raise ValueError(f"no case of {', '.join(names)} fits {shown(', '.join(only))}; cases are named like {some}")
+    folder = out or (RESULTS if size == "full" else QUICK)
+    written, wrong = [], []
     for name, module in found.items():
-        folder = out or (RESULTS if size == "full" else QUICK)
-        store, cases = Store(folder / name), module.cases(size)
-        wanted = [item for item in in_order(cases) if any(fnmatchcase(item[0].name, pattern) for pattern in only)]
-        missing = [item for item in wanted if store.read(*item) is None]
+        store = Store(folder / name)
+        missing = [item for item in wanted[name] if store.read(*item) is None]
         failures = _run_all(name, missing, store, jobs) if run else []
-        rows = store.rows(cases)
-        if not rows:
-            raise ValueError(f"there are no results of {name} in {store.folder}; run it first" + "".join(failures[:1]))
-        make_folder(folder)
-        if folder == RESULTS and size == "full" and (DOCS / "results.md").exists():
-            written += write_pages(name, module, rows, DOCS)
-        else:
-            written.append(write_page(name, module, rows, folder))
         if failures:
-            raise ValueError(f"{name}: {len(failures)} of {len(missing)} runs failed; {failures[0]}")
+            wrong.append(f"{name}: {len(failures)} of {len(missing)} runs failed; {failures[0]}")
+        rows = store.rows(cases[name])
+        if rows:
+            make_folder(folder)
+            in_documents = folder == RESULTS and size == "full" and (DOCS / "results.md").exists()
+            written += (
+                write_pages(name, module, rows, DOCS) if in_documents else [write_page(name, module, rows, folder)]
+            )
+        elif wanted[name] and not failures:
+            wrong.append(f"there are no results of {name} in {store.folder}; run it first")
+    if wrong:
+        raise ValueError("; ".join(wrong))
     return written
+
+
+def _chosen(cases: Sequence[Case], only: Sequence[str]) -> list[tuple[Case, int]]:
+    """Cases and seeds of these names."""
+    return [item for item in in_order(cases) if any(fnmatchcase(item[0].name, pattern) for pattern in only)]
 
 
 def in_order(cases: Sequence[Case]) -> list[tuple[Case, int]]:
@@ -84,21 +100,24 @@ def run_one(name: str, case: Case, seed: int, store: Store) -> str:
 def _run_all(name: str, missing: Sequence[tuple[Case, int]], store: Store, jobs: int) -> list[str]:
     """Run these; returns what is to be said of those that failed."""
     failures: list[str] = []
+
+    def tell(case: Case, seed: int, done: Callable[[], str]) -> None:
+        try:
+            print(done(), flush=True)
+        except (ValueError, SpikeBudgetError) as error:  # activity that runs away is of the case, too
+            failures.append(f"{case.name}, seed {seed}: {error}")
+            print(f"{name} {failures[-1]}", flush=True)
+
     if jobs == 1:
         for case, seed in missing:
-            try:
-                print(run_one(name, case, seed, store), flush=True)
-            except ValueError as error:
-                failures.append(f"{case.name}, seed {seed}: {error}")
-                print(f"{name} {failures[-1]}", flush=True)
+            tell(case, seed, partial(run_one, name, case, seed, store))
         return failures
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(run_one, name, case, seed, store): (case, seed) for case, seed in missing}
-        for future in as_completed(futures):
-            case, seed = futures[future]
-            try:
-                print(future.result(), flush=True)
-            except ValueError as error:
-                failures.append(f"{case.name}, seed {seed}: {error}")
-                print(f"{name} {failures[-1]}", flush=True)
+        try:
+            for future in as_completed(futures):
+                tell(*futures[future], future.result)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # else all that wait would be run before it is told
+            raise
     return failures
