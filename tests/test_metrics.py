@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import saltation as sal
+from saltation import cli
 from saltation.metrics import neurobench
 
 NEURONS = {"tau_mem": 2.0, "tau_syn": 1.0}
@@ -122,3 +123,12 @@ def test_footprint_is_in_bytes():
 def test_what_is_refused(data, dt, message):
     with pytest.raises(ValueError, match=message):
         neurobench(sal.Layer(linear([[1.0, 1.0, 1.0]]), silent(1)), data, dt)
+
+
+def test_the_line_of_a_readout_alone():
+    """Nothing spikes, so that there is no activation sparsity, with a time step neither."""
+    readout = sal.Layer(linear([[1.0, 0.0, 1.0]]), sal.LI(1, tau_mem=2.0, tau_syn=1.0))
+    found = neurobench(readout, SPIKES, dt=1.0)
+    assert found["activation_sparsity"] is None and found["synaptic_operations"]["Dense"] > 0
+    line = cli._neurobench(found)
+    assert "(dense " in line and "activation" not in line

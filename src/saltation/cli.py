@@ -220,6 +220,7 @@ def _neurobench(found: dict[str, Any]) -> str:
     words = [f"synaptic operations {operations['Effective_ACs']:.1f} a sample"]
     if found["dt"] is not None:
         words[0] += f" (dense {operations['Dense']:.1f})"
+    if found["activation_sparsity"] is not None:  # there is none without layers that spike
         words.append(f"activation sparsity {found['activation_sparsity']:.4f}")
     words.append(f"connection sparsity {found['connection_sparsity']:.4f}")
     return ", ".join([*words, f"footprint {found['footprint']} bytes"])
