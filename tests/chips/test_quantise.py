@@ -235,3 +235,12 @@ def test_changes_are_told():
     assert feedback == "layer 0, recurrent weights: as they are"
     assert thresholds == "layer 0 thresholds: 2 rounded, by at most 0.00%"
     assert changes(network, Chip(fan_in=2))[0] == "layer 0, input weights: 3 synapses of 8 left out (fan-in)"
+
+
+def test_jumps_and_reset_potentials_are_told_too():
+    """One number for all neurons, the step is 1/7: a jump of 0.05 is nearer to none, 0.3 is rounded to 2/7."""
+    network = layer([[1.0], [1.0]], jump=0.05, tau_adapt=5.0, v_reset=0.3)
+    thresholds, jumps, resets = changes(network, Chip(threshold_bits=3))
+    assert thresholds == "layer 0 thresholds: 2 rounded, by at most 0.00%"
+    assert jumps == "layer 0 jumps: 1 rounded, by at most 0.05, 1 to 0"
+    assert resets == "layer 0 reset potentials: 1 rounded, by at most 0.0143, 0 to 0"

@@ -77,7 +77,15 @@ def _of_thresholds(where: str, prefix: str, layer: Layer, values: dict[str, Tens
         return []
     before = layer.neuron.threshold.double()
     moved = float(((after - before) / before).abs().max())
-    return [f"{where} thresholds: {before.numel()} rounded, by at most {moved:.2%}"]
+    lines = [f"{where} thresholds: {before.numel()} rounded, by at most {moved:.2%}"]
+    for name, words in (("jump", "jumps"), ("v_reset", "reset potentials")):  # of the same step; 0 stays 0
+        after = values.get(f"{prefix}neuron.{name}")
+        before = getattr(layer.neuron, name, torch.zeros(())).double()
+        if after is not None and bool(before.any()):
+            lost = int(((after == 0) & (before != 0)).sum())
+            moved = float((after - before).abs().max())
+            lines.append(f"{where} {words}: {before.numel()} rounded, by at most {moved:.3g}, {lost} to 0")
+    return lines
 
 
 def _root(values: Tensor) -> float:
