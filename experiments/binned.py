@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from saltation.data.samples import Samples
 from saltation.train import load_config
+from saltation.train.batch import augmented
 from saltation.train.config import Config
-from saltation.train.loop import augmented
 from saltation.train.run import load_data
 
 FILTERS, BINS, BATCH = 128, 9, 64

@@ -15,6 +15,7 @@ from saltation.cli_data import add_data
 from saltation.cli_experiment import add_experiment
 from saltation.cli_export import add_export
 from saltation.cli_new import add_new
+from saltation.environment import started
 from saltation.extras import MissingPackageError
 
 _EXAMPLES = """examples:
@@ -24,6 +25,7 @@ _EXAMPLES = """examples:
   saltation train yin_yang --model.layers.0.size 20          list entries by index
   saltation train braille --data.path braille27_th10.npz     a recording in the generic .npz format
   saltation train --resume runs/yin_yang-20260101-120000     continue after Ctrl-C
+  torchrun --nproc-per-node 4 -m saltation train yin_yang    by four processes that share every batch
   saltation tune yin_yang --search train.lr.weight=log:1e-3:1e-1 --trials 30
   saltation eval runs/yin_yang-20260101-120000               test accuracy, with its standard error
   saltation eval runs/a runs/b runs/c                        of each, and of the average of their class probabilities
@@ -49,12 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.rest and not options.settings:
             raise ValueError(f"unknown argument {options.rest[0]}; see saltation {options.command} --help")
+        if started()[1] > 1 and options.command != "train":
+            raise ValueError(f"saltation {options.command} is one process; torchrun is for saltation train")
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             options.run(options)
         return 0
     except KeyboardInterrupt as interrupt:
-        print(f"\n{str(interrupt) or 'stopped before the first checkpoint'}", file=sys.stderr)
+        if started()[0] == 0:
+            print(f"\n{str(interrupt) or 'stopped before the first checkpoint'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has gone: nothing to tell, and nobody to tell it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.traceback or not _of_the_user(error):
             raise
-        print(f"saltation: error: {_one_line(str(error)) or type(error).__name__}", file=sys.stderr)
+        rank, count = started()
+        who = f"saltation, process {rank}" if count > 1 else "saltation"
+        print(f"{who}: error: {_one_line(str(error)) or type(error).__name__}", file=sys.stderr)
         return USER_ERROR
 
 

@@ -22,6 +22,13 @@ def environment() -> dict[str, str]:
     }
 
 
+def started() -> tuple[int, int]:
+    """Which of how many processes this is of those that torchrun, or what sets the same variables, has started."""
+    variables = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    there = all(name in os.environ for name in variables)
+    return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if there else (0, 1)
+
+
 def package_version(package: str) -> str:
     """Of an installed package."""
     try:

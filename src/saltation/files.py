@@ -83,15 +83,21 @@ def hold(folder: Path) -> "FileLock":
 
     Raises ValueError if another one is in it.
     """
+    lock = try_lock(folder / ".lock")
+    if lock is None:
+        raise ValueError(f"another process is at work in {folder}; let it end, or choose another folder (--out)")
+    return lock
+
+
+def try_lock(path: Path) -> "FileLock | None":
+    """A lock that is held, as by `hold`; None if another one holds it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ValueError(
-            f"another process is at work in {folder}; let it end, or choose another folder (--out)"
-        ) from None
+        return None
     return lock
 
 

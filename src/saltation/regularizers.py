@@ -1,5 +1,7 @@
 """Remedies for silent neurons, and penalties on activity."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,13 @@ from .connections import Connection
 from .layer import Layer
 from .losses import soft_counts
 from .spikes import Spikes
+
+Mean = Callable[[Tensor], Tensor]
+
+
+def batch_mean(values: Tensor) -> Tensor:
+    """(B, ...) -> (...), the mean over samples; 0 of none."""
+    return values.mean(0) if len(values) else values.sum(0)
 
 
 def peak_hinge(peak: Tensor | None, counts: Tensor, margin: float = 0.0) -> Tensor:
@@ -31,7 +40,7 @@ def peak_hinge(peak: Tensor | None, counts: Tensor, margin: float = 0.0) -> Tens
     return torch.where(counts == 0, (margin - peak).clamp(min=0.0), torch.zeros_like(peak)).mean()
 
 
-def count_target(spikes: Spikes, target: float | Tensor, tau: float) -> Tensor:
+def count_target(spikes: Spikes, target: float | Tensor, tau: float, mean: Mean = batch_mean) -> Tensor:
     """Mean over units of (mean over samples of `losses.soft_counts` - target)^2: pulls the activity of every unit, on
     average over a batch, towards a number of spikes, whatever the size of the batch.
 
@@ -41,6 +50,7 @@ def count_target(spikes: Spikes, target: float | Tensor, tau: float) -> Tensor:
         spikes: of a layer.
         target: >= 0, a number or (N,).
         tau: > 0, see `losses.soft_counts`.
+        mean: (B, N) -> (N,), over samples; for a batch that several processes share, over those of all.
     """
     counts = soft_counts(spikes, tau)
     target = torch.as_tensor(target, dtype=counts.dtype)
@@ -48,7 +58,9 @@ def count_target(spikes: Spikes, target: float | Tensor, tau: float) -> Tensor:
         target.shape in ((), (spikes.num_units,)), f"target has shape {tuple(target.shape)}: one number, or (N,)"
     )
     check.legal_values("target", target, (target >= 0) & target.isfinite(), "must be >= 0 and finite")
-    return (counts.mean(0) - target).square().mean() if spikes.num_samples else counts.sum()
+    if mean is batch_mean and not spikes.num_samples:
+        return counts.sum()
+    return (mean(counts) - target).square().mean()
 
 
 def mean_delay(connection: Connection) -> Tensor:
@@ -57,7 +69,7 @@ def mean_delay(connection: Connection) -> Tensor:
     return connection.delays().mean() / connection.max_delay
 
 
-def bump_silent_(layer: Layer, spikes: Spikes, max_silent: float, amount: float) -> int:
+def bump_silent_(layer: Layer, spikes: Spikes, max_silent: float, amount: float, mean: Mean = batch_mean) -> int:
     """Add `amount` to all incoming weights of each neuron that is silent in more than `max_silent` of the samples.
 
     Args:
@@ -65,6 +77,7 @@ def bump_silent_(layer: Layer, spikes: Spikes, max_silent: float, amount: float)
         spikes: the layer's own output spikes. An empty batch changes nothing.
         max_silent: tolerated fraction of silent samples, in [0, 1].
         amount: what to add to the weights, > 0.
+        mean: see `count_target`.
 
     Returns:
         How many neurons were bumped.
@@ -72,9 +85,7 @@ def bump_silent_(layer: Layer, spikes: Spikes, max_silent: float, amount: float)
     check.width(layer.out_size, spikes.num_units, "the spikes given to bump_silent_")
     check.finite_number(amount, "amount", low=0.0, strict=True)
     check.require(0.0 <= max_silent <= 1.0, f"max_silent = {max_silent}: must be within [0, 1]")
-    if not spikes.num_samples:
-        return 0
-    silent = (spikes.counts() == 0).double().mean(0) > max_silent
+    silent = mean((spikes.counts() == 0).double()) > max_silent
     with torch.no_grad():
         layer.connection.bump_(silent, amount)
     return int(silent.sum())

@@ -244,11 +244,16 @@ class Spikes:
     def sample(self, b: int) -> "Spikes":
         """Sample b alone, as a batch of one; negative b counts from the end."""
         check.require(-self.num_samples <= b < self.num_samples, f"sample {b}: this batch has {self.num_samples}")
-        b %= self.num_samples
-        start, stop = int(self.offsets[b]), int(self.offsets[b + 1])
-        offsets = torch.tensor([0, stop - start])
-        one = Spikes.unchecked(self.times[start:stop], self.units[start:stop], offsets, self.num_units, self.duration)
-        return one if self.ghosts is None else one.haunted(self.ghosts.sample(b))
+        return self.part(b % self.num_samples, b % self.num_samples + 1)
+
+    def part(self, first: int, last: int) -> "Spikes":
+        """The samples first ... last - 1, with 0 <= first <= last <= B, as a batch of their own; gradients are kept."""
+        legal = 0 <= first <= last <= self.num_samples
+        check.require(legal, f"samples {first} to {last - 1}: this batch has {self.num_samples}")
+        start, stop = int(self.offsets[first]), int(self.offsets[last])
+        offsets = self.offsets[first : last + 1] - start
+        few = Spikes.unchecked(self.times[start:stop], self.units[start:stop], offsets, self.num_units, self.duration)
+        return few if self.ghosts is None else few.haunted(self.ghosts.part(first, last))
 
     def detach(self) -> "Spikes":
         """The same events without gradient, and without ghosts."""

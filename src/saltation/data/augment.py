@@ -4,7 +4,8 @@ All raise ValueError for a strength that is out of range.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -19,17 +20,27 @@ def jitter(spikes: Spikes, std: float, generator: torch.Generator | None = None)
     """
     std = check.finite_number(std, "std", low=0.0)
     check.generator(generator)
-    noise = torch.randn(spikes.times.shape, generator=generator, dtype=spikes.times.dtype)
+    return jittered(spikes, std, partial(torch.randn, generator=generator))
+
+
+def jittered(spikes: Spikes, std: float, normal: Callable[..., torch.Tensor]) -> Spikes:
+    """As `jitter`; normal(shape, dtype=) draws."""
+    noise = normal(spikes.times.shape, dtype=spikes.times.dtype)
     moved = spikes.with_times((spikes.times + std * noise).abs().clamp(max=spikes.duration))
-    return moved if spikes.ghosts is None else moved.haunted(jitter(spikes.ghosts, std, generator))
+    return moved if spikes.ghosts is None else moved.haunted(jittered(spikes.ghosts, std, normal))
 
 
 def drop(spikes: Spikes, fraction: float, generator: torch.Generator | None = None) -> Spikes:
     """Every spike left out with probability `fraction`, in [0, 1), independently of all others; gradients are kept."""
     fraction = check.fraction(fraction, "fraction")
     check.generator(generator)
-    kept = _keep(spikes, torch.rand(spikes.times.shape, generator=generator) >= fraction, times=spikes.times)
-    return kept if spikes.ghosts is None else kept.haunted(drop(spikes.ghosts, fraction, generator))
+    return dropped(spikes, fraction, partial(torch.rand, generator=generator))
+
+
+def dropped(spikes: Spikes, fraction: float, uniform: Callable[..., torch.Tensor]) -> Spikes:
+    """As `drop`; uniform(shape) draws."""
+    kept = _keep(spikes, uniform(spikes.times.shape) >= fraction, times=spikes.times)
+    return kept if spikes.ghosts is None else kept.haunted(dropped(spikes.ghosts, fraction, uniform))
 
 
 def insert(spikes: Spikes, rate: float, generator: torch.Generator | None = None) -> Spikes:

@@ -149,11 +149,16 @@ class Samples:
         With a generator the order is drawn from it, anew at every call; without one it is that of the data set.
         Raises ValueError, at the first batch, if batch_size is no whole number of at least 1.
         """
+        for indices in self.orders(batch_size, generator):
+            yield self.batch(indices)
+
+    def orders(self, batch_size: int, generator: torch.Generator | None = None) -> Iterator[np.ndarray]:
+        """Which samples `batches` takes, batch by batch: their numbers, for `batch`."""
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"batch_size is {shown(batch_size)}; it must be a whole number of at least 1")
         order = np.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator).numpy()
         for start in range(0, len(order), batch_size):
-            yield self.batch(order[start : start + batch_size])
+            yield order[start : start + batch_size]
 
     def with_validation(self, fraction: float, seed: int) -> Self:
         """A data set whose validation samples are `fraction` of each class's training samples; test stays as it is.

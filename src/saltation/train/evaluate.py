@@ -9,6 +9,7 @@ from saltation.data.samples import Samples
 from saltation.metrics import Workload
 from saltation.readout import Readout
 from saltation.train.objective import Objective, spiking_results
+from saltation.train.processes import Processes
 
 
 class EpochStatistics:
@@ -42,6 +43,15 @@ class EpochStatistics:
         if not self.readout:
             self.silent_outputs += int((counts[-1] == 0).sum())
 
+    def gather(self, processes: Processes) -> None:
+        """Take in what other processes have counted on their shares of the same batches."""
+        names = ("samples", "loss_sum", "correct", "grazing", "ghosts", "silent_outputs")
+        own = [torch.tensor([float(getattr(self, name)) for name in names], dtype=torch.float64), *self.counts]
+        sums = processes.total(torch.cat([part.double() for part in own])).split([len(part) for part in own])
+        for name, value in zip(names, sums[0].tolist(), strict=True):
+            setattr(self, name, value if name == "loss_sum" else round(value))
+        self.counts = [part.long() for part in sums[1:]]
+
     def summary(self) -> dict[str, Any]:
         """loss, accuracy; spikes per neuron and sample in all and by layer; the fraction of neurons that never
         spiked, in all and by layer; the fraction of (sample, output neuron) pairs without a spike (None for a readout);
@@ -71,20 +81,24 @@ def evaluate(
 
     Also `samples`, how many they are; `standard_error` of the accuracy; and `confusion`, num_classes lists of
     num_classes + 1 numbers: how often the class of the row was taken for that of the column; the last column is no
-    answer. A workload of the same model counts along.
+    answer. A workload of the same model counts along. If the objective has several processes, each runs its share.
     Raises ValueError if `data` is empty.
     """
     if len(data) == 0:
         raise ValueError(f"{data.source} has no samples in this split; give it some (split: 0 train, 1 val, 2 test)")
     statistics = EpochStatistics()
     confusion = torch.zeros(data.num_classes, data.num_classes + 1, dtype=torch.int64)
-    for spikes, labels in data.batches(batch_size):
+    processes = objective.processes
+    for indices in data.orders(batch_size):
+        spikes, labels = data.batch(indices[processes.share(len(indices))])
         results = model.run(spikes)
         loss, predictions = objective(results, labels)
         statistics.update(float(loss), predictions, labels, results)
         confusion += count_answers(labels, predictions, data.num_classes)
         if workload is not None:
             workload.add(spikes, results)
+    statistics.gather(processes)
+    confusion = processes.total(confusion)
     found = statistics.summary()
     error = standard_error(found["accuracy"], len(data))
     return {**found, "samples": len(data), "standard_error": error, "confusion": confusion.tolist()}

@@ -10,6 +10,7 @@ from torch import Tensor
 from saltation.layer import Layer
 from saltation.parameters import layers
 from saltation.sequential import Sequential
+from saltation.train.processes import ALONE, Processes
 
 
 def smoothed_layers(model: Sequential) -> list[Layer]:
@@ -18,12 +19,17 @@ def smoothed_layers(model: Sequential) -> list[Layer]:
 
 
 def ghost_share(
-    model: Sequential, step: Callable[[], tuple[Any, ...]], generator: torch.Generator, drawn: Tensor
+    model: Sequential,
+    step: Callable[[], tuple[Any, ...]],
+    generator: torch.Generator,
+    drawn: Tensor,
+    processes: Processes = ALONE,
 ) -> float | None:
     """|g - e| / |g| with g the smoothed gradient, which is in `.grad`, and e the exact one; None where g is 0.
 
     step  returns, before other things, what g is the gradient of; called again, here without smoothing
     generator, drawn  what `step` draws from, and the state it had before it drew for g
+    processes  whose mean g is, and e then too
 
     Parameters, their `.grad` and the generator are left as they were.
     """
@@ -39,7 +45,7 @@ def ghost_share(
             gradients = torch.autograd.grad(step()[0], trained, materialize_grads=True)
     finally:
         generator.set_state(now)
-    exact = torch.cat([gradient.flatten().double() for gradient in gradients])
+    exact = processes.total(torch.cat([gradient.flatten().double() for gradient in gradients])) / processes.count
     return float(torch.linalg.vector_norm(smoothed - exact)) / norm
 
 

@@ -1,61 +1,84 @@
 """Where a search keeps its trials: Optuna's journal in a file that survives a crash, and what each trial may try."""
 
 import json
+import os
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from omegaconf import OmegaConf
 from optuna import Study
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import TrialState
 
 from saltation.check import cut, shown
-from saltation.files import append_line, whole_lines, write_text
+from saltation.files import append_line, try_lock
 from saltation.train.config import Config
 from saltation.train.recipes import value_from_text
 
-SETTINGS = "settings"
+SETTINGS, NUMBER = "settings", "number"  # attributes of the study, and of each trial
 
 
 class Journal(BaseJournalBackend):
-    """One JSON object a line. An unfinished last line, which a crash may leave, is dropped when the file is opened.
+    """One JSON object a line, for any number of processes at once. An unfinished last line, which a crash may leave, is
+    dropped before the next one is written.
 
     Raises ValueError if the file is damaged elsewhere.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.writing = FileLock(path.with_name(f".{path.name}.lock"))
         self.records: list[dict[str, Any]] = []
-        lines = whole_lines(path)
-        for number, line in enumerate(lines, start=1):
-            try:
-                self.records.append(json.loads(line))
-                self.records[-1]["op_code"]
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number} is damaged ({error}); choose another --out") from error
-        if self.records and self.records[0]["op_code"] != 0:  # which creates the study
-            raise ValueError(f"{path} is damaged: its beginning is missing; choose another --out")
-        write_text(path, "".join(line + "\n" for line in lines))
+        self.size = 0  # of the records in the file
+        with self.writing:
+            self._mend()
+        self._catch_up()
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """The records from that number on."""
+        """The records from that number on, those of other processes too."""
+        self._catch_up()
         yield from self.records[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Add records, on disk when this returns."""
-        for record in logs:
-            text = json.dumps(record, separators=(",", ":"))
-            append_line(self.path, text)
-            self.records.append(json.loads(text))
+        with self.writing:
+            self._mend()
+            for record in logs:
+                append_line(self.path, json.dumps(record, separators=(",", ":")))
+
+    def _mend(self) -> None:
+        """Nobody else is writing: what is unfinished stays so."""
+        content = self.path.read_bytes() if os.path.exists(self.path) else b""
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(self.path, whole)
+
+    def _catch_up(self) -> None:
+        """Read the finished lines that are new."""
+        if not os.path.exists(self.path):
+            return
+        with self.path.open("rb") as file:
+            file.seek(self.size)
+            new = file.read()
+        new = new[: new.rfind(b"\n") + 1]
+        self.size += len(new)
+        for line in new.splitlines():
+            try:
+                record = json.loads(line)
+                record["op_code"]
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise ValueError(
+                    f"{self.path}, line {len(self.records) + 1} is damaged ({error}); choose another --out"
+                ) from error
+            self.records.append(record)
+        if self.records and self.records[0]["op_code"] != 0:  # which creates the study
+            raise ValueError(f"{self.path} is damaged: its beginning is missing; choose another --out")
 
 
-def settle(study: Study, settings: Mapping[str, Any]) -> int:
-    """Make a study ready to go on after whatever ended it; how many of its trials are finished.
-
-    A trial that was running is given up; the same one is tried anew.
-    Raises ValueError if the study was begun with other `settings`, JSON-able values by key.
-    """
+def settle(study: Study, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError if the study was begun with other `settings`, JSON-able values by key; or note these in it."""
     now = json.loads(json.dumps(settings))
     begun = study.user_attrs.get(SETTINGS, {} if study.trials else now)
     for key in sorted(begun.keys() | now.keys()):
@@ -66,9 +89,33 @@ def settle(study: Study, settings: Mapping[str, Any]) -> int:
             )
     if SETTINGS not in study.user_attrs:
         study.set_user_attr(SETTINGS, now)
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-    return len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
+
+
+def next_number(study: Study, folder: Path) -> int:
+    """The smallest number that no trial has which is finished or runs; only one process at a time may ask.
+
+    A trial whose process is gone is given up; the same one is tried anew.
+    """
+    used: set[int] = set()
+    for trial in study.get_trials(deepcopy=False):
+        number = trial.user_attrs.get(NUMBER)
+        if trial.state == TrialState.RUNNING and (number is None or _gone(folder, number)):
+            study.tell(trial.number, state=TrialState.FAIL)
+        elif trial.state in (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED):
+            used.add(len(used) if number is None else number)
+    return next(number for number in range(len(used) + 1) if number not in used)
+
+
+def trial_lock(folder: Path, number: int) -> Path:
+    """Held by the process that runs the trial of that number."""
+    return folder / f".trial-{number}.lock"
+
+
+def _gone(folder: Path, number: int) -> bool:
+    lock = try_lock(trial_lock(folder, number))
+    if lock is not None:
+        lock.release()
+    return lock is not None
 
 
 def parse_range(text: str) -> tuple[str, dict[str, Any]]:

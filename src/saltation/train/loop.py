@@ -4,29 +4,32 @@ import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 
-from saltation.data import augment
 from saltation.data.samples import Samples
 from saltation.files import hold, make_folder
 from saltation.spikes import Spikes
 from saltation.train.advice import delays_at_bounds, new_remarks
+from saltation.train.batch import own_samples, sent_on
 from saltation.train.checks import check_config
-from saltation.train.config import Config, TrainConfig
+from saltation.train.config import Config
 from saltation.train.evaluate import EpochStatistics, evaluate
 from saltation.train.ghosts import ghost_share, smoothed_layers
 from saltation.train.hardware import on_hardware
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, set_learning_rates
+from saltation.train.processes import check_folder_is_named, joined
 from saltation.train.progress import Progress
 from saltation.train.result import finish
 from saltation.train.run import Origin, RunFolder, load_data, new_run, open_run
-from saltation.train.state import State, begin, keep_best, new_state, restore_state, save_state
+from saltation.train.state import State, begin, keep_best, save_state
 from saltation.train.tensorboard import Board, check_tensorboard
+from saltation.train.training import Training, left_behind
 
 
 class Interrupted(KeyboardInterrupt):
@@ -58,7 +61,9 @@ def train(
     test    False: leave the test samples alone, as a search for settings must; test_accuracy is then None
     tensorboard  write what TensorBoard shows into the folder `tensorboard` of the run
 
-    With `train.starts` > 1 several networks begin, see `choose_start`.
+    With `train.starts` > 1 several networks begin, see `choose_start`. Started by torchrun, or in a default process
+    group of torch.distributed, all processes must call it: they share every batch, take the steps of a single one, and
+    all return the result; that of rank 0 alone writes files and prints. See docs/scale-out.md.
     Returns test_accuracy, test_standard_error, validation_accuracy, reported_epoch, parameters, seconds, run and more.
     The accuracies are those of the epoch with the best validation accuracy (the lower validation loss among equals), or
     of the last one (`train.report`).
@@ -66,87 +71,98 @@ def train(
     another process trains, and for non-finite losses and gradients; OSError where files cannot be written; Interrupted
     (a KeyboardInterrupt) after Ctrl-C. Whatever ends a run, even the power: it can be resumed.
     """
-    lock = None
     if tensorboard:
         check_tensorboard()
-    if resume is not None:
-        run, config = open_run(resume)
-        lock = hold(run.path)
-    elif config is None:
-        raise ValueError("give a configuration (load_config('yin_yang')) or a run to resume")
-    else:
+    if resume is None:
+        if config is None:
+            raise ValueError("give a configuration (load_config('yin_yang')) or a run to resume")
         check_config(config)
-    threads = torch.get_num_threads()
-    try:
+        check_folder_is_named(out)
+    with joined() as processes, ExitStack() as at_the_end:
+        at_the_end.callback(torch.set_num_threads, torch.get_num_threads())
+        folder = resume if resume is not None else processes.by_leader(partial(left_behind, out))
+        run = None
+        if folder is not None:
+            run, config = open_run(folder)
+            processes.by_leader(partial(_hold, run, at_the_end))
+            run = replace(run, writes=processes.leads)
+        assert config is not None
         dataset = load_data(config.data, config.train.refit)
-        torch.set_num_threads(config.threads or threads)
-        train_data = dataset.subset("train")
-        origin = Origin.of(config, dataset)
-        if resume is not None and run.begun():
-            state = restore_state(run, config, train_data, origin)
+        torch.set_num_threads(config.threads or processes.threads())
+        training = Training(config, dataset, Origin.of(config, dataset), processes, quiet or not processes.leads)
+        if run is not None and processes.by_leader(run.begun):
+            state = training.restored(run)
         else:
-            state = new_state(config, train_data, origin)
-            if lock is None:
-                run, lock = new_run(config, out)
+            state = training.begun()
+            if run is None:
+                run = processes.by_leader(partial(_new_run, config, out, at_the_end))
+                run = replace(run, writes=processes.leads)
             begin(run, state, config.train.refit)
         try:
             if state.epoch == 0 and config.train.starts > 1:
-                seconds = choose_start(config, dataset, run, origin, quiet)
-                state = restore_state(run, config, train_data, origin)
-                state.seconds = seconds
-            history = train_epochs(config, dataset, state, run, config.train.epochs, quiet, on_epoch, tensorboard)
-            return finish(config, dataset if test else dataset.without_test(), state, run, history, quiet)
+                state = choose_start(training, run)
+            history = train_epochs(training, state, run, config.train.epochs, on_epoch, tensorboard)
+            processes.wait()  # for the checkpoint that is tested
+            tested = dataset if test else dataset.without_test()
+            return finish(replace(training, dataset=tested), state, run, history)
         except KeyboardInterrupt:
             raise Interrupted(run) from None
         except OSError as error:
             raise OSError(f"{error}; mend that, then continue with: saltation train --resume {run.path}") from error
-    finally:
-        torch.set_num_threads(threads)
-        if lock is not None:
-            lock.release()
 
 
-def choose_start(config: Config, dataset: Samples, run: RunFolder, origin: Origin, quiet: bool) -> float:
+def _hold(run: RunFolder, at_the_end: ExitStack) -> None:
+    at_the_end.callback(hold(run.path).release)
+
+
+def _new_run(config: Config, out: str | os.PathLike[str] | None, at_the_end: ExitStack) -> RunFolder:
+    run, lock = new_run(config, out)
+    at_the_end.callback(lock.release)
+    return run
+
+
+def choose_start(training: Training, run: RunFolder) -> State:
     """Train every start for `start_epochs`, in a folder of its own under starts/, and make the one that validates best
     the run (lower loss among equals).
 
-    Returns the seconds all of them took.
+    Returns where the run then stands; its seconds are those that all starts took.
     """
-    train_data = dataset.subset("train")
+    config = training.config
     states: list[State] = []
     for start in range(config.train.starts):
         candidate = run.start(start)
-        if candidate.begun():
-            state = restore_state(candidate, config, train_data, origin)
+        if training.processes.by_leader(candidate.begun):
+            state = training.restored(candidate)
         else:
-            state = new_state(config, train_data, origin, start)
-            make_folder(candidate.path)
+            state = training.begun(start)
+            if candidate.writes:
+                make_folder(candidate.path)
             begin(candidate, state)
-        train_epochs(config, dataset, state, candidate, config.train.start_epochs, quiet)
+        train_epochs(training, state, candidate, config.train.start_epochs)
         states.append(state)
     best = max(states, key=lambda state: (state.best_accuracy, -state.best_loss))
-    run.take_over(run.start(best.start))
-    return sum(state.seconds for state in states)
+    training.processes.by_leader(partial(run.take_over, run.start(best.start)))
+    state = training.restored(run)
+    state.seconds = sum(state.seconds for state in states)
+    return state
 
 
 def train_epochs(
-    config: Config,
-    dataset: Samples,
+    training: Training,
     state: State,
     run: RunFolder,
     until: int,
-    quiet: bool,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     tensorboard: bool = False,
 ) -> list[dict[str, Any]]:
     """All epochs that are left up to `until`: train, validate, record, save. Returns the metrics of all epochs."""
+    config, objective, train_data = training.config, training.objective, training.samples
     history = run.truncate_metrics(state.epoch)
-    train_data, validation_data = dataset.subset("train"), dataset.subset("validation")
-    objective = Objective(config)
+    validation_data = training.dataset.subset("validation")
     ghosts = bool(smoothed_layers(state.model))
-    board = Board(run, history) if tensorboard else nullcontext()
-    with board, Progress(until, state.epoch, len(train_data), quiet, ghosts) as progress:
-        progress.start(f"{config.name}: {dataset!r}\nrun folder {run.path}")
+    board = Board(run, history) if tensorboard and run.writes else nullcontext()
+    with board, Progress(until, state.epoch, len(train_data), training.quiet, ghosts) as progress:
+        progress.start(f"{config.name}: {training.dataset!r}\nrun folder {run.path}")
         while state.epoch < until:
             start = time.perf_counter()
             metrics = train_epoch(config, objective, train_data, state, progress)
@@ -178,8 +194,11 @@ def train_epochs(
 def train_epoch(
     config: Config, objective: Objective, data: Samples, state: State, progress: Progress
 ) -> dict[str, Any]:
-    """One pass over the training samples; returns its statistics. `ghost_share` is that of the first batch."""
-    settings, begun = config.train, time.process_time()
+    """One pass over the training samples; returns its statistics. `ghost_share` is that of the first batch.
+
+    The objective's processes share every batch, and all return the same statistics.
+    """
+    settings, begun, processes = config.train, time.process_time(), objective.processes
     statistics = EpochStatistics()
     norms: list[float] = []
     bumped = 0
@@ -187,32 +206,36 @@ def train_epoch(
     network = on_hardware(state.model, settings.hardware, state.generator)
     between = None
     if settings.hidden_drop > 0 or settings.hidden_jitter > 0:
-        between = partial(sent_on, settings=settings, generator=state.generator)
+        between = partial(sent_on, settings=settings, generator=state.generator, processes=processes)
+    run = processes.parallel(network, forward)
     steps_per_epoch = math.ceil(len(data) / settings.batch_size)
-    for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
+    for i, indices in enumerate(data.orders(settings.batch_size, state.generator)):
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
         factor = set_learning_rates(state.optimizer, settings, state.epoch * steps_per_epoch + i, steps_per_epoch)
-        spikes = augmented(spikes, labels, settings, config.model.image, state.generator)
+        spikes, labels = own_samples(data, indices, config, state.generator, processes)
         drawn = state.generator.get_state() if i == 0 and smoothed else None
-        step = partial(forward, network, objective, spikes, labels, between)
-        total, loss, predictions, results = step()
+        what = objective, spikes, labels, between, processes.weight(len(indices))
+        total, loss, predictions, results = run(*what)
         if not torch.isfinite(total):
             raise ValueError(f"the loss is {total.item()} {where}; use a lower learning rate or another loss")
         state.optimizer.zero_grad()
         total.backward()
         if drawn is not None:
-            share = ghost_share(state.model, step, state.generator, drawn)
+            share = ghost_share(state.model, partial(forward, network, *what), state.generator, drawn, processes)
         norms.append(clip_gradient(state.model, settings.clip_norm, where))
         state.optimizer.step()
         state.model.constrain_()
         bumped += objective.revive(state.model, results)
         state.follow()
         statistics.update(float(loss.detach()), predictions, labels, results)
-        progress.batch(len(labels))
+        progress.batch(len(indices))
+    statistics.gather(processes)
+    processes.check_same(state.model)
+    seconds = processes.total(torch.tensor([time.process_time() - begun], dtype=torch.float64))
     norm = {"gradient_norm": sum(norms) / len(norms), "gradient_norm_max": max(norms)}
     clipped = sum(0 < settings.clip_norm < each for each in norms) / len(norms)
     rest = {"clipped": clipped, "ghost_share": share, "bumped": bumped, "learning_rate_factor": factor}
-    return {**statistics.summary(), **norm, **rest, "cpu_seconds": time.process_time() - begun}
+    return {**statistics.summary(), **norm, **rest, "cpu_seconds": float(seconds)}
 
 
 def forward(
@@ -221,34 +244,12 @@ def forward(
     spikes: Spikes,
     labels: torch.Tensor,
     between: Callable[[Spikes], Spikes] | None,
+    weight: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[Any]]:
-    """What is minimised and, of that, the loss; the predictions (B,), and what `Sequential.run` returns."""
+    """What is minimised and, of that, the loss; the predictions (B,), and what `Sequential.run` returns.
+
+    weight  of the means over these samples, see `Processes.weight`
+    """
     results = model.run(spikes, objective.needs_peak, between)
     loss, predictions = objective(results, labels)
-    return loss + objective.penalty(results), loss, predictions, results
-
-
-def sent_on(spikes: Spikes, settings: TrainConfig, generator: torch.Generator) -> Spikes:
-    """The spikes of a hidden layer with the random changes that the settings ask for."""
-    if settings.hidden_jitter > 0:
-        spikes = augment.jitter(spikes, settings.hidden_jitter, generator)
-    return augment.drop(spikes, settings.hidden_drop, generator) if settings.hidden_drop > 0 else spikes
-
-
-def augmented(
-    spikes: Spikes, labels: torch.Tensor, settings: TrainConfig, image: list[int] | None, generator: torch.Generator
-) -> Spikes:
-    """A batch of training samples with the random changes that the settings ask for."""
-    if settings.blend > 0:
-        spikes = augment.blend(spikes, labels, settings.blend, generator)
-    if settings.stretch > 0:
-        spikes = augment.stretch(spikes, settings.stretch, generator)
-    if settings.shift > 0 and image is not None:
-        spikes = augment.shift_image(spikes, image, settings.shift, generator)
-    elif settings.shift > 0:
-        spikes = augment.shift_channels(spikes, settings.shift, generator)
-    if settings.jitter > 0:
-        spikes = augment.jitter(spikes, settings.jitter, generator)
-    if settings.drop > 0:
-        spikes = augment.drop(spikes, settings.drop, generator)
-    return spikes
+    return loss * weight + objective.penalty(results, weight), loss, predictions, results

@@ -24,8 +24,9 @@ class LossConfig:
     def __call__(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean over the samples (scalar), and the class of every sample (B,) int64, -1 where no output spiked."""
         value = self.function(output, self.wanted(output, labels), **arguments_of(self.function, self))
-        # distances are given for every sample and output
-        return value if value.ndim == 0 else value.sum(1).mean(), losses.first_spike_prediction(output)
+        if value.ndim:  # distances are given for every sample and output
+            value = value.sum(1).mean() if len(value) else value.sum()
+        return value, losses.first_spike_prediction(output)
 
     def wanted(self, output: Any, labels: Tensor) -> Any:
         """What the output is compared with."""

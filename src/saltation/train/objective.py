@@ -9,13 +9,18 @@ from saltation.parameters import layers
 from saltation.readout import Readout
 from saltation.sequential import Sequential
 from saltation.train.config import Config
+from saltation.train.processes import ALONE, Processes
 
 
 class Objective:
-    """What is minimised, and how the class of a sample is read from the outputs."""
+    """What is minimised, and how the class of a sample is read from the outputs.
 
-    def __init__(self, config: Config) -> None:
+    processes  share every batch: what is not a sum over samples is taken over all of them
+    """
+
+    def __init__(self, config: Config, processes: Processes = ALONE) -> None:
         self.loss = config.loss
+        self.processes = processes
         self.train = config.train
         self.needs_peak = config.train.peak_hinge > 0
 
@@ -30,16 +35,20 @@ class Objective:
         """(B, C), see `LossConfig.logits`."""
         return self.loss.logits(output_of(results))
 
-    def penalty(self, results: list[Any]) -> torch.Tensor | float:
-        """The weighted hinge on the peak potential of silent neurons, and the distance from wanted counts; or 0."""
+    def penalty(self, results: list[Any], weight: float = 1.0) -> torch.Tensor | float:
+        """The weighted hinge on the peak potential of silent neurons, and the distance from wanted counts; or 0.
+
+        weight: of means over the own samples, see `Processes.weight`
+        """
         total: torch.Tensor | float = 0.0
         wanted = self.train.counts
         for result in spiking_results(results):
             if self.needs_peak:
                 hinge = regularizers.peak_hinge(result.peak, result.spikes.counts(), margin=self.train.peak_margin)
-                total = total + self.train.peak_hinge * hinge
+                total = total + self.train.peak_hinge * hinge * weight
             if wanted.weight > 0:
-                off = regularizers.count_target(result.spikes, wanted.target, wanted.tau)
+                mean = self.processes.batch_mean
+                off = regularizers.count_target(result.spikes, wanted.target, wanted.tau, mean)
                 total = total + wanted.weight * off
         return total
 
@@ -52,7 +61,8 @@ class Objective:
         for i, (layer, result) in enumerate(zip(layers(model), results, strict=True)):
             if not isinstance(result, Readout):
                 fraction = bump.output_fraction if i == len(results) - 1 else bump.hidden_fraction
-                bumped += regularizers.bump_silent_(layer, result.spikes, max_silent=fraction, amount=bump.amount)
+                mean = self.processes.batch_mean
+                bumped += regularizers.bump_silent_(layer, result.spikes, fraction, bump.amount, mean)
         return bumped
 
 

@@ -4,22 +4,19 @@ import json
 from typing import Any
 
 from saltation.data.registry import time_unit
-from saltation.data.samples import Samples
 from saltation.extras import missing
 from saltation.files import write_text
 from saltation.train.checkpoint import load_answering, unprefixed
-from saltation.train.config import Config
 from saltation.train.evaluate import evaluate
 from saltation.train.hardware import on_hardware, quantised
-from saltation.train.objective import Objective
 from saltation.train.run import RunFolder
 from saltation.train.state import State
+from saltation.train.training import Training
 
 
-def finish(
-    config: Config, dataset: Samples, state: State, run: RunFolder, history: list[dict[str, Any]], quiet: bool
-) -> dict[str, Any]:
+def finish(training: Training, state: State, run: RunFolder, history: list[dict[str, Any]]) -> dict[str, Any]:
     """Test the parameters of the epoch that `train.report` names, write result.json, and pictures with matplotlib."""
+    config, dataset = training.config, training.dataset
     reported = run.checkpoint(config.train.report)
     tensors, _ = state.origin.read(reported)
     load_answering(state.model, tensors, reported)
@@ -27,7 +24,7 @@ def finish(
     chip = config.train.hardware
     test: dict[str, Any] = {}
     if len(test_data):
-        test = evaluate(on_hardware(state.model, chip), Objective(config), test_data, config.train.batch_size)
+        test = evaluate(on_hardware(state.model, chip), training.objective, test_data, config.train.batch_size)
     epoch = state.best_epoch if config.train.report == "best" else state.epoch
     result = {
         "name": config.name,
@@ -45,6 +42,8 @@ def finish(
         "run": str(run.path),
     }
     result.setdefault("test_accuracy", None)
+    if not run.writes:
+        return result
     write_text(run.result, json.dumps(result, indent=2) + "\n")
     if not missing("plots"):
         from saltation import plot
@@ -53,7 +52,7 @@ def finish(
         examples = test_data if len(test_data) else dataset.subset("train")
         before, unit, shown = unprefixed("model", initial), time_unit(config.data.name), quantised(state.model, chip)
         plot.run_pictures(run.path, shown, before, history, examples, test.get("confusion"), unit)
-    if not quiet:
+    if not training.quiet:
         print(summary(result))
     return result
 

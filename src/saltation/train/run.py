@@ -40,6 +40,7 @@ from saltation.train.evaluate import evaluate
 from saltation.train.hardware import on_hardware, quantised
 from saltation.train.model import make_model
 from saltation.train.objective import Objective
+from saltation.train.processes import launch
 from saltation.train.recipes import load_config, to_yaml
 
 MAY_CHANGE = ("data.path", "data.root", "threads")  # the fingerprint says whether the data are the same
@@ -105,9 +106,13 @@ class Origin:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of a run folder, and its metrics file."""
+    """The paths of a run folder, and its metrics file.
+
+    writes: whether this process writes; of several that train together only one does
+    """
 
     path: Path
+    writes: bool = True
 
     @property
     def config(self) -> Path:
@@ -135,7 +140,7 @@ class RunFolder:
 
     def start(self, number: int) -> "RunFolder":
         """The folder of one of several starts."""
-        return RunFolder(self.path / "starts" / str(number))
+        return RunFolder(self.path / "starts" / str(number), self.writes)
 
     def begun(self) -> bool:
         """Whether there is a state to continue from. Raises FileNotFoundError if there was one once."""
@@ -155,7 +160,8 @@ class RunFolder:
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add the line of an epoch."""
-        append_line(self.metrics, json.dumps(line))
+        if self.writes:
+            append_line(self.metrics, json.dumps(line))
 
     def read_metrics(self, epochs: int) -> list[dict[str, Any]]:
         """The lines of the first `epochs` epochs; what a crash left behind them is left out.
@@ -179,7 +185,8 @@ class RunFolder:
     def truncate_metrics(self, epochs: int) -> list[dict[str, Any]]:
         """Keep only the first `epochs` lines, and return them."""
         history = self.read_metrics(epochs)
-        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in history))
+        if self.writes:
+            write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in history))
         return history
 
 
@@ -201,7 +208,9 @@ def new_run(config: Config, out: str | os.PathLike[str] | None) -> tuple[RunFold
     if os.path.exists(run.config) and (os.path.exists(run.metrics) or os.path.exists(run.checkpoint("last"))):
         lock.release()
         raise ValueError(f"{path} holds a run already; continue it with --resume {path} or choose another --out")
-    write_text(run.environment, json.dumps(environment(), indent=2) + "\n")
+    begun_by = launch()
+    started = {} if begun_by is None else {"torchrun": begun_by}
+    write_text(run.environment, json.dumps({**environment(), **started}, indent=2) + "\n")
     write_text(run.config, to_yaml(config))
     return run, lock
 

@@ -40,6 +40,7 @@ class State:
     best_epoch: int = 0
     seconds: float = 0.0
     start: int = 0  # which of the starts this is
+    processes: int = 1  # so many train together
 
     @property
     def answering(self) -> Sequential:
@@ -52,7 +53,10 @@ class State:
             self.average.update_parameters(self.model)
 
 
-NUMBERS = {"epoch": int, "best_accuracy": float, "best_loss": float, "best_epoch": int, "seconds": float, "start": int}
+NUMBERS = {
+    "epoch": int, "best_accuracy": float, "best_loss": float, "best_epoch": int, "seconds": float, "start": int,
+    "processes": int,
+}  # fmt: skip
 
 
 def new_state(config: Config, train_data: Samples, origin: Origin, start: int = 0) -> State:
@@ -77,7 +81,8 @@ def begin(run: RunFolder, state: State, refit: bool = False) -> None:
 
 def save_parameters(run: RunFolder, which: str, state: State) -> None:
     """Write the checkpoint `initial` or `best`."""
-    write_checkpoint(run.checkpoint(which), parameter_tensors(state), state.origin.record())
+    if run.writes:
+        write_checkpoint(run.checkpoint(which), parameter_tensors(state), state.origin.record())
 
 
 def parameter_tensors(state: State) -> dict[str, torch.Tensor]:
@@ -96,6 +101,8 @@ def keep_best(run: RunFolder, state: State, validation: dict[str, Any]) -> None:
 
 def save_state(run: RunFolder, state: State) -> None:
     """Write `last.safetensors`, from which training goes on."""
+    if not run.writes:
+        return
     optimizer = optimizer_tensors(state.optimizer)
     record = {name: getattr(state, name) for name in NUMBERS} | {"optimizer_tensors": len(optimizer)}
     tensors = {**parameter_tensors(state), **optimizer, "generator": state.generator.get_state()}
@@ -121,7 +128,7 @@ def restore_state(run: RunFolder, config: Config, train_data: Samples, origin: O
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"{path} holds no usable state of the random generator ({error}); start a new run") from error
     for name, kind in NUMBERS.items():
-        value = record.get(name)
+        value = record.get(name, getattr(state, name) if name == "processes" else None)  # earlier versions had one
         number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
         if not number or (kind is int and (not isinstance(value, int) or value < 0)):
             raise ValueError(f"{path} says {name} is {shown(value)}, which is no legal number; start a new run")

@@ -3,6 +3,7 @@
 The folder of a search holds journal.log, from which the same call continues, trials/N, the run folder of every trial,
 and best.yaml, the best configuration so far. Test samples are never looked at. What a trial tries depends on the seed
 and on the trials finished before it alone, so a search that was stopped and continued finds what it would have found.
+Several processes may search in one folder, each its own trials; then it also depends on which of them is faster.
 """
 
 import os
@@ -11,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from saltation.check import shown
 from saltation.extras import need
-from saltation.files import hold, make_folder, write_text
+from saltation.files import make_folder, try_lock, write_text
 from saltation.train.config import Config
 from saltation.train.loop import Interrupted, train
 from saltation.train.recipes import load_config, to_yaml
-from saltation.train.run import Origin, load_data
+from saltation.train.run import Origin, RunFolder, load_data
 
 FACTOR = 5.0  # how far the default ranges of learning rates reach from the recipe's
 WARM_UP_TRIALS = 5  # so many run to their end before any is pruned
@@ -31,7 +34,8 @@ def tune(
     overrides: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Train until there are `trials` finished trials, earlier ones included; returns the best settings found.
+    """Train until there are `trials` trials, earlier ones and those of other processes included; returns the best
+    settings found, or none if other processes still run all that there are.
 
     search  "KEY=LOW:HIGH", "KEY=log:LOW:HIGH" (both whole numbers: whole numbers) or "KEY=A,B,C"; empty: all learning
             rates that are not 0
@@ -42,7 +46,7 @@ def tune(
     where its values lie in the ranges. A trial that fails (a loss that is not finite, activity that runs away) counts
     as pruned.
     Raises ValueError for illegal keys and ranges, and if the search in `out` was begun with other settings or data, or
-    is run by another process; MissingPackageError without Optuna.
+    there is a run; MissingPackageError without Optuna.
     """
     need("tune", "saltation tune")
     import optuna
@@ -58,21 +62,27 @@ def tune(
         for value in choice["choices"] if "choices" in choice else (choice["low"], choice["high"]):
             _check_refit(load_config(recipe, {**(overrides or {}), key: value}))
     origin = Origin.of(base, load_data(base.data))
+    if os.path.exists(RunFolder(out).config):
+        raise ValueError(f"{out} is the folder of a run; choose another folder for the search (--out)")
     make_folder(out)
-    lock = hold(out)
+    searching = _Search(recipe, overrides or {}, ranges, out, quiet)
     try:
-        study = _study(out / "journal.log")
-        searching = _Search(recipe, overrides or {}, ranges, out, quiet)
+        with searching.lock:
+            study = _study(out / "journal.log")
         searching.run_all(study, trials, base, {**origin.fixed(), "--search": ranges, "data": origin.fingerprint})
     except Interrupted as error:
         raise KeyboardInterrupt(f"stopped; the same command continues the search in {out}") from error
     except OSError as error:
         raise OSError(f"{error}; mend that, and the same command continues the search in {out}") from error
-    finally:
-        lock.release()
-    if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    if not quiet and optuna.trial.TrialState.RUNNING in states:
+        print("all trials that are left are run by other processes")
+    if optuna.trial.TrialState.COMPLETE not in states:
+        if optuna.trial.TrialState.RUNNING in states:
+            return {}
         raise ValueError(f"no trial of {out} ran to its end; see its journal.log, and choose other ranges")
-    searching.keep_best(study)
+    with searching.lock:
+        searching.keep_best(study)
     if not quiet:
         print(f"best: validation {100 * study.best_value:.2f} %; {out / 'best.yaml'}")
     return dict(study.best_params)
@@ -115,6 +125,7 @@ class _Search:
         self.ranges = ranges
         self.out = out
         self.quiet = quiet
+        self.lock = FileLock(out / ".search.lock")  # for moments: to begin a trial, and to end it
 
     def config(self, values: Mapping[str, Any]) -> Config:
         """The recipe with the values of a trial."""
@@ -124,19 +135,41 @@ class _Search:
         """Run what is missing of so many trials; the first one is `base` where its values lie in the ranges."""
         import optuna
 
-        from saltation.train.journal import own_values, settle
+        from saltation.train.journal import next_number, settle, trial_lock
 
-        for number in range(settle(study, settings), trials):
-            study.sampler = optuna.samplers.TPESampler(seed=base.seed + number)
-            start = own_values(base, self.ranges) if number == 0 else None
-            if start is not None and not study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
-                study.enqueue_trial(start)
-            trial = study.ask()
+        while True:
+            with self.lock:
+                settle(study, settings)
+                number = next_number(study, self.out)
+                if number >= trials:
+                    return
+                held = try_lock(trial_lock(self.out, number))
+                trial = self.ask(study, number, base)
+            assert held is not None
             try:
-                study.tell(trial, self.run(trial, number))
-            except optuna.TrialPruned:
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            self.tell(study, number)
+                try:
+                    reached = {"values": self.run(trial, number)}
+                except optuna.TrialPruned:
+                    reached = {"state": optuna.trial.TrialState.PRUNED}
+                with self.lock:
+                    study.tell(trial, **reached)
+                    self.tell(study, trial.number, number)
+            finally:
+                held.release()
+
+    def ask(self, study: Any, number: int, base: Config) -> Any:
+        """The trial of that number, which other processes then know to be run."""
+        import optuna
+
+        from saltation.train.journal import NUMBER, own_values
+
+        study.sampler = optuna.samplers.TPESampler(seed=base.seed + number)
+        start = own_values(base, self.ranges) if number == 0 else None
+        if start is not None and not study.get_trials(states=(optuna.trial.TrialState.WAITING,)):
+            study.enqueue_trial(start)
+        trial = study.ask()
+        trial.set_user_attr(NUMBER, number)
+        return trial
 
     def run(self, trial: Any, number: int) -> float:
         """Train with what the trial tries; the validation accuracy."""
@@ -165,9 +198,9 @@ class _Search:
             trial.set_user_attr("error", " ".join(str(error).split()))
             raise optuna.TrialPruned from error
 
-    def tell(self, study: Any, number: int) -> None:
-        """Print what the last trial reached, and keep the best configuration."""
-        trial = study.trials[-1]
+    def tell(self, study: Any, which: int, number: int) -> None:
+        """Print what a trial reached, `which` of the study, and keep the best configuration."""
+        trial = study.trials[which]
         if trial.state.name == "COMPLETE":
             self.keep_best(study)
         if self.quiet:

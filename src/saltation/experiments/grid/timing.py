@@ -10,7 +10,7 @@ import torch
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.train import make_twin, train_step
 from saltation.train import load_config
-from saltation.train.loop import augmented
+from saltation.train.batch import augmented
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient
 from saltation.train.run import Origin, load_data

@@ -19,10 +19,10 @@ from saltation.experiments.grid.network import Outcome, Twin
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.readouts import Functional
 from saltation.regularizers import bump_silent_
+from saltation.train.batch import augmented
 from saltation.train.checkpoint import load_answering
 from saltation.train.config import Config
 from saltation.train.evaluate import evaluate
-from saltation.train.loop import augmented
 from saltation.train.loss import FirstSpikeCrossEntropy, LossConfig, ReadoutCrossEntropy, ShiftInvariant
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, set_learning_rates
