@@ -10,6 +10,7 @@ import torch
 import saltation as sal
 from saltation.data import EventDataset
 from saltation.train import load_config, load_run, loop, train
+from saltation.train.batch import augmented
 from saltation.train.checkpoint import read_checkpoint, unprefixed
 from saltation.train.config import BumpConfig, Config, DataConfig, LearningRates, ModelConfig, TrainConfig
 from saltation.train.evaluate import evaluate
@@ -232,8 +233,8 @@ def test_images_are_shifted_as_images():
     settings = TrainConfig(shift=1)
     labels = torch.zeros(200, dtype=torch.int64)
     generator = torch.Generator().manual_seed(0)
-    assert set(loop.augmented(spikes, labels, settings, [1, 3, 3], generator).units.tolist()) == set(range(9))
-    assert set(loop.augmented(spikes, labels, settings, None, generator).units.tolist()) == {3, 4, 5}
+    assert set(augmented(spikes, labels, settings, [1, 3, 3], generator).units.tolist()) == set(range(9))
+    assert set(augmented(spikes, labels, settings, None, generator).units.tolist()) == {3, 4, 5}
 
 
 def test_the_seed_of_the_validation_samples(recording):

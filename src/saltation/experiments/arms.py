@@ -26,8 +26,10 @@ from saltation.train.config import Config
 from saltation.train.evaluate import evaluate, standard_error
 from saltation.train.loop import train_epochs
 from saltation.train.objective import Objective
+from saltation.train.processes import ALONE
 from saltation.train.run import Origin, RunFolder, load_data, new_run
-from saltation.train.state import begin, new_state, restore_state
+from saltation.train.state import begin, new_state
+from saltation.train.training import Training
 
 Gradient = Literal["exact", "smoothed", "surrogate", "surrogate_exact"]
 BATCH = 256  # for evaluation
@@ -120,8 +122,9 @@ def _on_grid(config: Config, arm: Arm, folder: Path, test: bool) -> dict[str, An
 def _in_continuous_time(config: Config, folder: Path, test: bool, before: list[dict[str, Any]]) -> dict[str, Any]:
     """Train what has begun in `folder`, as `saltation.train` does, without its report."""
     dataset, run = load_data(config.data), RunFolder(folder)
-    state = restore_state(run, config, dataset.subset("train"), Origin.of(config, dataset))
-    train_epochs(config, dataset, state, run, config.train.epochs, quiet=True)
+    training = Training(config, dataset, Origin.of(config, dataset), ALONE, quiet=True)
+    state = training.restored(run)
+    train_epochs(training, state, run, config.train.epochs)
     found: dict[str, Any] = {}
     for split in ("validation", "test"):
         wanted = test or split == "validation"

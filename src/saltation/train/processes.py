@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from saltation.environment import started
@@ -163,11 +164,25 @@ def joined() -> Iterator[Processes]:
     elif started()[1] == 1:
         yield ALONE
     else:
-        dist.init_process_group("gloo")
+        _meet()
         try:
             yield Processes(dist.get_rank(), dist.get_world_size())
         finally:
             dist.destroy_process_group()
+
+
+def _meet() -> None:
+    """Make the process group.
+
+    One torchrun keeps one store for all its attempts, in which a process that is quick would find the addresses of the
+    attempt before, where nobody listens: the attempts get places of their own. Several torchruns count differently.
+    """
+    if not dist.is_torchelastic_launched() or os.environ.get("GROUP_WORLD_SIZE") != "1":
+        dist.init_process_group("gloo")
+        return
+    store, rank, count = next(rendezvous("env://"))
+    store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=count)
 
 
 def launch() -> str | None:
