@@ -103,9 +103,9 @@ def test_the_first_batch_of_an_epoch_is_measured(tiny, tmp_path, monkeypatch):
     measured = []
     share = loop.ghost_share
 
-    def watched(model, step, generator, drawn):
-        _, objective, spikes, labels, between = step.args
-        assert between is None
+    def watched(model, step, generator, drawn, processes):
+        _, objective, spikes, labels, between, weight = step.args
+        assert between is None and weight == processes.count == 1
         norms = []
         for smoothing in (0.3, 0.0):
             twin = copy.deepcopy(model)
@@ -114,7 +114,7 @@ def test_the_first_batch_of_an_epoch_is_measured(tiny, tmp_path, monkeypatch):
             objective(twin.run(spikes), labels)[0].backward()
             norms.append(torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None]))
         measured.append(float((norms[0] - norms[1]).norm() / norms[0].norm()))
-        return share(model, step, generator, drawn)
+        return share(model, step, generator, drawn, processes)
 
     monkeypatch.setattr(loop, "ghost_share", watched)
     train(tiny(model__layers__0__smoothing=0.3, **READOUT), out=tmp_path / "run", quiet=True)

@@ -228,7 +228,9 @@ def test_non_finite_numbers_stop_training(tiny, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="the loss is nan in epoch 1, batch 1; use a lower learning rate"):
         train(tiny(), out=tmp_path / "a", quiet=True)
     monkeypatch.setattr(loop.Objective, "__call__", call)
-    monkeypatch.setattr(loop.Objective, "penalty", lambda self, results: Poison.apply(results[-1].spikes.times.sum()))
+    monkeypatch.setattr(
+        loop.Objective, "penalty", lambda self, results, weight: Poison.apply(results[-1].spikes.times.sum())
+    )
     with pytest.raises(ValueError, match="weight.* is not finite in epoch 1, batch 1: a spike grazes its threshold"):
         train(tiny(), out=tmp_path / "b", quiet=True)
 
