@@ -3,6 +3,8 @@ import json
 import pytest
 
 from saltation.bench import growth, run
+from saltation.bench.fused import FusedGrid
+from saltation.bench.measure import contestants
 from saltation.bench.workloads import WORKLOADS, Ours, Workload
 from saltation.cli import main
 
@@ -42,6 +44,20 @@ def test_workloads_are_as_stated():
     assert small.spikes_per_neuron() == pytest.approx(5.0, rel=0.05)
     assert small.silence() == small.spikes.times.numel() * 10
     assert small.spikes_per_neuron() == 0.0
+
+
+@pytest.mark.parametrize("readout", ["mean", "maximum", "first"])
+def test_the_grid_of_ours_is_a_contestant(readout):
+    """The same input, spikes and loss as the exact network; at fine steps nearly the same number of spikes."""
+    workload = Workload("small", 20, 10, 3, 4, 0.5, 20.0, 5.0, readout, (500,))
+    make = contestants(workload, peers=True)[-1]
+    grid, exact = make(), Ours(workload)
+    assert isinstance(grid, FusedGrid) and grid.name == "fused surrogate grid 1 ms"
+    assert grid.spikes_per_neuron() == pytest.approx(5.0, rel=0.05)
+    assert grid.scale == pytest.approx(exact.scale, rel=0.1)
+    grid.step()
+    hidden, output = (layer.connection.weight for layer in grid.twin.network.layers)
+    assert hidden.grad.shape == (10, 20) and hidden.grad.any() and output.grad.any()
 
 
 def test_slope_and_limit():

@@ -15,6 +15,7 @@ import torch
 
 from saltation.bench.peers import DELAY_PEERS, PEERS
 from saltation.bench.workloads import WORKLOADS, Ours, Workload
+from saltation.extras import missing
 
 
 def installed(package: str) -> bool:
@@ -23,11 +24,15 @@ def installed(package: str) -> bool:
 
 
 def contestants(workload: Workload, peers: bool) -> list[Callable[[], Any]]:
-    """What makes saltation and the installed peers for a workload, one after the other."""
+    """What makes saltation, the installed peers and a grid of ours for a workload, one after the other."""
     makers: list[Callable[[], Any]] = [partial(Ours, workload)]
     for package, peer in (DELAY_PEERS if workload.delay else PEERS).items():
         if peers and installed(package):
             makers += [partial(peer, workload, steps) for steps in workload.steps]
+    if peers and not workload.delay and not missing("experiments"):
+        from saltation.bench.fused import FusedGrid
+
+        makers += [partial(FusedGrid, workload, steps) for steps in workload.steps]
     return makers
 
 
