@@ -150,13 +150,13 @@ def test_no_synapse_at_all(delay):
     assert not connection.dense()[0].any() and not connection.dense()[1].any()
     spikes = random_spikes(torch.Generator().manual_seed(0))
     assert not sal.Layer(connection, sal.LI(3, tau_mem=1.0, tau_syn=2.0))(spikes).maximum().any()
-    both = sal.Beside(sal.Linear(4, 3).double(), connection)
+    both = sal.Beside(sal.Linear(4, 3, generator=torch.Generator().manual_seed(1)).double(), connection)
     neuron = sal.LIF(3, tau_mem=1.0, tau_syn=2.0, threshold=0.1)
     twice = spikes.beside(spikes)
     # arrivals of weight 0 divide time into other intervals, whose ends are rounded elsewhere
     found, expected = sal.Layer(both, neuron)(twice), sal.Layer(both.connections[0], neuron)(spikes)
     assert torch.equal(found.units, expected.units) and torch.equal(found.offsets, expected.offsets)
-    torch.testing.assert_close(found.times, expected.times, rtol=1e-13, atol=0.0)
+    torch.testing.assert_close(found.times, expected.times, rtol=1e-12, atol=0.0)
 
 
 def test_remedies_and_starts_work_for_all():

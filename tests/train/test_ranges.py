@@ -21,6 +21,7 @@ from saltation.train.config import (
     ModelConfig,
     TrainConfig,
 )
+from saltation.train.hardware import HardwareConfig
 from saltation.train.layers import (
     NEURONS,
     BesideConfig,
@@ -63,6 +64,7 @@ SECTIONS = [  # where one is, what it is, and the settings with which it is ther
     ("train.lr.", LearningRates, {}),
     ("train.bump.", BumpConfig, {}),
     ("train.counts.", CountsConfig, {}),
+    ("train.hardware.", HardwareConfig, {"train.hardware": {"weight_bits": 4}}),
 ]
 KINDS = [
     *((f"model.layers.{int(name == 'li')}.", kind, network(name)) for name, kind in NEURONS.items()),
