@@ -180,7 +180,7 @@ def test_nothing_depends_on_threads_or_groups(monkeypatch):
     twin = Twin(model, DURATION, Settings(DT, dtype=np.float64), Functional("integral"))
     results = []
     for threads, cells in ((1, 1 << 18), (2, 1 << 18), (1, 1)):
-        monkeypatch.setattr("grid.network.GROUP_CELLS", cells)
+        monkeypatch.setattr("saltation.experiments.grid.network.GROUP_CELLS", cells)
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         model.zero_grad()
