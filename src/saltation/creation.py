@@ -19,13 +19,16 @@ def strengths(ghosts: Spikes) -> Tensor:
     return ghosts.times - ghosts.times.detach()
 
 
-def first_spike_change(loss: Callable[[Tensor, Tensor], Tensor], spikes: Spikes, t: Tensor, labels: Tensor) -> Tensor:
+def first_spike_change(
+    loss: Callable[[Tensor, Tensor], Tensor], spikes: Spikes, t: Tensor, labels: Tensor, now: Tensor
+) -> Tensor:
     """Scalar 0, whose gradient is what `loss` would change if a ghost were the first spike of its unit.
 
     Args:
         loss: of first spike times (G, N) and labels (G,) to (G,).
         t: (B, N) first spike times, finite.
         labels: (B,) int64.
+        now: (B,), the loss as it is.
     """
     ghosts = spikes.ghosts
     if ghosts is None:
@@ -35,26 +38,26 @@ def first_spike_change(loss: Callable[[Tensor, Tensor], Tensor], spikes: Spikes,
     sample, strength = sample[earlier], strengths(ghosts)[earlier]
     with torch.no_grad():
         moved = t[sample].scatter_(1, ghosts.units[earlier, None], ghosts.times.detach()[earlier, None])
-        change = loss(moved, labels[sample]) - loss(t[sample], labels[sample])
+        change = loss(moved, labels[sample]) - now[sample]
     return (strength * change).sum()
 
 
-def train_changes(distance: Callable[[Trains, Trains], Tensor], spikes: Spikes, ours: Trains, theirs: Trains) -> Tensor:
+def train_changes(
+    distance: Callable[[Trains, Trains], Tensor], spikes: Spikes, ours: Trains, theirs: Trains, now: Tensor
+) -> Tensor:
     """(T,) zeros, whose gradients are what a distance would change if a ghost were one more spike of its train.
 
     Args:
         distance: of T trains and as many targets to (T,).
         ours, theirs: the T = B N trains of `spikes`, and their targets.
+        now: (T,), the distance as it is.
     """
-    count, ghosts = ours[1].numel() - 1, spikes.ghosts
-    changes = spikes.times.new_zeros(count)
+    changes, ghosts = torch.zeros_like(now), spikes.ghosts
     if ghosts is None:
         return changes
     train = ghosts.train_index()
     with torch.no_grad():
-        targets = _chosen(theirs, train)
-        change = distance(_with_one_more(_chosen(ours, train), ghosts.times), targets)
-        change = change - distance(_chosen(ours, train), targets)
+        change = distance(_with_one_more(_chosen(ours, train), ghosts.times), _chosen(theirs, train)) - now[train]
     return changes.index_add(0, train, strengths(ghosts) * change)
 
 

@@ -86,7 +86,8 @@ def _of_first_spikes(each: Callable[[Tensor, Tensor], Tensor], spikes: Spikes, l
     t = first_times(spikes)
     if not len(labels):
         return t.sum()
-    return (each(t, labels).sum() + first_spike_change(each, spikes, t, labels)) / len(labels)
+    now = each(t, labels)
+    return (now.sum() + first_spike_change(each, spikes, t, labels, now)) / len(labels)
 
 
 def spike_time_mse(spikes: Spikes, target: Spikes) -> Tensor:
@@ -193,8 +194,8 @@ def victor_purpura(spikes: Spikes, target: Spikes, q: float) -> Tensor:
 def _of_trains(distance: Callable[[Trains, Trains], Tensor], spikes: Spikes, target: Spikes) -> Tensor:
     """(B, N): a distance of every train to its target, near misses included."""
     ours, theirs = _trains(spikes), _trains(target)
-    table = distance(ours, theirs) + train_changes(distance, spikes, ours, theirs)
-    return table.reshape(spikes.num_samples, spikes.num_units)
+    now = distance(ours, theirs)
+    return (now + train_changes(distance, spikes, ours, theirs, now)).reshape(spikes.num_samples, spikes.num_units)
 
 
 def _trains(spikes: Spikes) -> Trains:
