@@ -93,7 +93,7 @@ def test_load_by_name(tmp_path, monkeypatch):
         load("digits", size=3)
     with pytest.raises(ValueError, match="takes no path"):
         load("digits", path="a.npz")
-    with pytest.raises(ValueError, match="--data.path FILE"):
+    with pytest.raises(ValueError, match="'events' needs the path of an .npz file .--data.path PATH"):
         load("events")
     with pytest.raises(FileNotFoundError, match=r"doi 10.5281/zenodo.7050094.*--data.path FILE"):
         load("braille")
