@@ -89,7 +89,10 @@ def _quantised(model: Any, config: Any, samples: Any, options: argparse.Namespac
     print(f"{limits.title}, {options.profile}; not limited, for want of public figures: {limits.missing}")
     for line in changes(model, chip):
         print(f"  {line}")
-    split = "test" if len(samples.subset("test")) else "validation"
+    split = next((split for split in ("test", "validation") if len(samples.subset(split))), None)
+    if split is None:  # only with train.refit
+        print(f"no accuracy before and after: it was trained on all samples of {samples.source}")
+        return on_chip
     for when, network in (("before", model), ("after", on_chip)):
         found = evaluate(network, Objective(config), samples.subset(split), config.train.batch_size)
         print(f"{split} accuracy {when}: {with_error(found['accuracy'], found['standard_error'])}")

@@ -8,7 +8,7 @@ from train.faults import snapshot
 
 from saltation import plot
 from saltation.cli import main
-from saltation.train import evaluate_run, load_run, loop, train
+from saltation.train import evaluate_run, load_config, load_run, loop, train
 from saltation.train.config import DataConfig
 from saltation.train.run import load_data
 from saltation.train.tune import tune
@@ -91,3 +91,27 @@ def test_a_search_is_refused(tmp_path, search):
     with pytest.raises(ValueError, match="train.refit leaves no validation samples to choose by; search without it"):
         tune("yin_yang", [search], 1, tmp_path / "out", overrides)
     assert not (tmp_path / "out").exists()
+
+
+def test_export_to_a_profile_gives_no_accuracy_on_samples_that_were_trained_on(recording, tmp_path, capsys):
+    pytest.importorskip("nir")
+    with np.load(recording) as old:
+        arrays = {**old, "split": np.where(np.arange(60) < 48, 0, 1)}
+    np.savez(recording, **arrays)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"data: {{name: events, path: {recording}, duration: 1.0}}\nloss: {{name: readout}}\ntrain: {{epochs: 1}}\n"
+        "model: {layers: [{size: 6, tau_mem: 0.5, tau_syn: 0.2}, {neuron: li, tau_mem: 0.5, tau_syn: 0.2}]}\n"
+    )
+    refit = {key.replace("__", "."): value for key, value in REFIT.items()}
+    for name, settings in (("refitted", refit), ("validated", {})):
+        train(load_config(recipe, settings), tmp_path / name, quiet=True)
+        capsys.readouterr()
+        export = ["export", str(tmp_path / name), "--to", "nir", "--lossy", "--profile", "brainscales_2"]
+        assert main(export) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if "accuracy" in line]
+        if name == "refitted":
+            assert lines == [f"no accuracy before and after: it was trained on all samples of {recording}"]
+        else:
+            assert [line.split(":")[0] for line in lines] == [f"validation accuracy {w}" for w in ("before", "after")]
+        assert (tmp_path / name / "network.nir").exists()
