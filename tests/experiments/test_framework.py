@@ -12,13 +12,14 @@ from scipy import stats
 
 import saltation as sal
 from saltation import cli
-from saltation.experiments import command, registry, statistics
+from saltation.experiments import command, registry, statistics, tasks, tuning
 from saltation.experiments.case import Case, Picture, Row, Table
 from saltation.experiments.kept import kept_by, kept_by_graph
 from saltation.experiments.pages import filled
 from saltation.experiments.store import Store
 from saltation.experiments.traffic import words_in_events, words_on_grid
 from saltation.experiments.unrolled import unrolled
+from saltation.train import recipes
 
 CASES = [Case("a", {"x": 1.5}, 2), Case("b", {"x": 2}, 1)]
 
@@ -247,3 +248,22 @@ def test_the_unrolled_network_converges_to_the_exact_one():
     weights = hidden.connection.weight.detach(), readout.connection.weight.detach()
     errors = [float((unrolled(batch, *weights, (0.4, 0.15), dt) - right).abs().max()) for dt in (4e-3, 4e-4)]
     assert errors[1] < 0.3 * errors[0] and errors[1] < 0.02 * float(right.abs().max())
+
+
+def test_a_trial_that_diverged_is_not_chosen():
+    def row(arm, slope, loss):
+        settings = {"setup": "braille", "arm": arm, "trial": {"slope": slope}}
+        return Row(f"{arm}-{slope}", 0, settings, {"validation_loss": loss})
+
+    rows = [row("a", 5, math.nan), row("a", 10, 0.5), row("a", 25, 0.75), row("b", 5, 1.0), row("b", 10, math.nan)]
+    assert tuning.best(rows) == {"braille": {"a": {"slope": 10}, "b": {"slope": 5}}}
+
+
+def test_a_changed_recipe_is_other_settings(monkeypatch):
+    before = tasks.named("braille", "exact")
+    text = recipes._recipe_text("braille")[1]
+    monkeypatch.setattr(recipes, "_recipe_text", lambda recipe: ("braille", "# said otherwise\n" + text))
+    assert tasks.named("braille", "exact") == before
+    assert before["epochs"] != tasks.named("braille", "smoothed")["epochs"]
+    monkeypatch.setattr(recipes, "_recipe_text", lambda recipe: ("braille", text.replace("0.05", "0.06", 1)))
+    assert tasks.named("braille", "exact") != before

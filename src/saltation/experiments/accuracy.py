@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from saltation.experiments import tuning
 from saltation.experiments.case import Case, Picture, Row, Size, Table
 from saltation.experiments.statistics import column, mean_std, paired_rows
-from saltation.experiments.tasks import SETUPS, words
+from saltation.experiments.tasks import SETUPS, named, words
 from saltation.plot.style import PALETTE, tidy
 
 TRAINED = ("W", "WD", "WT", "WDT")
@@ -34,7 +34,7 @@ def cases(size: Size) -> list[Case]:
 
 
 def _case(setup: str, arm: str, trained: str, seeds: int, changes: dict[str, Any] | None = None) -> Case:
-    settings = {"setup": setup, "arm": arm, "trained": trained, "chosen": tuning.settings_of(setup, arm)}
+    settings = {**named(setup, arm), "trained": trained, "chosen": tuning.settings_of(setup, arm)}
     return Case(f"{setup}-{trained}-{arm}", settings | ({"changes": changes} if changes else {}), seeds)
 
 

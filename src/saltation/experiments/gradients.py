@@ -13,7 +13,7 @@ from saltation.experiments.arms import Arm, trained
 from saltation.experiments.case import Case, Picture, Row, Size, Table
 from saltation.experiments.slopes import Probe, cosines, signal_to_noise, unit
 from saltation.experiments.statistics import mean_std
-from saltation.experiments.tasks import SETUPS, words
+from saltation.experiments.tasks import SETUPS, named, words
 from saltation.plot.style import PALETTE, tidy
 from saltation.train.run import Origin, load_data
 from saltation.train.state import new_state
@@ -44,7 +44,7 @@ def cases(size: Size) -> list[Case]:
 
 
 def _settings(setup: str, point: str, part: str, batches: int) -> dict[str, Any]:
-    own = {"setup": setup, "point": point, "batches": batches, "smoothing": SMOOTHING, "slope": SLOPE}
+    own = {**named(setup), "point": point, "batches": batches, "smoothing": SMOOTHING, "slope": SLOPE}
     return own if part == "all" else {**own, "part": part}
 
 

@@ -22,7 +22,7 @@ from saltation.experiments.grid.readouts import Functional
 from saltation.experiments.grid.train import make_twin
 from saltation.experiments.kept import kept_by, kept_by_graph
 from saltation.experiments.statistics import mean_std
-from saltation.experiments.tasks import MILLISECONDS, SETUPS
+from saltation.experiments.tasks import MILLISECONDS, SETUPS, named
 from saltation.experiments.traffic import words_in_events, words_on_grid
 from saltation.experiments.unrolled import unrolled
 from saltation.parameters import layers
@@ -45,7 +45,7 @@ PEAK_BATCH = 32
 
 def cases(size: Size) -> list[Case]:
     """Full: networks of the data sets, sweeps on random input, peaks. Quick: less of it; tiny: one network."""
-    data = [Case(f"data-{setup}", {"kind": "data", "setup": setup, "batch": 16}, 1) for setup in DATA]
+    data = [Case(f"data-{setup}", {"kind": "data", **named(setup), "batch": 16}, 1) for setup in DATA]
     sweep = [
         Case(f"{key}-{value:g}", {"kind": "sweep", **BASE, key: value, "batch": 4}, 1)
         for key, values in SWEEPS.items()

@@ -17,7 +17,8 @@ from saltation.experiments.disturb import FIXED, KINDS, Losing, disturbed_data, 
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.train import evaluate_twin, make_twin
 from saltation.experiments.statistics import mean_std, paired
-from saltation.experiments.tasks import SETUPS, trials
+from saltation.experiments.tasks import SETUPS, named
+from saltation.experiments.tuning import settings_of
 from saltation.plot.style import PALETTE, note, tidy
 from saltation.sequential import Sequential
 from saltation.train.config import Config
@@ -26,7 +27,7 @@ from saltation.train.objective import Objective
 from saltation.train.run import load_data
 
 ARMS = {
-    "yin_yang_30": ("exact", "smoothed", "surrogate_0.3ms", "surrogate_2ms", "surrogate_5ms"),
+    "yin_yang_30": ("exact", "smoothed", "surrogate_0.2ms", "surrogate_1ms"),
     "braille": ("exact", "smoothed", "surrogate_5ms"),
 }
 NOISE = {  # without and with noise in training
@@ -35,8 +36,7 @@ NOISE = {  # without and with noise in training
 }  # the recipe of Braille has noise
 DRAWS = {"yin_yang_30": 2, "braille": 1}
 HARD = {"jitter": 5.0, "loss": 0.2, "insertion": 0.5, "weight_bits": 4}
-BASES = {"yin_yang_30": "surrogate_0.3ms", "braille": "surrogate_5ms"}
-"""The arm on a grid that exact and smoothed ones are held against: 5 ms are half a tau_syn of Yin-Yang, too coarse."""
+BASES = {"yin_yang_30": "surrogate_0.2ms", "braille": "surrogate_5ms"}  # what exact and smoothed ones are held against
 
 
 def cases(size: Size) -> list[Case]:
@@ -50,21 +50,20 @@ def cases(size: Size) -> list[Case]:
         ]
     epochs, sizes = (4, [600, 100, 200]) if size == "quick" else (1, [60, 20, 20])
     changes = {"train.epochs": epochs, "data.options.publication": False, "data.options.sizes": sizes}
-    arms = ("exact", "surrogate_5ms")
+    arms = ("exact", "surrogate_1ms")
     small = {"changes": changes, "kinds": HARD}
     return [Case(f"yin_yang_30-{arm}-plain", _settings("yin_yang_30", arm, 0) | small, 1) for arm in arms]
 
 
 def _settings(setup: str, arm: str, noise: int) -> dict[str, Any]:
-    chosen = trials(arm)[1]  # the middle one: nothing is tuned for disturbances
-    return {"setup": setup, "arm": arm, "noise": noise, "chosen": chosen, "draws": DRAWS[setup]}
+    chosen = settings_of(setup, arm)  # those of undisturbed samples: nothing is tuned for disturbances
+    return {**named(setup, arm), "noise": noise, "chosen": chosen, "draws": DRAWS[setup]}
 
 
 def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
     """Accuracy on the test samples as they are, and for every kind of disturbance a list, by strength."""
     setup, chosen = SETUPS[settings["setup"]], dict(settings["chosen"])
-    like = settings["arm"] if settings["arm"] in setup.epochs else "surrogate_1ms"  # which has as many epochs
-    task = setup.task(like, rate=chosen.pop("rate"))
+    task = setup.task(settings["arm"], rate=chosen.pop("rate"))
     task.changes.update(NOISE[settings["setup"]][settings["noise"]] | settings.get("changes", {}))
     arm = setup.arm(settings["arm"], **chosen)
     network, config, reached = trained(task, arm, seed)

@@ -3,11 +3,12 @@
 What is best is `CHOSEN`. The test samples are left alone, and the seed is none of those that are compared.
 """
 
+import math
 from typing import Any
 
 from saltation.experiments.arms import run_arm
 from saltation.experiments.case import Case, Picture, Row, Size, Table
-from saltation.experiments.tasks import SETUPS, trials, words
+from saltation.experiments.tasks import SETUPS, named, trials, words
 
 SEED = 100  # of all trials: seeds 0, 1, ... are compared
 TUNED = ("yin_yang_30", "braille")  # the other data sets take what is best here, see `settings_of`
@@ -29,7 +30,7 @@ def cases(size: Size) -> list[Case]:
             if size != "full":
                 changes = {"train.epochs": 2, "data.options.publication": False, "data.options.sizes": [300, 100, 100]}
             for number, trial in enumerate(trials(name) if size == "full" else trials(name)[1:]):
-                settings = {"setup": setup, "arm": name, "trial": trial, "changes": changes}
+                settings = {**named(setup, name), "trial": trial, "changes": changes}
                 found.append(Case(f"{setup}-{name}-{number}", settings, 1))
     return found
 
@@ -57,10 +58,14 @@ def best(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
     found: dict[str, dict[str, Row]] = {}
     for row in rows:
         arms = found.setdefault(row.settings["setup"], {})
-        other = arms.get(row.settings["arm"])
-        if other is None or row.result["validation_loss"] < other.result["validation_loss"]:
-            arms[row.settings["arm"]] = row
+        arms[row.settings["arm"]] = min(arms.get(row.settings["arm"], row), row, key=_loss)
     return {setup: {arm: row.settings["trial"] for arm, row in arms.items()} for setup, arms in found.items()}
+
+
+def _loss(row: Row) -> float:
+    """One that diverged is the last choice."""
+    loss = float(row.result["validation_loss"])
+    return math.inf if math.isnan(loss) else loss
 
 
 def _table(rows: list[Row]) -> Table:

@@ -1,6 +1,8 @@
 """From a recipe and overrides to a checked `Config`."""
 
 import difflib
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -39,11 +41,25 @@ def load_config(recipe: str | os.PathLike[str], overrides: Mapping[str, Any] | N
 
     Raises FileNotFoundError for an unknown recipe, ValueError for unknown keys, wrong types and values out of range.
     """
+    source, content = _recipe_content(recipe)
+    return config_of({"name": Path(source).stem, **content}, source, overrides)
+
+
+def recipe_digest(recipe: str | os.PathLike[str]) -> str:
+    """The SHA-256 of what a recipe says, in twelve digits of sixteen: comments and layout do not count.
+
+    Raises FileNotFoundError for an unknown recipe, ValueError for one that is no YAML.
+    """
+    said = json.dumps(_recipe_content(recipe)[1], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def _recipe_content(recipe: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
     source, text = _recipe_text(recipe)
     content = plain_yaml(text, source) or {}
     if not isinstance(content, dict):
         raise ValueError(f"{source} must hold keys and values, as in 'name: my_run'")
-    return config_of({"name": Path(source).stem, **content}, source, overrides)
+    return source, content
 
 
 def config_of(content: dict[str, Any], source: str, overrides: Mapping[str, Any] | None = None) -> Config:
