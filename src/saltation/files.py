@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,18 +13,13 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from filelock import FileLock
 
+UNFINISHED = re.compile(r".+\.[0-9a-f]{8}\.partial")  # the names of `replacing`
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: under another name, to the disk, then in its place. Raises OSError."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        _write(partial, content, os.O_CREAT | os.O_TRUNC)
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(partial)  # where the disk is full it would stay so
-        raise
-    sync(path.parent)
+    with replacing(path) as partial:
+        _write(partial, content, os.O_CREAT | os.O_EXCL)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,6 +35,7 @@ def append_line(path: Path, line: str) -> None:
     size = path.stat().st_size if os.path.exists(path) else None
     try:
         _write(path, (line + "\n").encode("utf-8"), os.O_CREAT | os.O_APPEND)
+        sync(path)
     except BaseException:
         if size is not None:
             with suppress(OSError):
@@ -63,7 +60,8 @@ def whole_lines(path: Path) -> list[str]:
 def replacing(path: Path) -> Iterator[Path]:
     """A new place beside `path` for a file or folder, which takes its name when the block ends, whole and on disk.
 
-    It has a name of its own, so that several may write at once, and is removed if the block ends with an error.
+    It has a name of its own, so that several may write at once, and is removed if the block ends with an error; what a
+    killed process leaves, by `remove_unfinished`.
     """
     partial = path.with_name(f"{path.name}.{uuid4().hex[:8]}.partial")
     try:
@@ -72,20 +70,28 @@ def replacing(path: Path) -> Iterator[Path]:
             sync(item)
         os.replace(partial, path)
     except BaseException:
-        with suppress(OSError):
-            shutil.rmtree(partial) if os.path.isdir(partial) else partial.unlink()
+        with suppress(OSError):  # where the disk is full it would stay so
+            _remove(partial)
         raise
     sync(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes were writing in a folder, when no other one writes there. Raises OSError."""
+    for path in folder.glob("*.partial"):
+        if UNFINISHED.fullmatch(path.name):
+            _remove(path)
 
 
 def hold(folder: Path) -> "FileLock":
     """Keep other processes out of a folder until `release` or the end of this one, however it ends.
 
-    Raises ValueError if another one is in it.
+    What others that were killed left unfinished is removed. Raises ValueError if another one is in it.
     """
     lock = try_lock(folder / ".lock")
     if lock is None:
         raise ValueError(f"another process is at work in {folder}; let it end, or choose another folder (--out)")
+    remove_unfinished(folder)
     return lock
 
 
@@ -123,6 +129,10 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if os.path.isdir(path) else path.unlink()
+
+
 def _write(path: Path, content: bytes, flags: int) -> None:
     handle = os.open(path, os.O_WRONLY | flags, 0o666)
     try:
@@ -130,7 +140,6 @@ def _write(path: Path, content: bytes, flags: int) -> None:
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(handle, rest) :]
-            os.fsync(handle)
     finally:
         os.close(handle)
 

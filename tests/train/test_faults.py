@@ -3,12 +3,13 @@
 import errno
 import os
 import random
+import re
 
 import pytest
 import torch
 from train import faults
 
-from saltation.files import append_line, whole_lines, write_bytes
+from saltation.files import append_line, hold, whole_lines, write_bytes
 from saltation.plot import figures
 
 
@@ -80,7 +81,30 @@ def test_every_write_is_synced_with_its_folder(tmp_path, monkeypatch):
     append_line(tmp_path / "b", "line")
     append_line(tmp_path / "b", "line")
     folder = str(tmp_path)
-    assert synced == [f"{folder}/a.partial", folder, f"{folder}/b", folder, f"{folder}/b"]
+    assert re.fullmatch(rf"{re.escape(folder)}/a\.[0-9a-f]{{8}}\.partial", synced[0])
+    assert synced[1:] == [folder, f"{folder}/b", folder, f"{folder}/b"]
+
+
+def test_two_may_write_the_same_file_at_once(tmp_path, monkeypatch):
+    def meanwhile(handle, sync=os.fsync):
+        monkeypatch.undo()
+        write_bytes(tmp_path / "a", b"of the other one")
+        sync(handle)
+
+    monkeypatch.setattr("os.fsync", meanwhile)
+    write_bytes(tmp_path / "a", b"of the last one")
+    assert (tmp_path / "a").read_bytes() == b"of the last one"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_who_holds_a_folder_removes_what_killed_writers_left(tmp_path):
+    for name in ("a.0123abcd.partial", "a", "film.partial", "a.0123abcd.partial.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "store.89abcdef.partial").mkdir()
+    (tmp_path / "store.89abcdef.partial" / "times.npy").write_bytes(b"")
+    hold(tmp_path).release()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left - {".lock"} == {"a", "film.partial", "a.0123abcd.partial.txt"}
 
 
 def test_an_unfinished_last_line_is_left_out(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from saltation.data.samples import Samples
-from saltation.files import hold, make_folder
+from saltation.files import hold, make_folder, remove_unfinished
 from saltation.spikes import Spikes
 from saltation.train.advice import delays_at_bounds, new_remarks
 from saltation.train.batch import own_samples, sent_on
@@ -131,12 +131,13 @@ def choose_start(training: Training, run: RunFolder) -> State:
     states: list[State] = []
     for start in range(config.train.starts):
         candidate = run.start(start)
+        if candidate.writes:
+            make_folder(candidate.path)
+            remove_unfinished(candidate.path)
         if training.processes.by_leader(candidate.begun):
             state = training.restored(candidate)
         else:
             state = training.begun(start)
-            if candidate.writes:
-                make_folder(candidate.path)
             begin(candidate, state)
         train_epochs(training, state, candidate, config.train.start_epochs)
         states.append(state)

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from saltation.check import shown
 from saltation.extras import need
-from saltation.files import make_folder, try_lock, write_text
+from saltation.files import make_folder, remove_unfinished, try_lock, write_text
 from saltation.train.config import Config
 from saltation.train.loop import Interrupted, train
 from saltation.train.recipes import load_config, to_yaml
@@ -68,6 +68,7 @@ def tune(
     searching = _Search(recipe, overrides or {}, ranges, out, quiet)
     try:
         with searching.lock:
+            remove_unfinished(out)
             study = _study(out / "journal.log")
         searching.run_all(study, trials, base, {**origin.fixed(), "--search": ranges, "data": origin.fingerprint})
     except Interrupted as error:
