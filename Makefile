@@ -1,9 +1,11 @@
 # make train   set up .venv and train Yin-Yang          make test   set up .venv and run all checks
 # PYTHON=python3.12 picks another interpreter. PIP_FLAGS goes to pip; saltation runs on the CPU, so
 # PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu' saves the download of the CUDA libraries.
+# The tests share the cores, up to four: make WORKERS=0 test runs them in one process.
 
 PYTHON ?= python3
 PIP_FLAGS ?=
+WORKERS ?= auto
 BIN := .venv/bin
 STAMP := .venv/.installed
 NEST_STAMP := .venv/.nest
@@ -25,7 +27,7 @@ train: $(STAMP)
 test: lint $(NEST_STAMP)
 	$(BIN)/python tests/pinned.py
 	$(SPHINX) -D plot_gallery=0 docs docs/_build
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m nojit
 
 lint: $(STAMP)

@@ -13,6 +13,12 @@ from saltation.train import load_config, train
 rng = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def the_same_numbers_for_every_test():
+    """Whichever tests were run before, in this process."""
+    rng.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
 def events(samples=60, **rest):
     """Class k has its events mostly on channel k, about ten in a second."""
     labels = np.arange(samples) % 3

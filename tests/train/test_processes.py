@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from saltation.cli import main
 from saltation.train.checkpoint import read_checkpoint
 from saltation.train.processes import ALONE, Processes
 
@@ -76,18 +77,34 @@ def torchrun(processes, *arguments, options=(), **environment):
     return done.returncode, done.stdout, done.stderr
 
 
-def trained(folder, recipe, processes, out, *arguments, **rest):
-    code, printed, said = torchrun(processes, "train", folder / f"{recipe}.yaml", "--out", out, *arguments, **rest)
-    assert code == 0, said
-    return printed, said
+def command(folder, recipe, out):
+    return ["train", folder / f"{recipe}.yaml", "--out", out]
+
+
+def here(*arguments):
+    """What torchrun's processes do, in this one."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert main(list(map(str, arguments))) == 0
+    finally:
+        torch.set_default_dtype(before)
 
 
 @pytest.fixture(scope="module")
 def alone(folder):
     """The run folder of each recipe by a single process."""
     for recipe in RECIPES:
-        trained(folder, recipe, 1, folder / recipe)
+        here(*command(folder, recipe, folder / recipe))
     return folder
+
+
+@pytest.fixture(scope="module")
+def three(folder):
+    """The recipe with everything by three processes: its run folder, and what they printed."""
+    code, printed, said = torchrun(3, *command(folder, "everything", folder / "by three"))
+    assert code == 0, said
+    return folder / "by three", printed
 
 
 def compare(left, right, **tolerance):
@@ -109,32 +126,44 @@ def compare(left, right, **tolerance):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "processes"), [("plain", 2), ("everything", 2), ("everything", 3), ("hinge", 2)])
-def test_several_take_the_steps_of_one(alone, tmp_path, recipe, processes):
-    printed, _ = trained(alone, recipe, processes, tmp_path / "run")
-    assert printed.count("test accuracy") == 1 and printed.count("run folder") == (3 if recipe == "everything" else 1)
-    compare(tmp_path / "run", alone / recipe, rtol=1e-10, atol=1e-13)
+def test_three_take_the_steps_of_one(alone, three):
+    run, printed = three
+    assert printed.count("test accuracy") == 1 and printed.count("run folder") == 3  # its own, and one for each start
+    compare(run, alone / "everything", rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_from_the_last_checkpoint(folder, tmp_path):
-    trained(folder, "everything", 3, tmp_path / "whole")
-    options = ["--max-restarts=1"]
-    _, said = trained(folder, "everything", 3, tmp_path / "killed", options=options, DIE="2")
+def test_two_take_the_steps_of_one(alone, tmp_path):
+    """In a process group that is there already, and stays for the next training."""
+    recipes = ("plain", "hinge")
+    plain, hinge = (command(alone, recipe, tmp_path / recipe) for recipe in recipes)
+    code, printed, said = torchrun(2, *plain, "and", *hinge)
+    assert code == 0, said
+    assert printed.count("test accuracy") == printed.count("run folder") == 2
+    for recipe in recipes:
+        compare(tmp_path / recipe, alone / recipe, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_from_the_last_checkpoint(folder, three, tmp_path):
+    whole, _ = three
+    run, options = tmp_path / "killed", ["--max-restarts=1"]
+    code, _, said = torchrun(3, *command(folder, "everything", run), options=options, DIE="2")
+    assert code == 0, said
     assert "Signal 9" in said or "SIGKILL" in said or "exitcode: -9" in said
-    compare(tmp_path / "killed", tmp_path / "whole", rtol=0.0, atol=0.0)
-    code, _, said = torchrun(2, "train", folder / "plain.yaml", "--out", tmp_path / "killed", options=options)
-    assert code and f"{tmp_path / 'killed'} holds a run already" in said  # of another torchrun, at both attempts
-    compare(tmp_path / "killed", tmp_path / "whole", rtol=0.0, atol=0.0)
+    compare(run, whole, rtol=0.0, atol=0.0)
+    code, _, said = torchrun(1, *command(folder, "plain", run), options=options)
+    assert code and said.count(f"{run} holds a run already") == 2  # it is of another torchrun, at both attempts
+    compare(run, whole, rtol=0.0, atol=0.0)
 
 
 @pytest.mark.slow
-def test_another_number_of_processes_goes_on_and_says_so(alone, tmp_path):
+def test_another_number_of_processes_goes_on_and_says_so(alone, tmp_path, capsys):
     out = tmp_path / "run"
-    code, _, _ = torchrun(2, "train", alone / "plain.yaml", "--out", out, DIE="1")
+    code, _, _ = torchrun(2, *command(alone, "plain", out), DIE="1")
     assert code
-    code, _, said = torchrun(1, "train", "--resume", out)
-    assert code == 0 and "was trained by 2 processes and goes on with one process" in said
+    here("train", "--resume", out)
+    assert "was trained by 2 processes and goes on with one process" in capsys.readouterr().err
     compare(out, alone / "plain", rtol=1e-10, atol=1e-13)
 
 
@@ -142,7 +171,7 @@ def test_another_number_of_processes_goes_on_and_says_so(alone, tmp_path):
 def test_what_is_refused_is_refused_by_all(folder, tmp_path):
     code, _, said = torchrun(2, "eval", tmp_path)
     assert code and "saltation, process 1: error: saltation eval is one process; torchrun is for saltation tr" in said
-    code, _, said = torchrun(2, "train", folder / "plain.yaml", options=["--max-restarts=1"])
+    code, _, said = torchrun(1, "train", folder / "plain.yaml", options=["--max-restarts=1"])
     assert code and "torchrun may start this training again (--max-restarts 1); name its folder by --out DIR" in said
 
 
