@@ -51,18 +51,7 @@ def audio_events(
 
     channels = whole(source, "channels", channels)
     highest = 0.4 * rate if highest is None else highest
-    if not 0 < lowest < highest < 0.5 * rate or not 2 <= channels <= MOST:
-        raise ValueError(
-            f"lowest {lowest:g}, highest {highest:g} Hz, {channels} channels: at {rate:g} samples per second it must "
-            f"be 0 < lowest < highest < half of that, with at least 2 channels and at most {MOST}"
-        )
-    if rate > FASTEST:
-        raise ValueError(f"rate is {rate:g}; it must be at most {FASTEST:g} samples per second; leave some of them out")
-    if not (0 < step < dynamic_range <= WIDEST and 0 < smoothing < 0.5 * rate):
-        raise ValueError(
-            f"step {step:g}, dynamic_range {dynamic_range:g} dB, smoothing {smoothing:g} Hz: it must be 0 < step < "
-            f"dynamic_range <= {WIDEST:g}, and 0 < smoothing < half the rate of {rate:g}"
-        )
+    _check(rate, channels, lowest, highest, step, dynamic_range, smoothing)
     filters = [signal.gammatone(f, "iir", fs=rate) for f in centres(channels, lowest, highest)]
     smooth = signal.butter(2, smoothing, fs=rate, output="sos")
     hop = max(round(rate / FRAMES_PER_SECOND), 1)
@@ -78,6 +67,24 @@ def audio_events(
     frames = max(level.shape[1] for level in levels)
     series = np.stack([np.pad(x, ((0, 0), (0, frames - x.shape[1])), constant_values=np.nan) for x in levels])
     return level_crossing(series, labels, split, dt=hop / rate, delta=step, class_names=class_names, source=source)
+
+
+def _check(
+    rate: float, channels: int, lowest: float, highest: float, step: float, dynamic_range: float, smoothing: float
+) -> None:
+    """Raise ValueError for what does not fit."""
+    if not 0 < lowest < highest < 0.5 * rate or not 2 <= channels <= MOST:
+        raise ValueError(
+            f"lowest {lowest:g}, highest {highest:g} Hz, {channels} channels: at {rate:g} samples per second it must "
+            f"be 0 < lowest < highest < half of that, with at least 2 channels and at most {MOST}"
+        )
+    if rate > FASTEST:
+        raise ValueError(f"rate is {rate:g}; it must be at most {FASTEST:g} samples per second; leave some of them out")
+    if not (0 < step < dynamic_range <= WIDEST and 0 < smoothing < 0.5 * rate):
+        raise ValueError(
+            f"step {step:g}, dynamic_range {dynamic_range:g} dB, smoothing {smoothing:g} Hz: it must be 0 < step < "
+            f"dynamic_range <= {WIDEST:g}, and 0 < smoothing < half the rate of {rate:g}"
+        )
 
 
 def _scaled(wave: np.ndarray, name: str) -> np.ndarray:

@@ -23,7 +23,7 @@ from saltation.train.ghosts import ghost_share, smoothed_layers
 from saltation.train.hardware import on_hardware
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, set_learning_rates
-from saltation.train.processes import check_folder_is_named, joined
+from saltation.train.processes import Processes, check_folder_is_named, joined
 from saltation.train.progress import Progress
 from saltation.train.result import finish
 from saltation.train.run import Origin, RunFolder, load_data, new_run, open_run
@@ -80,35 +80,47 @@ def train(
         check_folder_is_named(out)
     with joined() as processes, ExitStack() as at_the_end:
         at_the_end.callback(torch.set_num_threads, torch.get_num_threads())
-        folder = resume if resume is not None else processes.by_leader(partial(left_behind, out))
-        run = None
-        if folder is not None:
-            run, config = open_run(folder)
-            processes.by_leader(partial(_hold, run, at_the_end))
-            run = replace(run, writes=processes.leads)
-        assert config is not None
-        dataset = load_data(config.data, config.train.refit)
-        torch.set_num_threads(config.threads or processes.threads())
-        training = Training(config, dataset, Origin.of(config, dataset), processes, quiet or not processes.leads)
-        if run is not None and processes.by_leader(run.begun):
-            state = training.restored(run)
-        else:
-            state = training.begun()
-            if run is None:
-                run = processes.by_leader(partial(_new_run, config, out, at_the_end))
-                run = replace(run, writes=processes.leads)
-            begin(run, state, config.train.refit)
+        training, state, run = _opened(config, out, resume, quiet, processes, at_the_end)
         try:
-            if state.epoch == 0 and config.train.starts > 1:
+            if state.epoch == 0 and training.config.train.starts > 1:
                 state = choose_start(training, run)
-            history = train_epochs(training, state, run, config.train.epochs, on_epoch, tensorboard)
+            history = train_epochs(training, state, run, training.config.train.epochs, on_epoch, tensorboard)
             processes.wait()  # for the checkpoint that is tested
-            tested = dataset if test else dataset.without_test()
+            tested = training.dataset if test else training.dataset.without_test()
             return finish(replace(training, dataset=tested), state, run, history)
         except KeyboardInterrupt:
             raise Interrupted(run) from None
         except OSError as error:
             raise OSError(f"{error}; mend that, then continue with: saltation train --resume {run.path}") from error
+
+
+def _opened(
+    config: Config | None,
+    out: str | os.PathLike[str] | None,
+    resume: str | os.PathLike[str] | None,
+    quiet: bool,
+    processes: Processes,
+    at_the_end: ExitStack,
+) -> tuple[Training, State, RunFolder]:
+    """A run to go on with, or a new one; it is held until the end."""
+    folder = resume if resume is not None else processes.by_leader(partial(left_behind, out))
+    run = None
+    if folder is not None:
+        run, config = open_run(folder)
+        processes.by_leader(partial(_hold, run, at_the_end))
+        run = replace(run, writes=processes.leads)
+    assert config is not None
+    dataset = load_data(config.data, config.train.refit)
+    torch.set_num_threads(config.threads or processes.threads())
+    training = Training(config, dataset, Origin.of(config, dataset), processes, quiet or not processes.leads)
+    if run is not None and processes.by_leader(run.begun):
+        return training, training.restored(run), run
+    state = training.begun()
+    if run is None:
+        run = processes.by_leader(partial(_new_run, config, out, at_the_end))
+        run = replace(run, writes=processes.leads)
+    begin(run, state, config.train.refit)
+    return training, state, run
 
 
 def _hold(run: RunFolder, at_the_end: ExitStack) -> None:

@@ -68,7 +68,6 @@ def tune(
     searching = _Search(recipe, overrides or {}, ranges, out, quiet)
     try:
         with searching.lock:
-            remove_unfinished(out)
             study = _study(out / "journal.log")
         searching.run_all(study, trials, base, {**origin.fixed(), "--search": ranges, "data": origin.fingerprint})
     except Interrupted as error:
@@ -90,12 +89,13 @@ def tune(
 
 
 def _study(path: Path) -> Any:
-    """Optuna's study in the journal at `path`. Raises ValueError if that is damaged."""
+    """Optuna's study in the journal at `path`; no other process is writing. Raises ValueError if it is damaged."""
     import optuna
     from optuna.storages import JournalStorage
 
     from saltation.train.journal import Journal
 
+    remove_unfinished(path.parent)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     journal = Journal(path)
     try:
