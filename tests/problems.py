@@ -82,7 +82,7 @@ def random_layer(
         v_reset=draw(-0.3, 0.1),
         refractory=refractory,
         reset=reset,
-        train=sal.neurons.TRAINABLE if train is None else train,
+        train=sal.neuron.TRAINABLE if train is None else train,
     )
     options = {} if delay is None else {"delay": delay, "max_delay": 1.5, "min_delay": 0.1}
     connection = sal.Linear(inputs, size, **options).double()

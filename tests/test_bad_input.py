@@ -456,9 +456,7 @@ def test_a_huge_negative_weight_is_silent():
 @pytest.mark.parametrize("jump", [0.0, 0.3])
 def test_duration_of_a_million_time_constants(reset, refractory, jump):
     """Two bursts 5e5 time constants apart: nothing overflows, and the second is the first again."""
-    model = layer(
-        weight=40.0, reset=reset, refractory=refractory, jump=jump, tau_adapt=1.5, train=sal.neurons.TRAINABLE
-    )
+    model = layer(weight=40.0, reset=reset, refractory=refractory, jump=jump, tau_adapt=1.5, train=sal.neuron.TRAINABLE)
 
     def run(*starts):
         leaf = torch.tensor(starts, dtype=F64, requires_grad=True)

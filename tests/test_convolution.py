@@ -21,7 +21,7 @@ DELAYS = (None, "axonal", "channel", "kernel")
 def own_neurons(shared, connection):
     """The same neurons, one for every output; parameters that are trained are leaves of their own."""
     places = connection.out_size // shared.size
-    values = {name: getattr(shared, name).detach() for name in sal.neurons.PARAMETERS}
+    values = {name: getattr(shared, name).detach() for name in sal.neuron.PARAMETERS}
     wide = {
         name: value.expand(shared.size).repeat_interleave(places) if value.numel() > 1 else value
         for name, value in values.items()

@@ -16,7 +16,7 @@ def test_no_state_between_calls():
         model(sal.Spikes.from_lists([[(0.0, 0)]], 2, 1.0))
     assert same(first, everything(model, spikes))
     buffers = {name for name, _ in model.named_buffers()}
-    assert all(name.split(".")[-1] in sal.neurons.PARAMETERS for name in buffers)
+    assert all(name.split(".")[-1] in sal.neuron.PARAMETERS for name in buffers)
 
 
 @pytest.mark.parametrize("delay", DELAYS)

@@ -218,7 +218,7 @@ TRAINED = sal.LIF(2, tau_mem=2.0, tau_syn=1.0, train=("tau_mem",)).to("meta")
         ("layer 0: weight", lambda: sal.Sequential(moved("layer"))(SPIKES)),
         ("recurrent weight", lambda: sal.Layer(connection(), NEURONS, recurrent=sal.Linear(2, 2).to("meta"))(SPIKES)),
         ("delay", lambda: moved_tensor("connection", "raw_delay", delay="synaptic", max_delay=1.0)(SPIKES)),
-        *((name, functools.partial(moved_tensor("neuron", name), SPIKES)) for name in sal.neurons.PARAMETERS),
+        *((name, functools.partial(moved_tensor("neuron", name), SPIKES)) for name in sal.neuron.PARAMETERS),
         *((name, functools.partial(layer(), moved_spikes(name))) for name in ("times", "units", "offsets")),
         *((name, functools.partial(layer("Conv2d"), moved_spikes(name))) for name in ("times", "units", "offsets")),
         ("times", lambda: SPIKES.with_times(SPIKES.times.to("meta"))),

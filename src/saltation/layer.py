@@ -12,7 +12,8 @@ from . import check, ops, trace
 from .connections import Connection
 from .drive import driven
 from .kernels.layout import Wiring
-from .neurons import LIF, Neuron
+from .neuron import Neuron
+from .neurons import LIF
 from .readout import Readout
 from .spikes import Spikes
 from .tree import walked

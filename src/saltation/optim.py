@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from . import check
-from .neurons import TRAINABLE, Neuron
+from .neuron import TRAINABLE, Neuron
 
 KINDS = ("weight", "readout", "delay", "threshold", "tau")
 # Relative to the learning rate of weights; what worked for the recipes. Those of thresholds and time constants are

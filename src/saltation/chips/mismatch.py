@@ -11,7 +11,7 @@ from saltation import check
 from saltation.chips.places import connections_of, layers_of, tensor_of
 from saltation.chips.quantise import straight_through
 from saltation.connections import Connection
-from saltation.neurons import Neuron
+from saltation.neuron import Neuron
 
 
 @dataclass(frozen=True)

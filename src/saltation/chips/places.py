@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from saltation import check
 from saltation.connections import Connection
 from saltation.layer import Layer
-from saltation.neurons import Neuron
+from saltation.neuron import Neuron
 
 
 def layers_of(network: nn.Module) -> dict[str, Layer]:

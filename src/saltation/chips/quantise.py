@@ -11,7 +11,7 @@ from saltation.chips.places import connections_of, layers_of, tensor_of
 from saltation.connections import Connection
 from saltation.convolution import Conv2d
 from saltation.layer import Layer
-from saltation.neurons import Neuron
+from saltation.neuron import Neuron
 from saltation.wired import Sparse
 
 AGAINST_V = ("threshold", "jump", "v_reset")  # what is compared with V, and so has the step of the threshold

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from saltation import check, neurons
+from saltation.neuron import Neuron
 
 from .conventions import Convention, Synapse
 from .metadata import arrays, noted, notes, text
@@ -33,12 +34,12 @@ class Cell(NamedTuple):
         return made
 
 
-def values_of(neuron: neurons.Neuron) -> dict[str, np.ndarray]:
+def values_of(neuron: Neuron) -> dict[str, np.ndarray]:
     """All parameters that a user can set, each (size,) float64."""
     return {name: getattr(neuron, name).detach().double().expand(neuron.size).numpy() for name in neuron.names}
 
 
-def what_is_lost(neuron: neurons.Neuron) -> str | None:
+def what_is_lost(neuron: Neuron) -> str | None:
     """What NIR can not say of a population, in words; None if it can say everything."""
     if isinstance(neuron, neurons.QIF):
         return "QIF neurons, for which NIR has no node"
@@ -49,7 +50,7 @@ def what_is_lost(neuron: neurons.Neuron) -> str | None:
     return "a refractory period" if bool(neuron.refractory.ne(0).any()) else None
 
 
-def cell(neuron: neurons.Neuron, convention: Convention, unit: float, lossy: bool) -> Cell:
+def cell(neuron: Neuron, convention: Convention, unit: float, lossy: bool) -> Cell:
     """A population for NIR; unit: seconds of a unit of time.
 
     Raises ValueError if NIR, or who reads by this convention, can not say what the neurons are.
@@ -109,7 +110,7 @@ def _nonleaky(parameters: dict[str, np.ndarray], convention: Convention, unit: f
 class Read(NamedTuple):
     """A population that was read: how to make its neurons from values (size,), and the gain of its weights."""
 
-    make: Callable[[Callable[[np.ndarray], Any], int], neurons.Neuron]  # of (how to show an array, size)
+    make: Callable[[Callable[[np.ndarray], Any], int], Neuron]  # of (how to show an array, size)
     values: dict[str, np.ndarray]
     gain: np.ndarray
     spiking: bool
@@ -229,7 +230,7 @@ class Reader:
     def _population(self, model: Any, values: dict[str, Any], gain: np.ndarray, **options: Any) -> Read:
         trained = {} if self.train is None else {"train": tuple(n for n in self.train if n in model.names)}
 
-        def make(show: Callable[[np.ndarray], Any], size: int) -> neurons.Neuron:
+        def make(show: Callable[[np.ndarray], Any], size: int) -> Neuron:
             return model(size, **{name: show(value) for name, value in values.items()}, **trained, **options)
 
         return Read(make, values, gain, model.spiking)

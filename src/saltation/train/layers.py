@@ -14,6 +14,7 @@ from saltation import init, neurons
 from saltation.connections import Connection, Linear
 from saltation.convolution import Conv2d
 from saltation.layer import Layer
+from saltation.neuron import Neuron
 from saltation.train.ranges import (
     ANY,
     COUNT,
@@ -123,7 +124,7 @@ class LayerConfig(ConnectionConfig):
     beside: list[BesideConfig] = field(default_factory=list)  # further connections, from earlier layers or the input
     weights: WeightConfig = field(default_factory=WeightConfig)  # of all connections but the recurrent one
     train: list[str] = field(default_factory=list)  # neuron parameters that are trained, for example [threshold]
-    model: ClassVar[type[neurons.Neuron]]  # whose parameters the fields of a subclass are
+    model: ClassVar[type[Neuron]]  # whose parameters the fields of a subclass are
     spikes: ClassVar[bool] = True
 
     def connect(self, in_size: int, size: int, image: Sequence[int] | None, others: Sequence[int]) -> Connection:
