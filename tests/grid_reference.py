@@ -35,27 +35,13 @@ def arrive(inputs, times, amplitudes, weight):
     return inputs
 
 
-def arrive_wide(inputs, time, delay, amplitude, weight, sigma):
-    """Among the steps within 4 sigma of the arrival, none of them before the event, by a normalised Gaussian."""
-    T = inputs.shape[0]
-    for n in range(inputs.shape[1]):
-        y = time + delay[n]
-        k, reach = int(y), math.ceil(4 * sigma)
-        steps = torch.arange(max(math.ceil(time), k - reach + 1), k + reach + 1)
-        shares = torch.softmax(-0.5 * ((steps - y) / sigma) ** 2, 0)
-        there = steps < T
-        where = steps[there], torch.full_like(steps[there], n)
-        inputs = inputs.index_put(where, (amplitude * weight[n] * shares)[there], accumulate=True)
-    return inputs
-
-
 def synapses(connection, dt):
     """Weights (M, N), delays (M, N) in steps."""
     weight, delay = connection.dense()
     return weight.T, (delay.expand(weight.shape) / dt).T
 
 
-def one_layer(layer, sent, dt, T, slope, detach, sigma=None):
+def one_layer(layer, sent, dt, T, slope):
     """sent: [(time in steps, row, amplitude)]. Returns outputs S (T + 1, N), of steps 0 ... T, or for LI the input."""
     weight, delay = synapses(layer.connection, dt)
     copies = len(layer.connection.connections) if isinstance(layer.connection, Parallel) else 1
@@ -64,10 +50,7 @@ def one_layer(layer, sent, dt, T, slope, detach, sigma=None):
     for time, row, amplitude in sent:
         for q in range(copies):
             r = row + q * layer.connection.in_size
-            if sigma is None:
-                inputs = arrive(inputs, time + delay[r], amplitude, weight[r])
-            else:
-                inputs = arrive_wide(inputs, time, delay[r], amplitude, weight[r], sigma)
+            inputs = arrive(inputs, time + delay[r], amplitude, weight[r])
     neuron = layer.neuron
     if isinstance(neuron, LI):
         return inputs
@@ -89,10 +72,9 @@ def one_layer(layer, sent, dt, T, slope, detach, sigma=None):
         S = torch.where(left > 0, torch.zeros_like(v), Spike.apply(v - threshold - a, slope))
         left = torch.where(S > 0, torch.full_like(left, hold), left - 1)
         if neuron.reset == "subtract":
-            V = v - (S.detach() if detach else S) * threshold
+            V = v - S.detach() * threshold
         else:
-            gone = S.detach() if detach else S
-            V = (1 - gone) * v + gone * v_reset
+            V = (1 - S.detach()) * v + S.detach() * v_reset
         a = a + S * jump
         outputs.append(S)
         if layer.recurrent is not None:
@@ -112,7 +94,7 @@ def first_times(S):
     return total + T * none
 
 
-def network(model, spikes, dt, slope=10.0, detach=True, window=None, maximum=False, sigma=None):
+def network(model, spikes, dt, slope=10.0, window=None, maximum=False):
     """(B, C): sum over slots of window[t] input[t], the largest V, or first steps; S (T + 1, N) by sample and layer."""
     T = int(math.floor(spikes.duration / dt * (1 + 1e-12)))
     values, outputs = [], []
@@ -128,7 +110,7 @@ def network(model, spikes, dt, slope=10.0, detach=True, window=None, maximum=Fal
             for i in (k, *model.beside.get(k, ())):
                 inputs += [(t, n + shift, a) for t, n, a in sent[i]]
                 shift += sizes[i]
-            S = one_layer(module, inputs, dt, T, slope, detach, sigma if k == 0 else None)
+            S = one_layer(module, inputs, dt, T, slope)
             made.append(S)
             sent.append([(t, n, S[t, n]) for t in range(1, len(S)) for n in range(S.shape[1])])
             sizes.append(module.out_size)

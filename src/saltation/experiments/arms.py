@@ -12,13 +12,14 @@ it.
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from saltation.experiments.grid.begin import begin_run
 from saltation.experiments.grid.pack import Settings
-from saltation.experiments.grid.then import begin_from
 from saltation.experiments.grid.train import train_twin
 from saltation.sequential import Sequential
 from saltation.train import load_config, load_run
@@ -27,8 +28,7 @@ from saltation.train.evaluate import evaluate, standard_error
 from saltation.train.loop import train_epochs
 from saltation.train.objective import Objective
 from saltation.train.processes import ALONE
-from saltation.train.run import Origin, RunFolder, load_data, new_run
-from saltation.train.state import begin, new_state
+from saltation.train.run import RunFolder, load_data
 from saltation.train.training import Training
 
 Gradient = Literal["exact", "smoothed", "surrogate", "surrogate_exact"]
@@ -82,15 +82,8 @@ def train_arm(task: Task, arm: Arm, seed: int, folder: Path, test: bool = True) 
         first = _on_grid(task.config(arm, seed, **{"train.epochs": arm.epochs_before}), arm, before, test=False)
         config = task.config(arm, seed)
         config.train.epochs -= arm.epochs_before
-        begin_from(RunFolder(before).checkpoint("last"), config, load_data(config.data), after)
-        return _in_continuous_time(config, after, test, first["curve"])
-    config = task.config(arm, seed)
-    dataset = load_data(config.data)
-    state = new_state(config, dataset.subset("train"), Origin.of(config, dataset))
-    run, lock = new_run(config, folder)
-    lock.release()
-    begin(run, state)
-    return _in_continuous_time(config, folder, test, [])
+        return _in_continuous_time(config, after, test, RunFolder(before).checkpoint("last"), first["curve"])
+    return _in_continuous_time(task.config(arm, seed), folder, test)
 
 
 def run_arm(task: Task, arm: Arm, seed: int, test: bool = True) -> dict[str, Any]:
@@ -110,20 +103,20 @@ def trained(task: Task, arm: Arm, seed: int) -> tuple[Sequential, Config, dict[s
 
 
 def _on_grid(config: Config, arm: Arm, folder: Path, test: bool) -> dict[str, Any]:
-    result = train_twin(config, Settings(arm.dt, arm.slope), folder, test, ("last",), quiet=True)
-    reached = {"validation": result["last_validation"], "test": result.get("last_test")}
-    found: dict[str, Any] = {}
-    for split, both in reached.items():
-        for how in ("grid", "continuous"):
-            found[f"{split}_{how}"] = None if both is None else both[how]
-    return _with_curve(found, "grid", folder, config, [])
+    found = train_twin(config, Settings(arm.dt, arm.slope), folder, test)
+    return _with_curve(found, "grid", folder, config, ())
 
 
-def _in_continuous_time(config: Config, folder: Path, test: bool, before: list[dict[str, Any]]) -> dict[str, Any]:
-    """Train what has begun in `folder`, as `saltation.train` does, without its report."""
-    dataset, run = load_data(config.data), RunFolder(folder)
-    training = Training(config, dataset, Origin.of(config, dataset), ALONE, quiet=True)
-    state = training.restored(run)
+def _in_continuous_time(
+    config: Config, folder: Path, test: bool, start: Path | None = None, before: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Train in `folder`, as `saltation.train` does, without its report.
+
+    start: a checkpoint whose parameters it begins with; before: the curve until there.
+    """
+    dataset = load_data(config.data)
+    run, state = begin_run(config, dataset, folder, start)
+    training = Training(config, dataset, state.origin, ALONE, quiet=True)
     train_epochs(training, state, run, config.train.epochs)
     found: dict[str, Any] = {}
     for split in ("validation", "test"):
@@ -136,7 +129,7 @@ def _in_continuous_time(config: Config, folder: Path, test: bool, before: list[d
 
 
 def _with_curve(
-    found: dict[str, Any], how: str, folder: Path, config: Config, before: list[dict[str, Any]]
+    found: dict[str, float | None], how: str, folder: Path, config: Config, before: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """With what the metrics say. The first epoch of a process loads kernels: the median epoch counts for each."""
     lines = [json.loads(line) for line in RunFolder(folder).metrics.read_text().splitlines()]

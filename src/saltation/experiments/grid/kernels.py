@@ -17,13 +17,19 @@ kernel = partial(numba.njit, nogil=True, cache=True, error_model="numpy", fastma
 
 HELD = -1e9  # V - theta of a neuron in its refractory period: so far from threshold that the surrogate vanishes
 
-REACH = 4.0  # standard deviations, beyond which a Gaussian counts as 0
-
 # Places in `dynamics` (6,): e^{-dt/tau_mem}, phi(dt), e^{-dt/tau_syn}, e^{-dt/tau_adapt}; what a reset keeps of V, 0 or
 # 1; the slope of the surrogate 1 / (1 + slope |V - theta|)^2.
 E_MEM, PHI, E_SYN, E_ADAPT, KEEP, SLOPE = range(6)
 # Rows of `neurons` (3, N): a reset adds RESET to what it keeps of V.
 THRESHOLD, JUMP, RESET = range(3)
+
+
+@kernel()
+def arrive(x, delay, real):
+    """The slot in which an event at x arrives, and the share of it that the next one gets, of the type `real`."""
+    y = x + delay
+    k = int(y)
+    return k, real(y - k)
 
 
 @kernel()
@@ -35,10 +41,8 @@ def deposit(course, b, x, row, weights, delays):
     real = course.dtype.type
     last, N = course.shape[1] - 1, course.shape[2]
     if delays.ndim == 1:
-        y = x + delays[row]
-        k = int(y)
+        k, late = arrive(x, delays[row], real)
         if k < last:
-            late = real(y - k)
             early = real(1.0) - late
             if late > real(0.0):
                 for n in range(N):
@@ -49,103 +53,10 @@ def deposit(course, b, x, row, weights, delays):
                     course[b, k, n] += weights[row, n]
     else:
         for n in range(N):
-            y = x + delays[row, n]
-            k = int(y)
+            k, late = arrive(x, delays[row, n], real)
             if k < last:
-                late = real(y - k)
                 course[b, k, n] += (real(1.0) - late) * weights[row, n]
                 course[b, k + 1, n] += late * weights[row, n]
-
-
-@kernel()
-def bell(x, y, sigma):
-    """The first step and the end of those among which an event at x that arrives at y is shared out by a Gaussian: none
-    before the event; the sum of its values there, and of its values times (step - y) / sigma^2.
-    """
-    k, reach = int(y), int(np.ceil(REACH * sigma))
-    first, end = max(int(np.ceil(x)), k - reach + 1), k + reach + 1
-    total = pull = 0.0
-    for s in range(first, end):
-        value = np.exp(-0.5 * ((s - y) / sigma) ** 2)
-        total += value
-        pull += value * (s - y) / sigma**2
-    return first, end, total, pull
-
-
-@kernel()
-def deposit_wide(course, b, x, row, weights, delays, sigma):
-    """As `deposit`, with a Gaussian of standard deviation `sigma` steps in place of the linear interpolation."""
-    real = course.dtype.type
-    slots, N = course.shape[1], course.shape[2]
-    if delays.ndim == 1:
-        y = x + delays[row]
-        first, end, total, _ = bell(x, y, sigma)
-        for s in range(first, min(end, slots)):
-            share = real(np.exp(-0.5 * ((s - y) / sigma) ** 2) / total)
-            for n in range(N):
-                course[b, s, n] += share * weights[row, n]
-    else:
-        for n in range(N):
-            y = x + delays[row, n]
-            first, end, total, _ = bell(x, y, sigma)
-            for s in range(first, min(end, slots)):
-                course[b, s, n] += real(np.exp(-0.5 * ((s - y) / sigma) ** 2) / total) * weights[row, n]
-
-
-@kernel()
-def gather_wide(course, b, x, row, delays, d_weights, d_shift, sigma):
-    """The reverse of `deposit_wide`."""
-    real = course.dtype.type
-    slots, N = course.shape[1], course.shape[2]
-    if delays.ndim == 1:
-        y = x + delays[row]
-        first, end, total, pull = bell(x, y, sigma)
-        for s in range(first, min(end, slots)):
-            share = np.exp(-0.5 * ((s - y) / sigma) ** 2) / total
-            slope = real(share * ((s - y) / sigma**2 - pull / total))
-            share = real(share)
-            for n in range(N):
-                d_weights[row, n] += share * course[b, s, n]
-                d_shift[row, n] += slope * course[b, s, n]
-    else:
-        for n in range(N):
-            y = x + delays[row, n]
-            first, end, total, pull = bell(x, y, sigma)
-            for s in range(first, min(end, slots)):
-                share = np.exp(-0.5 * ((s - y) / sigma) ** 2) / total
-                d_weights[row, n] += real(share) * course[b, s, n]
-                d_shift[row, n] += real(share * ((s - y) / sigma**2 - pull / total)) * course[b, s, n]
-
-
-@kernel()
-def deposit_all(course, offsets, times, rows, kept, copies, stride, weights, delays, sigma):
-    """All events of the samples: offsets (G + 1,), times (E,) in steps, rows (E,), kept (E,) bool or None: which count.
-
-    Each event is one of `copies` rows, `stride` apart. sigma: see `deposit_wide`; None: `deposit`.
-    """
-    for b in range(course.shape[0]):
-        for q in range(copies):  # outside, so that the rows of a copy stay in the cache
-            for e in range(offsets[b], offsets[b + 1]):
-                if kept is None or kept[e]:
-                    if sigma is None:
-                        deposit(course, b, times[e], rows[e] + q * stride, weights, delays)
-                    else:
-                        deposit_wide(course, b, times[e], rows[e] + q * stride, weights, delays, sigma)
-
-
-@kernel()
-def gather_all(course, offsets, times, rows, kept, copies, stride, delays, d_weights, d_shift, sigma):
-    """The reverse of `deposit_all`: adds the gradient of the weights to d_weights (M, N) and, unless it is None,
-    that of arrival times in steps, over the weight, to d_shift (M, N).
-    """
-    for b in range(course.shape[0]):
-        for q in range(copies):
-            for e in range(offsets[b], offsets[b + 1]):
-                if kept is None or kept[e]:
-                    if sigma is None:
-                        gather(course, b, times[e], rows[e] + q * stride, delays, d_weights, d_shift)
-                    else:
-                        gather_wide(course, b, times[e], rows[e] + q * stride, delays, d_weights, d_shift, sigma)
 
 
 @kernel()
@@ -154,10 +65,8 @@ def gather(course, b, x, row, delays, d_weights, d_shift):
     real = course.dtype.type
     last, N = course.shape[1] - 1, course.shape[2]
     if delays.ndim == 1:
-        y = x + delays[row]
-        k = int(y)
+        k, late = arrive(x, delays[row], real)
         if k < last:
-            late = real(y - k)
             early = real(1.0) - late
             for n in range(N):
                 g, h = course[b, k, n], course[b, k + 1, n]
@@ -166,23 +75,46 @@ def gather(course, b, x, row, delays, d_weights, d_shift):
                     d_shift[row, n] += h - g
     else:
         for n in range(N):
-            y = x + delays[row, n]
-            k = int(y)
+            k, late = arrive(x, delays[row, n], real)
             if k < last:
                 g, h = course[b, k, n], course[b, k + 1, n]
-                late = real(y - k)
                 d_weights[row, n] += (real(1.0) - late) * g + late * h
                 if d_shift is not None:
                     d_shift[row, n] += h - g
 
 
 @kernel()
-def simulate(course, dynamics, neurons, hold, recurrent_weights, recurrent_delays, potential, codes, counts):
+def deposit_all(course, offsets, times, rows, kept, copies, stride, weights, delays):
+    """All events of the samples: offsets (G + 1,), times (E,) in steps, rows (E,), kept (E,) bool or None: which count.
+
+    Each event is one of `copies` rows, `stride` apart.
+    """
+    for b in range(course.shape[0]):
+        for q in range(copies):  # outside, so that the rows of a copy stay in the cache
+            for e in range(offsets[b], offsets[b + 1]):
+                if kept is None or kept[e]:
+                    deposit(course, b, times[e], rows[e] + q * stride, weights, delays)
+
+
+@kernel()
+def gather_all(course, offsets, times, rows, kept, copies, stride, delays, d_weights, d_shift):
+    """The reverse of `deposit_all`: adds the gradient of the weights to d_weights (M, N) and, unless it is None,
+    that of arrival times in steps, over the weight, to d_shift (M, N).
+    """
+    for b in range(course.shape[0]):
+        for q in range(copies):
+            for e in range(offsets[b], offsets[b + 1]):
+                if kept is None or kept[e]:
+                    gather(course, b, times[e], rows[e] + q * stride, delays, d_weights, d_shift)
+
+
+@kernel()
+def simulate(course, dynamics, neurons, hold, recurrent_weights, recurrent_delays, codes, counts):
     """Steps 1 ... T of G samples side by side. `course` holds the input of slots 0 ... T - 1; afterwards V - theta of
     step t in slot t - 1.
 
-    hold: refractory period in steps, or None for 0; recurrent_*: as in `deposit`, or None; potential, like course: V
-    before a reset, or None. codes (G, T N): t N + n for every spike in the order of time, counts (G,): how many.
+    hold: refractory period in steps, or None for 0; recurrent_*: as in `deposit`, or None. codes (G, T N): t N + n for
+    every spike in the order of time, counts (G,): how many.
     """
     real = course.dtype.type
     zero, one, held_value = real(0.0), real(1.0), real(HELD)
@@ -207,8 +139,6 @@ def simulate(course, dynamics, neurons, hold, recurrent_weights, recurrent_delay
                     x = x if free else held_value
                     left[b, n] = hold if x >= zero else left[b, n] - one
                 course[b, t - 1, n] = x
-                if potential is not None:
-                    potential[b, t - 1, n] = v
                 V[b, n] = keep * v + reset[n] if x >= zero else v
                 a[b, n] = adaptation + jump[n] if x >= zero else adaptation
             for n in range(N):
@@ -232,16 +162,12 @@ def list_spikes(codes, counts, N, offsets, flat, times, units):
 
 
 @kernel()
-def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, axonal, synaptic, potential, d_neurons):
+def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, axonal, synaptic, d_neurons):
     """Backwards through steps T ... 1: `course` holds V - theta; afterwards the gradient with respect to the input of
     slot t - 1 in that slot.
 
-    spikes: offsets (G + 1,), codes (E,) of all spikes; kept (E,), whether they go on; the share of those.
-    With respect to the output of neuron n at step t, whether or not it spiked, the loss has the gradient
-    sent[0][t] sent[1][b, n] + dense[b, t - 1, n] if it goes on. Each of these is given or None:
-    dense (G, T + 1, N); refractory: whether there are held neurons; counted (worth (T + 1,), gradient (N,)): for a
-    penalty on counts; axonal, synaptic: recurrent connections, see `fed_back` and `fed_back_synapses`; potential: V
-    before resets, through which the gradient then flows as well.
+    refractory: whether there are held neurons, or None; spikes, sent, dense, counted: see `gradient_of_outputs`;
+    axonal, synaptic: recurrent connections, see `fed_back` and `fed_back_synapses`, or None.
     d_neurons (3, N): the gradient of `neurons` is added to it.
     """
     real = course.dtype.type
@@ -249,34 +175,17 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
     G, slots, N = course.shape
     e_mem, phi, e_syn = dynamics[E_MEM], dynamics[PHI], dynamics[E_SYN]
     e_adapt, keep, slope = dynamics[E_ADAPT], dynamics[KEEP], dynamics[SLOPE]
-    jump, reset = neurons[JUMP], neurons[RESET]
+    jump = neurons[JUMP]
     p_V, p_I, p_a = np.zeros((G, N), course.dtype), np.zeros((G, N), course.dtype), np.zeros((G, N), course.dtype)
     p_S, d_threshold = np.zeros(N, course.dtype), np.zeros(N, course.dtype)
     felt = np.zeros((N, G), course.dtype)
-    offsets, codes, kept, share = spikes
-    cursor = offsets[1:].copy()
+    cursor = spikes[0][1:].copy()
     course[:, slots - 1] = zero
     for t in range(slots - 1, 0, -1):
-        w = sent[0][t] * share
         if axonal is not None:
             fed_back(felt, t, axonal)
         for b in range(G):
-            for n in range(N):
-                p_S[n] = w * sent[1][b, n]
-            if dense is not None:
-                for n in range(N):
-                    p_S[n] += share * dense[b, t - 1, n]
-            e = cursor[b] - 1
-            while e >= offsets[b] and codes[e] >= t * N:  # the spikes at step t
-                n = codes[e] - t * N
-                d_neurons[JUMP, n] += p_a[b, n]
-                d_neurons[RESET, n] += p_V[b, n]
-                p_S[n] *= kept[e] / share  # what did not spike counts by the share, what did by whether it goes on
-                e -= 1
-            cursor[b] = e + 1
-            if counted is not None:
-                for n in range(N):
-                    p_S[n] += counted[0][t] * counted[1][n]
+            gradient_of_outputs(p_S, b, t, cursor, spikes, sent, dense, counted, p_V, p_a, d_neurons)
             if axonal is not None:
                 for n in range(N):
                     p_S[n] += felt[n, b]
@@ -286,8 +195,6 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
                 x = course[b, t - 1, n]
                 after_V, after_a = p_V[b, n], p_a[b, n]
                 s = p_S[n] + jump[n] * after_a
-                if potential is not None:
-                    s += ((keep - one) * potential[b, t - 1, n] + reset[n]) * after_V
                 z = one + slope * abs(x)
                 p_x = s / (z * z)
                 d_threshold[n] -= p_x
@@ -305,6 +212,35 @@ def unroll(course, dynamics, neurons, refractory, spikes, sent, dense, counted, 
             np.dot(axonal[0], p_I.T, axonal[3][t - 1])
     for n in range(N):
         d_neurons[THRESHOLD, n] += d_threshold[n]
+
+
+@kernel()
+def gradient_of_outputs(p_S, b, t, cursor, spikes, sent, dense, counted, p_V, p_a, d_neurons):
+    """p_S (N,): of the outputs of sample b at step t, whether or not a neuron spiked, as far as they are sent on.
+
+    spikes: offsets (G + 1,), codes (E,) of all spikes; kept (E,), whether they go on; the share of those. cursor (G,):
+    the first spike later than step t, afterwards than t - 1. If it goes on, the output of neuron n has the gradient
+    sent[0][t] sent[1][b, n] + dense[b, t - 1, n], and besides that of a penalty on counts, counted[0][t] counted[1][n];
+    dense and counted may be None.
+    """
+    N, (offsets, codes, kept, share) = len(p_S), spikes
+    w = sent[0][t] * share
+    for n in range(N):
+        p_S[n] = w * sent[1][b, n]
+    if dense is not None:
+        for n in range(N):
+            p_S[n] += share * dense[b, t - 1, n]
+    e = cursor[b] - 1
+    while e >= offsets[b] and codes[e] >= t * N:  # the spikes at step t
+        n = codes[e] - t * N
+        d_neurons[JUMP, n] += p_a[b, n]
+        d_neurons[RESET, n] += p_V[b, n]
+        p_S[n] *= kept[e] / share  # what did not spike counts by the share, what did by whether it goes on
+        e -= 1
+    cursor[b] = e + 1
+    if counted is not None:
+        for n in range(N):
+            p_S[n] += counted[0][t] * counted[1][n]
 
 
 @kernel()
@@ -332,10 +268,8 @@ def fed_back_synapses(p_S, course, b, t, synaptic):
     for n in range(len(p_S)):
         total = real(0.0)
         for m in range(len(p_S)):
-            y = t + delays[n, m]
-            k = int(y)
+            k, late = arrive(t, delays[n, m], real)
             if k < last:
-                late = real(y - k)
                 total += weights[n, m] * ((real(1.0) - late) * course[b, k, m] + late * course[b, k + 1, m])
         p_S[n] += total
 
@@ -352,10 +286,8 @@ def send_back(weighed, delays, rows, copies, stride, dense):
             for t in range(1, last):
                 for n in range(len(rows)):
                     row = rows[n] + q * stride
-                    y = t + delays[row]
-                    k = int(y)
+                    k, late = arrive(t, delays[row], real)
                     if k < last:
-                        late = real(y - k)
                         dense[b, t - 1, n] += (real(1.0) - late) * weighed[b, k, row] + late * weighed[b, k + 1, row]
 
 
@@ -375,8 +307,8 @@ def send_back_synapses(course, weights, delays, rows, copies, stride, dense):
             for q in range(copies):
                 row = rows[n] + q * stride
                 for m in range(N):
-                    k = int(delays[row, m])
-                    late = real(delays[row, m] - k) * weights[row, m]
+                    k, late = arrive(0.0, delays[row, m], real)
+                    late *= weights[row, m]
                     early = weights[row, m] - late
                     for t in range(1, slots - 1 - k):
                         total[t] += early * turned[m, t + k] + late * turned[m, t + k + 1]

@@ -133,15 +133,6 @@ class Twin:
         torch.autograd.backward(tensors, given)
         return losses, batch.spikes()
 
-    def narrow(self, progress: float) -> None:
-        """Narrow the Gaussian of the settings, if there is one, as training goes on from progress 0 to 1: to half a
-        step at a quarter of it, as Hammouamri, Khalfaoui-Hassani and Masquelier (2024) do.
-        """
-        start = self.settings.sigma
-        if start is not None:
-            for stage in self.plan.stages:
-                stage.sigma = max(min(start, 0.5), start * (0.5 / start) ** (4.0 * progress))
-
     def in_time(self, values: np.ndarray) -> np.ndarray:
         """What the passes computed, float64, steps as times."""
         if self.plan.functional is not None:
@@ -208,7 +199,7 @@ class _Batch:
         own = slice(self.offsets[first], self.offsets[stop])
         inputs = Events(self.offsets[first : stop + 1] - self.offsets[first], self.times[own], self.units[own])
         rng = None if self.seed is None else np.random.default_rng([self.seed, first])
-        return forwards(self.plan, self.packed, inputs, 1.0 - self.drop, rng, self.twin.settings.detach)
+        return forwards(self.plan, self.packed, inputs, 1.0 - self.drop, rng)
 
     def backwards(self, tape: Tape, gradient: np.ndarray, counted: list[Any], totals: list[Packed]) -> None:
         """From the gradient of the values, times among them."""

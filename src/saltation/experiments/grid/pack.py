@@ -19,16 +19,12 @@ class Settings:
     """How the network is simulated and differentiated.
 
     dt: length of a step, in the unit of the spike times. slope: of the surrogate 1 / (1 + slope |V - theta|)^2.
-    detach: whether the reset of V is left out of the gradient, as is usual. dtype: of the kernels. sigma: in steps, the
-    standard deviation of a Gaussian by which arrivals of the network's input with delays are shared out among steps, as
-    in DCLS (Khalfaoui-Hassani, Pellegrini & Masquelier 2023); None: linear interpolation, as everywhere else.
+    dtype: of the kernels.
     """
 
     dt: float
     slope: float = 10.0
-    detach: bool = True
     dtype: type = np.float32
-    sigma: float | None = None
 
 
 class Source(NamedTuple):
@@ -75,7 +71,6 @@ class Stage:
         self.dynamics: Any = np.array([*flow, float(self.subtract), settings.slope], dtype)
         hold = refractory if math.isinf(refractory) else round(refractory / dt)
         self.hold = dtype(hold) if hold > 0 else None
-        self.sigma = settings.sigma  # which training may narrow
         self.tau_mem, self.tau_syn = tau_mem, tau_syn
         self.delayed = any(part.delay is not None for part in connection.parts())
         feedback = layer.recurrent

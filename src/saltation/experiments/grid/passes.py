@@ -69,7 +69,6 @@ class Tape:
     keep: float  # share of hidden spikes that go on
     courses: list[np.ndarray] = field(default_factory=list)
     spikes: list[Events] = field(default_factory=list)
-    potentials: list[np.ndarray | None] = field(default_factory=list)
     values: Any = None  # (G, C)
     rest: Any = None  # of the readout
 
@@ -88,9 +87,7 @@ class Sent(NamedTuple):
 # -- forwards ----------------------------------------------------------------------------------------------------
 
 
-def forwards(
-    plan: Plan, packed: list[Packed], inputs: Events, keep: float, rng: np.random.Generator | None, detach: bool
-) -> Tape:
+def forwards(plan: Plan, packed: list[Packed], inputs: Events, keep: float, rng: np.random.Generator | None) -> Tape:
     """Simulate all layers; rng: leaves hidden spikes out."""
     tape = Tape(inputs, keep)
     for stage, arrays in zip(plan.stages, packed, strict=True):
@@ -99,14 +96,12 @@ def forwards(
             continue
         course = _input_course(plan, stage, arrays, tape)
         G, slots, N = course.shape
-        potential = None if detach else plan.buffers.take(course.shape, course.dtype)
         codes, counts = plan.buffers.take((G, plan.steps * N), np.int32), np.empty(G, np.int64)
         feedback = arrays.recurrent_weights, arrays.recurrent_delays
-        kernels.simulate(course, stage.dynamics, arrays.neurons, stage.hold, *feedback, potential, codes, counts)
+        kernels.simulate(course, stage.dynamics, arrays.neurons, stage.hold, *feedback, codes, counts)
         last = stage is plan.stages[-1]
         tape.courses.append(course)
         tape.spikes.append(_listed(codes, counts, N, None if last else rng, keep))
-        tape.potentials.append(potential)
         plan.buffers.give(codes)
     if plan.functional is None:
         _read_first_spikes(plan, tape)
@@ -123,14 +118,9 @@ def _input_course(plan: Plan, stage: Stage, arrays: Packed, tape: Tape) -> np.nd
         events = tape.sent(source.stage)
         kernels.deposit_all(
             course, events.offsets, events.times, source.rows[events.units], events.kept,
-            stage.copies, stage.stride, arrays.weights, arrays.delays, _sigma(stage, source.stage),
+            stage.copies, stage.stride, arrays.weights, arrays.delays,
         )  # fmt: skip
     return course
-
-
-def _sigma(stage: Stage, source: int) -> float | None:
-    """How wide arrivals are shared out: those of the network's input with delays, if a Gaussian is wanted."""
-    return stage.sigma if source < 0 and stage.delayed else None
 
 
 def _listed(codes: np.ndarray, counts: np.ndarray, N: int, rng: np.random.Generator | None, keep: float) -> Events:
@@ -257,8 +247,8 @@ def backwards(
 
 def release(plan: Plan, tape: Tape) -> None:
     """The tape is not needed any more, but for its spikes and values."""
-    plan.buffers.give(*tape.courses, *tape.potentials)
-    tape.courses, tape.potentials = [], []
+    plan.buffers.give(*tape.courses)
+    tape.courses = []
 
 
 def _gradient_of_readout(
@@ -315,14 +305,14 @@ def _unrolled(
         synaptic = weights, delays
     kernels.unroll(
         course, stage.dynamics, arrays.neurons, None if stage.hold is None else True, spikes,
-        (plan.window, received.sent), received.dense, wanted, axonal, synaptic, tape.potentials[k], total.neurons,
+        (plan.window, received.sent), received.dense, wanted, axonal, synaptic, total.neurons,
     )  # fmt: skip
     if axonal is not None:
         plan.buffers.give(axonal[3])
     if weights is not None:
         kernels.gather_all(
             course, events.offsets, events.times, events.units, None, 1, 0, delays,
-            total.recurrent_weights, total.recurrent_delays, None,
+            total.recurrent_weights, total.recurrent_delays,
         )  # fmt: skip
     return course
 
@@ -336,7 +326,7 @@ def _to_sources(
         events = tape.sent(source.stage)
         kernels.gather_all(
             course, events.offsets, events.times, source.rows[events.units], events.kept, stage.copies, stage.stride,
-            arrays.delays, total.weights, total.delays, _sigma(stage, source.stage),
+            arrays.delays, total.weights, total.delays,
         )  # fmt: skip
         if source.stage < 0:
             continue

@@ -1,10 +1,10 @@
 """Train the twin of a recipe as `saltation.train` trains the network itself: same start, batches, random changes of the
-samples, optimiser groups, schedule and choice of the epoch. A run can be stopped at any time and continued.
+samples, optimiser groups and schedule.
 """
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,19 @@ from torch import Tensor
 
 from saltation import Sequential, Spikes, losses
 from saltation.data.samples import Samples
+from saltation.experiments.grid.begin import begin_run
 from saltation.experiments.grid.network import Outcome, Twin
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.readouts import Functional
 from saltation.regularizers import bump_silent_
 from saltation.train.batch import augmented
-from saltation.train.checkpoint import load_answering
 from saltation.train.config import Config
 from saltation.train.evaluate import evaluate
 from saltation.train.loss import FirstSpikeCrossEntropy, LossConfig, ReadoutCrossEntropy, ShiftInvariant
 from saltation.train.objective import Objective
 from saltation.train.optim import clip_gradient, set_learning_rates
-from saltation.train.run import Origin, RunFolder, load_data, new_run
-from saltation.train.state import State, begin, keep_best, new_state, restore_state, save_state
+from saltation.train.run import load_data
+from saltation.train.state import State, save_state
 
 
 def make_twin(config: Config, network: Sequential, duration: float, settings: Settings) -> Twin:
@@ -141,7 +141,6 @@ def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict
     begun = time.process_time()
     for i, (spikes, labels) in enumerate(data.batches(settings.batch_size, state.generator)):
         set_learning_rates(state.optimizer, settings, state.epoch * steps + i, steps)
-        twin.narrow((state.epoch + i / steps) / settings.epochs)
         spikes = augmented(spikes, labels, settings, config.model.image, state.generator)
         where = f"in epoch {state.epoch + 1}, batch {i + 1}"
         loss, right, layers = train_step(twin, config, state, spikes, labels, where)
@@ -164,62 +163,26 @@ def train_epoch(twin: Twin, config: Config, data: Samples, state: State) -> dict
     }
 
 
-def train_twin(
-    config: Config,
-    settings: Settings,
-    out: Path,
-    test: bool = True,
-    epochs: Sequence[str] = ("last", "best"),
-    quiet: bool = False,
-) -> dict[str, Any]:
-    """Train in the run folder `out`, or go on there; returns accuracies on the grid and in continuous time.
-
-    Those of the last epoch, and of the one that validates best on the grid: as `epochs` asks for.
+def train_twin(config: Config, settings: Settings, out: Path, test: bool = True) -> dict[str, float | None]:
+    """Train in the new run folder `out`. Returns accuracies of the last epoch: validation_grid, validation_continuous,
+    test_grid and test_continuous; the last two are None without `test`.
     """
     dataset = load_data(config.data)
-    data, validation = dataset.subset("train"), dataset.subset("validation")
-    origin, run = Origin.of(config, dataset), RunFolder(out)
-    if run.begun():
-        state = restore_state(run, config, data, origin)
-    else:
-        state = new_state(config, data, origin)
-        run, lock = new_run(config, out)
-        lock.release()
-        begin(run, state)
+    run, state = begin_run(config, dataset, out)
     twin = make_twin(config, state.model, dataset.duration, settings)
-    twin.narrow(state.epoch / config.train.epochs)
-    history = run.truncate_metrics(state.epoch)
+    data, validation = dataset.subset("train"), dataset.subset("validation")
     while state.epoch < config.train.epochs:
         line = {"epoch": state.epoch + 1, **train_epoch(twin, config, data, state)}
         with answering(state):
             found = evaluate_twin(twin, config, validation)
-        line |= {"validation_loss": found["loss"], "validation_accuracy": found["accuracy"]}
-        history.append(line)
-        run.append_metrics(line)
-        keep_best(run, state, found)
+        run.append_metrics({**line, "validation_loss": found["loss"], "validation_accuracy": found["accuracy"]})
         state.epoch += 1
-        save_state(run, state)
-        if not quiet:
-            _say(out.name, line)
-    cpu = [line["cpu_seconds"] for line in history]
-    result: dict[str, Any] = {"seed": config.seed, "epochs": state.epoch, "best_epoch": state.best_epoch}
-    result["cpu_seconds_per_epoch"] = round(sorted(cpu)[len(cpu) // 2], 2)
-    subsets = {"validation": validation, **({"test": dataset.subset("test")} if test else {})}
-    for which in epochs:
-        tensors, _ = origin.read(run.checkpoint(which))
-        load_answering(state.model, tensors, run.checkpoint(which))
-        for name, samples in subsets.items():
+    save_state(run, state)
+    result: dict[str, float | None] = {"test_grid": None, "test_continuous": None}
+    with answering(state):
+        for split in ("validation", "test") if test else ("validation",):
+            samples = dataset.subset(split)
+            result[f"{split}_grid"] = evaluate_twin(twin, config, samples)["accuracy"]
             exact = evaluate(state.model, Objective(config), samples, config.train.batch_size)
-            grid = evaluate_twin(twin, config, samples)
-            result[f"{which}_{name}"] = {"grid": grid["accuracy"], "continuous": exact["accuracy"]}
+            result[f"{split}_continuous"] = exact["accuracy"]
     return result
-
-
-def _say(name: str, line: dict[str, Any]) -> None:
-    """Print the line of an epoch."""
-    print(
-        f"{name} epoch {line['epoch']}: loss {line['loss']:.3f}, training {100 * line['accuracy']:.1f} %, "
-        f"validation {100 * line['validation_accuracy']:.1f} %, {line['spikes_per_neuron']:.2f} spikes a neuron, "
-        f"{line['cpu_seconds']:.1f} s CPU",
-        flush=True,
-    )
