@@ -6,7 +6,7 @@ The judge is dense sampling in extended precision (np.longdouble) around every l
 import numpy as np
 import pytest
 
-from saltation.kernels import reference
+from saltation.kernels import reference_crossing
 from saltation.kernels.crossing import cannot_cross, first_crossing, highest, largest_phi, short_crossing
 from saltation.kernels.flow import SMALL, flow
 
@@ -138,9 +138,9 @@ def test_up_and_down_again_between_two_arrivals():
 
 def test_agrees_with_the_twin():
     for state in random_states(150, 77).T:
-        ours, twin = first_crossing(*state), reference.first_crossing(*state)
+        ours, twin = first_crossing(*state), reference_crossing.first_crossing(*state)
         assert ours == pytest.approx(twin, rel=1e-9, abs=1e-12)
-        (x, g, slope), (x_twin, g_twin, slope_twin) = highest(*state), reference.highest(*state)
+        (x, g, slope), (x_twin, g_twin, slope_twin) = highest(*state), reference_crossing.highest(*state)
         assert g == pytest.approx(g_twin, abs=1e-11)
         assert float(margin(x, *state[1:])) == pytest.approx(g, abs=1e-11)
         if 1e-6 < x / state[0] < 1 - 1e-6 and x == pytest.approx(x_twin, rel=1e-4):

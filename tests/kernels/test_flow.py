@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from saltation.kernels import layout, reference, reference_readout
+from saltation.kernels import layout, reference_crossing, reference_readout
 from saltation.kernels.decay import decay
 from saltation.kernels.flow import flow, phi, phi_gradient
 from saltation.kernels.readout import CHUNK, VALUE, WINDOW, readout_backward, readout_forward, response
@@ -26,7 +26,7 @@ def test_phi(ratio):
     for s in TIMES:
         exact = float(exact_phi(s, 1.3, 1.3 / ratio))
         assert phi(s, 1.3, 1.3 / ratio) == pytest.approx(exact, rel=5e-14, abs=0.0)
-        assert reference.phi(s, 1.3, 1.3 / ratio) == pytest.approx(exact, rel=5e-14)
+        assert reference_crossing.phi(s, 1.3, 1.3 / ratio) == pytest.approx(exact, rel=5e-14)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)

@@ -38,6 +38,15 @@ def files(tmp_path, ending):
     return found[0]
 
 
+def test_the_cache_is_one_of_all_kernels_but_not_of_their_twins(tmp_path, monkeypatch):
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
+    folders = []
+    for name, text in (("flow.py", "a = 1"), ("reference_flow.py", "b = 1"), ("flow.py", "a = 2"), ("walk.py", "")):
+        (tmp_path / name).write_text(text)
+        folders.append(jit._cache_dir())
+    assert folders[0] == folders[1] and len(set(folders[1:])) == 3
+
+
 def test_compiled_once(fresh):
     assert [fresh(), fresh(), fresh()] == [False, True, True]
 

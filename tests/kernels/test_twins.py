@@ -14,6 +14,7 @@ from saltation.kernels import (
     recurrent_sweep,
     recurrent_sweep_backward,
     reference,
+    reference_backward,
     sweep,
     sweep_backward,
 )
@@ -93,7 +94,7 @@ def test_layer(case):
     grad_rows, grad_peak = rng.normal(size=S), rng.normal(size=peaks.value.shape)
     for sent in (grad_peak, np.zeros((0, 0))):
         ours = gradients(neuron_major.lif_backward, *arguments, buffer, peaks, grad_rows, sent)
-        twin = gradients(reference.lif_backward, *arguments, buffer_twin, peaks_twin, grad_rows, sent)
+        twin = gradients(reference_backward.lif_backward, *arguments, buffer_twin, peaks_twin, grad_rows, sent)
         # limited by the twin's time of the peak; without the peak it agrees to rounding
         tolerance = 1e-6 if sent.size else 1e-9
         for name, left, right in zip(L.Gradients._fields[:-1], ours[:-1], twin[:-1], strict=True):

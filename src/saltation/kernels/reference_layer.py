@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .reference import Back, Moment, Walk, flow, ghosts_of
+from .reference import Moment, Walk, flow, ghosts_of
+from .reference_backward import Back
 
 
 class Sample(NamedTuple):
