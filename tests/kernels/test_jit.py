@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 
@@ -82,6 +83,22 @@ def test_a_missing_file_is_made_again(fresh, tmp_path, ending):
     fresh()
     files(tmp_path, ending).unlink()
     assert [fresh(), fresh()] == [False, True]
+
+
+def test_two_processes_that_compile_for_other_types_at_once(tmp_path, monkeypatch):
+    """Neither has seen the other's index; the data of the first arrive last. What is loaded is of the right types."""
+    monkeypatch.setattr(jit, "CACHE_DIR", tmp_path)
+    waiting, save = [], jit.CheckedFile._save_data
+    with monkeypatch.context() as at_once:
+        at_once.setattr(jit.CheckedFile, "_load_index", lambda _: {})
+        at_once.setattr(jit.CheckedFile, "_save_data", lambda *data: waiting.append(data))
+        for x in (2.0, 2):
+            assert jit.kernel(tripled)(x) == 6.0
+    for data in reversed(waiting):
+        save(*data)
+    for x, kind in ((2, numba.int64), (2.0, numba.float64)):
+        later = jit.kernel(tripled)
+        assert later(x) == 6.0 and later.signatures == [(kind,)]
 
 
 def test_the_next_start_of_the_package(tmp_path):

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import pickle
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,11 @@ DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 class CheckedFile(IndexDataCacheFile):
-    """Numba's index and data files, each behind its SHA-256. A damaged one counts as missing, and is written again."""
+    """Numba's index and data files, each behind its SHA-256. A damaged one counts as missing, and is written again.
+
+    Names are drawn: Numba counts, so that of two processes that compile a function for different types at the same time
+    both would call their data 1, and the index of one could name those of the other.
+    """
 
     def _read(self, path: Any) -> Any:
         content = Path(path).read_bytes() if os.path.exists(path) else b""
@@ -53,6 +58,9 @@ class CheckedFile(IndexDataCacheFile):
 
     def _save_index(self, overloads: Any) -> None:
         self._write(self._index_path, (self._version, self._source_stamp, overloads))
+
+    def _data_name(self, number: int) -> str:
+        return super()._data_name(secrets.randbits(64))
 
     def _load_data(self, name: str) -> Any:
         return self._read(self._data_path(name))  # None: as if it had never been compiled
