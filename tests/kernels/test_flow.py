@@ -43,11 +43,10 @@ def test_derivatives_of_phi(ratio):
     mp.dps = 60
     tau_mem, tau_syn = 1.3, 1.3 / ratio
     for s in TIMES:
-        value, d_mem, d_syn = phi_gradient(s, tau_mem, tau_syn)
+        d_mem, d_syn = phi_gradient(s, tau_mem, tau_syn, *flow(s, tau_mem, tau_syn))
         step = mp.mpf(10) ** -20
         exact_mem = (exact_phi(s, tau_mem + step, tau_syn) - exact_phi(s, tau_mem - step, tau_syn)) / (2 * step)
         exact_syn = (exact_phi(s, tau_mem, tau_syn + step) - exact_phi(s, tau_mem, tau_syn - step)) / (2 * step)
-        assert value == phi(s, tau_mem, tau_syn)
         scale = float(exact_phi(s, tau_mem, tau_syn)) / tau_mem
         assert d_mem == pytest.approx(float(exact_mem), rel=1e-12, abs=1e-13 * scale)
         assert d_syn == pytest.approx(float(exact_syn), rel=1e-12, abs=1e-13 * scale)
@@ -56,7 +55,7 @@ def test_derivatives_of_phi(ratio):
 def test_no_overflow_and_no_nan():
     for s in (0.0, 1e-300, 1e3, 1e8):
         for ratio in (1e-6, 1.0, 1e6):
-            assert np.isfinite(phi_gradient(s, 1.0, 1.0 / ratio)).all()
+            assert np.isfinite(phi_gradient(s, 1.0, 1.0 / ratio, *flow(s, 1.0, 1.0 / ratio))).all()
 
 
 @pytest.mark.parametrize("mode,q", [(VALUE, 4.0), (WINDOW, 3.0), (WINDOW, np.inf)])

@@ -59,7 +59,7 @@ def test_receive_late(own):
 
 
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize("detail", ["WEIGHTS", "TIMES", "TAUS"])
+@pytest.mark.parametrize("detail", ["WEIGHTS", "TIMES", "TAUS", "ALL"])
 def test_carry_chunk(own, detail):
     rng, row_of, table = arrays(7, lanes.NUM_ADJOINT, own)
     call = compiled(
@@ -75,8 +75,26 @@ def test_carry_chunk(own, detail):
     lanes._carry_chunk(*twin[:2], *rest, twin[2], getattr(lanes, detail), own)
     for left, right in zip(ours, twin, strict=True):
         np.testing.assert_array_equal(left, right)
-    assert ours[2].any() == (detail != "WEIGHTS")
-    assert (ours[0] != start[0]).any() == (detail == "TAUS")
+    assert ours[2].any() == (detail in ("TIMES", "ALL"))
+    assert (ours[0] != start[0]).any() == (detail in ("TAUS", "ALL"))
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("detail", ["TIMES", "TAUS"])
+def test_step_chunk(own, detail):
+    rng, _, table = arrays(8, lanes.NUM_ADJOINT, own)
+    call = compiled(
+        f"def call(p, t, a): return step_chunk(p, t, a, {detail}, {own})",
+        step_chunk=lanes.step_chunk,
+        **{detail: getattr(lanes, detail)},
+    )
+    ours = rng.normal(size=lanes.ADJOINT_SIZE)
+    start, twin, at = ours.copy(), ours.copy(), lanes.NUM_ADJOINT * (LANES if own else 1)
+    call(ours, table, at)
+    lanes._step_chunk(twin, table, at, getattr(lanes, detail), own)
+    np.testing.assert_array_equal(ours, twin)
+    changed = (ours != start).reshape(-1, LANES).all(1)
+    assert changed.tolist() == [True] * 2 + [detail == "TAUS"] * 3 + [False] * 2
 
 
 def test_lowest_bit():

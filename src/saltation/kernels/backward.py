@@ -64,7 +64,7 @@ def open_segment(n, end, p_V, p_I, neuron, rows, with_taus, segments, grad):
     I_release = rows[n - 1, RELEASE_CURRENT]
     e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
     if with_taus:
-        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+        phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn, e_mem, e_syn, phi_s)
         grad[TAU_MEM] += p_V * (V_plus * e_mem * s / (tau_mem * tau_mem) + I_release * phi_mem)
         grad[TAU_SYN] += I_release * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
     p_I = p_I * e_syn + p_V * phi_s
@@ -267,7 +267,7 @@ def arrival_gradient(t, w, neuron, rows, segments, last_counts, with_taus, grad)
         e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
         p_V, p_I = segments[n, P_V], segments[n, P_I]
         if with_taus:
-            _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+            phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn, e_mem, e_syn, phi_s)
             grad[TAU_MEM] += w * p_V * phi_mem
             grad[TAU_SYN] += w * (p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn))
         p_I = p_I * e_syn + p_V * phi_s

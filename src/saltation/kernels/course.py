@@ -8,7 +8,7 @@ import numpy as np
 from .crossing import ROUNDING
 from .flow import SMALL, flow, short_flow
 from .jit import borrowing, kernel
-from .lanes import AHEAD, CHUNK, E_MEM, E_SYN, FALL, LANES, NUM_COEFFICIENTS, PHI, RISE
+from .lanes import AHEAD, CHUNK, E_MEM, E_SYN, FALL, LANES, NUM_COEFFICIENTS, PHI, RISE, aligned
 from .layout import TAU_ADAPT, TAU_MEM, TAU_SYN
 from .own_flow import FLOWS, LENGTH, OWN_ADAPT, OWN_MEM, OWN_PHI, OWN_SYN, RATE_MEM, own_flow
 
@@ -40,8 +40,8 @@ def new_course(longest):
     """Room for samples of up to `longest` arrivals."""
     rows, most = max(longest + 1, FLOWS), longest + 2
     return Course(
-        np.empty(longest + 2), np.zeros(longest + 1 + AHEAD, np.int64), np.empty(rows * NUM_COEFFICIENTS),
-        np.empty(rows), np.empty(most, np.int64), np.empty(most), np.empty(most),
+        np.empty(longest + 2), np.zeros(longest + 1 + AHEAD, np.int64), aligned(rows * NUM_COEFFICIENTS),
+        aligned(rows), np.empty(most, np.int64), np.empty(most), np.empty(most),
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def set_table(count, neuron, adaptive, course):
 
 @borrowing
 def set_own_table(k0, k1, adaptive, course, factors):
-    """The table and the decay of the intervals k0 ... k1 - 1 for each neuron of a tile."""
+    """The table and the decay of the intervals k0 ... k1 - 1, however long, for each neuron of a tile."""
     for e in range(CHUNK):
         s = course.time[k0 + e + 1] - course.time[k0 + e] if k0 + e < k1 else 0.0
         for n in range(LANES):

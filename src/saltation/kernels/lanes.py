@@ -1,8 +1,9 @@
 """The innermost loops, with the state of LANES neurons in registers: written in LLVM's vectors.
 
-Numba's own vectoriser may do the same, but not reliably: it must first prove that no two arrays overlap. This is the
-only file that knows LLVM, which splits a row of LANES numbers into as many registers as the processor needs. Every loop
-stands here a second time in plain Python: what runs without the JIT, and what the tests compare with, to the last bit.
+Numba's own vectoriser may do the same, but not reliably: it must first prove that no two arrays overlap. Only this
+file, short_lanes.py and vectors.py know LLVM, which splits a row of LANES numbers into as many registers as the
+processor needs. Every loop stands here a second time in plain Python: what runs without the JIT, and what the tests
+compare with, to the last bit.
 """
 
 from typing import Any
@@ -15,12 +16,10 @@ from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 from .jit import kernel
+from .vectors import CACHE_LINE, DOUBLE, INT, LANES, ROW, Builder, pointers
 
-# So many neurons go through a sample together, padded where there are fewer.
-LANES = 16
 CHUNK = 8  # up to so many events at a time
 AHEAD = 16  # so many events before it is needed a row of weights is asked for
-CACHE_LINE = 8  # float64
 
 # Rows of a tile's state x: V and I after the chunk, and before it; a, before and after it; a bound for V on the way;
 # what V must not exceed unnoticed, level without a and bar with it.
@@ -43,11 +42,8 @@ ADJOINT_SIZE = 7 * LANES
 # dL/dt = w (T_I p_I + T_V p_V); and derivatives: A_SYN = dA/dtau_syn and so on.
 A, B, M, T_V, T_I, A_SYN, B_MEM, B_SYN, M_MEM = range(9)
 NUM_ADJOINT = 9
-# What is wanted of an arrival: the gradient of its weight; of its time besides; of the time constants besides.
-WEIGHTS, TIMES, TAUS = range(3)
-
-_double, _int = ir.DoubleType(), ir.IntType(64)
-_row = ir.VectorType(_double, LANES)
+# What is wanted of an arrival: the gradient of its weight; that of its time, of the time constants, or both besides.
+WEIGHTS, TIMES, TAUS, ALL = range(4)
 
 
 @kernel
@@ -111,9 +107,9 @@ def _carry_chunk(p, grad, weights, rows, row_of, table, begin, first, number, gr
     begins with arrival `begin`.
 
     p: the rows P_V ... ACC_SYN, flat; grad[rows + row_of[k + AHEAD]:] += p_I of arrival k, dL/dw; weights: likewise;
-    table: the columns A ... M_MEM, flat: of arrival k, or if `own`, of arrival k - begin and each neuron. With detail
-    TIMES grad_times[k - begin] = dL/dt of arrival k at all neurons, with detail TAUS besides ACC_MEM and ACC_SYN +=
-    dL/dtau of each.
+    table: the columns A ... M_MEM, flat: of arrival k, or if `own`, of arrival k - begin and each neuron. With TIMES
+    in detail grad_times[k - begin] = dL/dt of arrival k at all neurons, with TAUS ACC_MEM and ACC_SYN += dL/dtau of
+    each.
     """
     for k in range(first, first + number):
         row, products = rows + row_of[k + AHEAD], [0.0] * LANES
@@ -123,7 +119,7 @@ def _carry_chunk(p, grad, weights, rows, row_of, table, begin, first, number, gr
             p_V, p_I, w = p[P_V + n], p[P_I + n], weights[row + n]
             grad[row + n] += p_V * c[B] + p_I * c[A]
             products[n] = w * (p_V * c[T_V] + p_I * c[T_I])
-            if detail == TAUS:
+            if detail & TAUS:
                 by_mem = p[I_BY_MEM + n] * c[A] + p[V_BY_MEM + n] * c[B] + p_V * c[B_MEM]
                 by_syn = p[I_BY_SYN + n] * c[A] + p_I * c[A_SYN] + p_V * c[B_SYN]
                 p[ACC_MEM + n] += w * by_mem
@@ -131,8 +127,25 @@ def _carry_chunk(p, grad, weights, rows, row_of, table, begin, first, number, gr
         while len(products) > 1:  # in the order in which vectors are added up
             half = len(products) // 2
             products = [products[m] + products[m + half] for m in range(half)]
-        if detail >= TIMES:
+        if detail & TIMES:
             grad_times[k - begin] = products[0]
+    return 0
+
+
+def _step_chunk(p, table, at, detail, own):
+    """The adjoint of a tile from the end of a chunk to that of the next one.
+
+    p: as for `_carry_chunk`; table[at:]: the columns A ... M_MEM of the time between them, of all neurons, or if `own`,
+    of each; detail: of which only TAUS matters.
+    """
+    for n in range(LANES):
+        c = [table[at + (j * LANES + n if own else j)] for j in range(NUM_ADJOINT)]
+        p_V, p_I, V_mem = p[P_V + n], p[P_I + n], p[V_BY_MEM + n]
+        if detail & TAUS:
+            p[I_BY_MEM + n] = p[I_BY_MEM + n] * c[A] + V_mem * c[B] + p_V * c[B_MEM]
+            p[I_BY_SYN + n] = p[I_BY_SYN + n] * c[A] + p_I * c[A_SYN] + p_V * c[B_SYN]
+            p[V_BY_MEM + n] = V_mem * c[M] + p_V * c[M_MEM]
+        p[P_V + n], p[P_I + n] = p_V * c[M], p_I * c[A] + p_V * c[B]
     return 0
 
 
@@ -141,76 +154,36 @@ def _lowest_bit(mask):
     return int(mask & -mask).bit_length() - 1
 
 
-class _Builder:
-    """A few words for LLVM's instructions."""
-
-    def __init__(self, b):
-        self.b = b
-
-    def number(self, value):
-        return ir.Constant(_int, value)
-
-    def add(self, *terms):
-        total = terms[0]
-        for term in terms[1:]:
-            total = self.b.add(total, self.number(term) if isinstance(term, int) else term)
-        return total
-
-    def load(self, pointer, index):
-        return self.b.load(self.b.gep(pointer, [index]))
-
-    def load_row(self, pointer, index):
-        value = self.b.load(self.b.bitcast(self.b.gep(pointer, [index]), _row.as_pointer()))
-        value.align = 8
-        return value
-
-    def store_row(self, value, pointer, index):
-        self.b.store(value, self.b.bitcast(self.b.gep(pointer, [index]), _row.as_pointer())).align = 8
-
-    def spread(self, value):
-        nothing, small = ir.Constant(_row, ir.Undefined), ir.IntType(32)
-        one = self.b.insert_element(nothing, value, ir.Constant(small, 0))
-        return self.b.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(small, LANES), [0] * LANES))
-
-    def larger(self, x, y):
-        return self.b.select(self.b.fcmp_ordered(">", x, y), x, y)
-
-    def mask_of_larger(self, x, y):
-        return self.b.zext(self.b.bitcast(self.b.fcmp_ordered(">", x, y), ir.IntType(LANES)), _int)
-
-    def dot(self, *pairs):
-        total = self.b.fmul(*pairs[0])
-        for pair in pairs[1:]:
-            total = self.b.fadd(total, self.b.fmul(*pair))
-        return total
-
-    def total(self, row):
-        """The sum of a row: of its halves, of theirs, and so on."""
-        small, half = ir.IntType(32), LANES // 2
-        while half > 0:
-            masks = [ir.Constant(ir.VectorType(small, half), list(range(k, k + half))) for k in (0, half)]
-            low, high = (self.b.shuffle_vector(row, ir.Constant(row.type, ir.Undefined), mask) for mask in masks)
-            row, half = self.b.fadd(low, high), half // 2
-        return self.b.extract_element(row, ir.Constant(small, 0))
-
-    def prefetch_row(self, pointer, index):
-        for line in range(0, LANES, CACHE_LINE):
-            self.prefetch_line(pointer, self.add(index, line))
-
-    def prefetch_line(self, pointer, index):
-        byte, small = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, small, small, small])
-        function = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0")
-        place = self.b.bitcast(self.b.gep(pointer, [index]), byte)
-        self.b.call(function, [place, *(ir.Constant(small, value) for value in (0, 3, 1))])
-
-
-def _pointers(context, b, signature, values):
-    """Of the arrays among the arguments the pointers to their data; the other arguments as they are."""
-    return [
-        context.make_array(kind)(context, b, value=value).data if isinstance(kind, types.Array) else value
-        for kind, value in zip(signature.args, values, strict=True)
-    ]
+def sweep_events(b, x, state, weights, rows, row_of, first, number, coefficients):
+    """Append the loop of `_sweep_chunk`, and return the mask. coefficients(k) appends those of interval k."""
+    builder, last = b.b, b.add(first, number)
+    V_start, I_start = b.load_row(x, b.add(state, V_ROW)), b.load_row(x, b.add(state, I_ROW))
+    b.store_row(V_start, x, b.add(state, V_BEFORE))
+    b.store_row(I_start, x, b.add(state, I_BEFORE))
+    before = builder.block
+    loop, done = builder.append_basic_block("events"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(INT)
+    V, I, best = (builder.phi(ROW) for _ in range(3))
+    e_mem, phi, e_syn, rise, fall = coefficients(k)
+    b.prefetch_row(weights, b.add(rows, b.load(row_of, b.add(k, AHEAD))))
+    weight = b.load_row(weights, b.add(rows, b.load(row_of, k)))
+    v = builder.fadd(builder.fmul(V, e_mem), builder.fmul(I, phi))
+    bound = builder.fsub(builder.fmul(v, rise), builder.fmul(I, fall))
+    highest = b.larger(bound, b.larger(v, best))
+    i = builder.fadd(builder.fmul(I, e_syn), weight)
+    k_next = b.add(k, 1)
+    builder.cbranch(builder.icmp_signed("<", k_next, last), loop, done)
+    starts = (k, first, k_next), (V, V_start, v), (I, I_start, i), (best, V_start, highest)
+    for value, start, following in starts:
+        value.add_incoming(start, before)
+        value.add_incoming(following, loop)
+    builder.position_at_end(done)
+    b.store_row(v, x, b.add(state, V_ROW))
+    b.store_row(i, x, b.add(state, I_ROW))
+    b.store_row(highest, x, b.add(state, HIGHEST))
+    return b.mask_of_larger(highest, b.load_row(x, b.add(state, BAR)))
 
 
 @intrinsic
@@ -222,41 +195,17 @@ def _sweep_chunk_vectors(typing, x, state, weights, rows, row_of, table, first, 
     signature = types.int64(x, integer, weights, integer, row_of, table, integer, integer, own)
 
     def generate(context, builder, signature, values):
-        x, state, weights, rows, row_of, table, first, number, _ = _pointers(context, builder, signature, values)
-        b = _Builder(builder)
-        V_start, I_start = b.load_row(x, b.add(state, V_ROW)), b.load_row(x, b.add(state, I_ROW))
-        b.store_row(V_start, x, b.add(state, V_BEFORE))
-        b.store_row(I_start, x, b.add(state, I_BEFORE))
-        before, last = builder.block, b.add(first, number)
-        loop, done = builder.append_basic_block("events"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k = builder.phi(_int)
-        V, I, best = (builder.phi(_row) for _ in range(3))
-        if own_table:
-            at = builder.mul(builder.sub(k, first), b.number(NUM_COEFFICIENTS * LANES))
-            coefficients = [b.load_row(table, b.add(at, j * LANES)) for j in range(NUM_COEFFICIENTS)]
-        else:
+        x, state, weights, rows, row_of, table, first, number, _ = pointers(context, builder, signature, values)
+        b = Builder(builder)
+
+        def coefficients(k):
+            if own_table:
+                at = builder.mul(builder.sub(k, first), b.number(NUM_COEFFICIENTS * LANES))
+                return [b.load_row(table, b.add(at, j * LANES)) for j in range(NUM_COEFFICIENTS)]
             at = builder.mul(k, b.number(NUM_COEFFICIENTS))
-            coefficients = [b.spread(b.load(table, b.add(at, j))) for j in range(NUM_COEFFICIENTS)]
-        e_mem, phi, e_syn, rise, fall = coefficients
-        b.prefetch_row(weights, b.add(rows, b.load(row_of, b.add(k, AHEAD))))
-        weight = b.load_row(weights, b.add(rows, b.load(row_of, k)))
-        v = builder.fadd(builder.fmul(V, e_mem), builder.fmul(I, phi))
-        bound = builder.fsub(builder.fmul(v, rise), builder.fmul(I, fall))
-        highest = b.larger(bound, b.larger(v, best))
-        i = builder.fadd(builder.fmul(I, e_syn), weight)
-        k_next = b.add(k, 1)
-        builder.cbranch(builder.icmp_signed("<", k_next, last), loop, done)
-        starts = (k, first, k_next), (V, V_start, v), (I, I_start, i), (best, V_start, highest)
-        for value, start, following in starts:
-            value.add_incoming(start, before)
-            value.add_incoming(following, loop)
-        builder.position_at_end(done)
-        b.store_row(v, x, b.add(state, V_ROW))
-        b.store_row(i, x, b.add(state, I_ROW))
-        b.store_row(highest, x, b.add(state, HIGHEST))
-        return b.mask_of_larger(highest, b.load_row(x, b.add(state, BAR)))
+            return [b.spread(b.load(table, b.add(at, j))) for j in range(NUM_COEFFICIENTS)]
+
+        return sweep_events(b, x, state, weights, rows, row_of, first, number, coefficients)
 
     return signature, generate
 
@@ -269,10 +218,10 @@ def _receive_late_vectors(typing, x, state, weights, row, late, own):
     own_table = own.literal_value
 
     def generate(context, builder, signature, values):
-        x, state, weights, row, late, _ = _pointers(context, builder, signature, values)
-        b = _Builder(builder)
+        x, state, weights, row, late, _ = pointers(context, builder, signature, values)
+        b = Builder(builder)
         w = b.load_row(weights, row)
-        excitation = b.larger(w, b.spread(ir.Constant(_double, 0.0)))
+        excitation = b.larger(w, b.spread(ir.Constant(DOUBLE, 0.0)))
         changes = (V_ROW, w, LATE_PHI), (I_ROW, w, LATE_SYN), (HIGHEST, excitation, LATE_CAP)
         for offset, factor, j in changes:
             place = b.add(state, offset)
@@ -289,7 +238,7 @@ def _lowest_bit_fast(typing, mask):
     """As _lowest_bit, if one is set."""
 
     def generate(context, builder, signature, values):
-        kind = ir.FunctionType(_int, [_int, ir.IntType(1)])
+        kind = ir.FunctionType(INT, [INT, ir.IntType(1)])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.cttz.i64")
         return builder.call(function, [values[0], ir.Constant(ir.IntType(1), 1)])
 
@@ -306,8 +255,8 @@ def _prefetch_line(typing, array, index):
     """As _prefetch."""
 
     def generate(context, builder, signature, values):
-        b = _Builder(builder)
-        b.prefetch_line(*_pointers(context, builder, signature, values))
+        b = Builder(builder)
+        b.prefetch_line(*pointers(context, builder, signature, values))
         return b.number(0)
 
     return types.int64(array, types.int64), generate
@@ -324,17 +273,20 @@ def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, begin, f
     )  # fmt: skip
 
     def generate(context, builder, signature, values):
-        p, grad, weights, rows, row_of, table, begin, first, number, grad_times, *_ = _pointers(
+        p, grad, weights, rows, row_of, table, begin, first, number, grad_times, *_ = pointers(
             context, builder, signature, values
         )
-        b = _Builder(builder)
+        b = Builder(builder)
         p_V, p_I, V_mem, I_mem, I_syn = (b.load_row(p, b.number(LANES * row)) for row in range(5))
+        sum_rows = (ACC_MEM, ACC_SYN) if wanted & TAUS else ()
+        starts = [b.load_row(p, b.number(offset)) for offset in sum_rows]
         before, last = builder.block, b.add(first, number)
         loop, done = builder.append_basic_block("arrivals"), builder.append_basic_block("done")
         builder.branch(loop)
         builder.position_at_end(loop)
-        k = builder.phi(_int)
+        k = builder.phi(INT)
         k.add_incoming(first, before)
+        sums = [builder.phi(ROW) for _ in sum_rows]  # dL/dtau_mem and dL/dtau_syn
         at = builder.mul(builder.sub(k, begin) if own_table else k, b.number(NUM_ADJOINT * (LANES if own_table else 1)))
 
         def column(j):
@@ -347,25 +299,58 @@ def _carry_chunk_vectors(typing, p, grad, weights, rows, row_of, table, begin, f
         row = b.add(rows, b.load(row_of, b.add(k, AHEAD)))
         of_weight = builder.fadd(builder.fmul(p_V, column(B)), builder.fmul(p_I, column(A)))
         b.store_row(builder.fadd(b.load_row(grad, row), of_weight), grad, row)
-        if wanted >= TIMES:
+        if wanted != WEIGHTS:
             b.prefetch_row(weights, far)
             w = b.load_row(weights, row)
+        if wanted & TIMES:
             flow = builder.fadd(builder.fmul(p_V, column(T_V)), builder.fmul(p_I, column(T_I)))
             place = builder.gep(grad_times, [builder.sub(k, begin)])
             builder.store(b.total(builder.fmul(w, flow)), place)
-        if wanted == TAUS:
+        if wanted & TAUS:
             by_mem = b.dot((I_mem, column(A)), (V_mem, column(B)), (p_V, column(B_MEM)))
             by_syn = b.dot((I_syn, column(A)), (p_I, column(A_SYN)), (p_V, column(B_SYN)))
-            for offset, by_tau in ((ACC_MEM, by_mem), (ACC_SYN, by_syn)):
-                sum_ = builder.fadd(b.load_row(p, b.number(offset)), builder.fmul(w, by_tau))
-                b.store_row(sum_, p, b.number(offset))
+            after = [builder.fadd(sums[j], builder.fmul(w, by_tau)) for j, by_tau in enumerate((by_mem, by_syn))]
+            for value, start, following in zip(sums, starts, after, strict=True):
+                value.add_incoming(start, before)
+                value.add_incoming(following, loop)
         k_next = b.add(k, 1)
         k.add_incoming(k_next, loop)
         builder.cbranch(builder.icmp_signed("<", k_next, last), loop, done)
         builder.position_at_end(done)
+        for offset, value in zip(sum_rows, after if sum_rows else (), strict=True):
+            b.store_row(value, p, b.number(offset))
         return b.number(0)
 
     return signature, generate
+
+
+@intrinsic
+def _step_chunk_vectors(typing, p, table, at, detail, own):
+    """As _step_chunk."""
+    if not isinstance(own, types.BooleanLiteral) or not isinstance(detail, types.IntegerLiteral):
+        return None
+    own_table, wanted = own.literal_value, detail.literal_value
+
+    def generate(context, builder, signature, values):
+        p, table, at, *_ = pointers(context, builder, signature, values)
+        b = Builder(builder)
+
+        def column(j):
+            if own_table:
+                return b.load_row(table, b.add(at, j * LANES))
+            return b.spread(b.load(table, b.add(at, j)))
+
+        p_V, p_I, V_mem, I_mem, I_syn = (b.load_row(p, b.number(LANES * row)) for row in range(5))
+        rows = {P_V: builder.fmul(p_V, column(M)), P_I: b.dot((p_I, column(A)), (p_V, column(B)))}
+        if wanted & TAUS:
+            rows[I_BY_MEM] = b.dot((I_mem, column(A)), (V_mem, column(B)), (p_V, column(B_MEM)))
+            rows[I_BY_SYN] = b.dot((I_syn, column(A)), (p_I, column(A_SYN)), (p_V, column(B_SYN)))
+            rows[V_BY_MEM] = b.dot((V_mem, column(M)), (p_V, column(M_MEM)))
+        for offset, value in rows.items():
+            b.store_row(value, p, b.number(offset))
+        return b.number(0)
+
+    return types.int64(p, table, types.int64, detail, own), generate
 
 
 _config: Any = numba_config  # its settings are made at run time
@@ -373,5 +358,6 @@ _plain = bool(_config.DISABLE_JIT)
 sweep_chunk = _sweep_chunk if _plain else _sweep_chunk_vectors
 receive_late = _receive_late if _plain else _receive_late_vectors
 carry_chunk = _carry_chunk if _plain else _carry_chunk_vectors
+step_chunk = _step_chunk if _plain else _step_chunk_vectors
 lowest_bit = _lowest_bit if _plain else _lowest_bit_fast
 prefetch = _prefetch if _plain else _prefetch_line

@@ -8,7 +8,8 @@ import numpy as np
 
 from .flow import SMALL, h_series
 from .jit import borrowing, kernel
-from .lanes import CHUNK, LANES
+from .lanes import CHUNK, LANES, aligned
+from .short_lanes import SERIES_SIZE, set_series
 
 # So many at once: number n is that of lane n % LANES over interval n // LANES. A constant, so that the compiler knows
 # that no two rows of a flat array overlap.
@@ -19,7 +20,8 @@ FLOWS = CHUNK * LANES
     OWN_MEM, OWN_SYN, OWN_PHI, OWN_ADAPT, OWN_PHI_MEM, OWN_PHI_SYN,
     LENGTH, SLOW, GAP, ADAPT, POWER,
 ) = (FLOWS * row for row in range(14))  # fmt: skip
-FACTORS_SIZE = POWER + 3 * FLOWS
+SERIES = POWER + 3 * FLOWS  # of short_lanes.py
+FACTORS_SIZE = SERIES + SERIES_SIZE
 
 LOG2_E = 1.4426950408889634
 LN_2_HIGH, LN_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # their sum; k times the first is exact
@@ -30,7 +32,7 @@ NEAR = 0.1  # below this |d| the polynomial k(d) of `own_flow` is right to the l
 
 
 @borrowing
-def set_own_rates(first, last, rates, factors):
+def _set_rates(first, last, rates, adaptive, factors):
     """The constant rows for the neurons first ... last - 1 of a tile; rates (N, 3): 1/tau."""
     for k in range(OWN_MEM):
         factors[k] = 1.0
@@ -39,6 +41,16 @@ def set_own_rates(first, last, rates, factors):
             at = e * LANES + n - first
             factors[RATE_MEM + at], factors[RATE_SYN + at] = rates[n, 0], rates[n, 1]
             factors[RATE_ADAPT + at] = rates[n, 2]
+    set_series(first, last, rates, adaptive, factors[SERIES:])
+
+
+@kernel
+def new_factors(tiles, rates, adaptive):
+    """(tiles, FACTORS_SIZE): the constant rows of every tile, and scratch; rates (N, 3): 1/tau."""
+    factors = aligned(tiles * FACTORS_SIZE).reshape((tiles, FACTORS_SIZE))
+    for tile in range(tiles):
+        _set_rates(tile * LANES, min((tile + 1) * LANES, rates.shape[0]), rates, adaptive, factors[tile])
+    return factors
 
 
 @kernel

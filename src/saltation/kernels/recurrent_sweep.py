@@ -32,7 +32,6 @@ from .lanes import (
     STATE_SIZE,
     V_BEFORE,
     V_ROW,
-    aligned,
     receive_late,
 )
 from .layout import (
@@ -43,7 +42,7 @@ from .layout import (
     TAU_SYN,
     TIME,
 )
-from .own_flow import FACTORS_SIZE, FLOWS, set_own_rates
+from .own_flow import FLOWS, new_factors
 from .spike_by_spike import Net, accept, adopt, first_to_fire, is_spent, new_alone, remember, settle, walk
 from .sweep import local_arrivals
 from .tile import (
@@ -142,7 +141,16 @@ def pass_tiles(k0, k1, net, course, how, scratch, factors, alone):
             course.begin, course.span, course.fade,
         )  # fmt: skip
         alone.mask[tile] = chunk_own(
-            k0, k1, tile * STATE_SIZE, tile * net.size, scratch.x, net.weights, part, how.adaptive, factors[tile]
+            k0,
+            k1,
+            course.span[0],
+            tile * STATE_SIZE,
+            tile * net.size,
+            scratch.x,
+            net.weights,
+            part,
+            how.adaptive,
+            factors[tile],
         )
 
 
@@ -366,9 +374,7 @@ def recurrent_sweep_forward(events, synapses, recurrent, weights, neurons, curso
     bins, start = np.empty(longest + 1, np.int64), np.empty(N + 1, np.int64)
     net = Net(weights.reshape(-1), weights.shape[1] * LANES, synapses.weight.shape[1], recurrent.delay[0])
     scratch, alone, course = new_scratch(neurons, tiles), new_alone(N, tiles), new_course(max(2 * AHEAD, tiles * FLOWS))
-    factors = aligned(tiles * FACTORS_SIZE).reshape((tiles, FACTORS_SIZE))
-    for tile in range(tiles):
-        set_own_rates(tile * LANES, min((tile + 1) * LANES, N), scratch.rates, factors[tile])
+    factors = new_factors(tiles, scratch.rates, how.adaptive)
     room = N * FIRST_ROOM
     log = new_log(room, N)
     arrivals = Arrivals(np.empty(longest), np.empty(longest, np.int64), np.zeros(2, np.int64), new_heap(room))

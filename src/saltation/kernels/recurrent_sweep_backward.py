@@ -27,9 +27,9 @@ from .chain import (
 )
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, inlined, kernel
-from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, CHUNK, LANES, TAUS, TIMES, aligned
+from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, ALL, CHUNK, LANES, TIMES, aligned
 from .layout import TAU_MEM, TAU_SYN, TIME, Synapses
-from .own_flow import FACTORS_SIZE, set_own_rates
+from .own_flow import new_factors
 from .reset import is_ghost, release_of
 from .returns import (
     OWN_TABLE,
@@ -112,13 +112,12 @@ class Adjoint(NamedTuple):
 def new_adjoint(neurons, tiles, own):
     """Room for all neurons."""
     N, rates = neurons.parameters.shape[0], 1.0 / neurons.parameters[:, :3]
-    factors = aligned(tiles * FACTORS_SIZE).reshape((tiles, FACTORS_SIZE))
-    for tile in range(tiles):
-        set_own_rates(tile * LANES, min((tile + 1) * LANES, N), rates, factors[tile])
+    factors = new_factors(tiles, rates, False)
     p = aligned(tiles * ADJOINT_SIZE).reshape((tiles, ADJOINT_SIZE))
+    tables = tiles if own else 0
     p[:] = 0.0
     return Adjoint(
-        p, np.empty((tiles if own else 0, OWN_TABLE)), factors, np.empty(N, np.int64),
+        p, aligned(tables * OWN_TABLE).reshape((tables, OWN_TABLE)), factors, np.empty(N, np.int64),
         np.zeros(1, np.int64), np.zeros(N, np.bool_), np.empty_like(p), np.empty(CHUNK),
     )  # fmt: skip
 
@@ -201,7 +200,7 @@ def carry_all(chunk, arrival, adjoint, way):
     for tile in range(adjoint.p.shape[0]):
         p, part = adjoint.p[tile], with_table(adjoint.table[tile] if way.own else way.table, way)
         if way.own:
-            set_own_adjoint_table(k0, k1, arrival, part.table, adjoint.factors[tile])
+            set_own_adjoint_table(k0, k1, arrival, way.detail, part.table, adjoint.factors[tile])
         carry(k0, k0, k1, tile, p, part)
         if k0 > 0:
             step_tile(chunk.number, p, part)
@@ -347,7 +346,7 @@ def recurrent_sweep_backward(
     bounds = Bounds(np.empty(2 * spikes + N), np.empty(2 * spikes + N, np.int64))
     returns, moves = new_returns(longest), Moves(np.empty(longest), np.zeros(M + N))
     # dL/dt of own spikes is wanted in any case
-    way = new_way(longest, weights, gradients.weight, TAUS if sent.with_taus else TIMES, own)
+    way = new_way(longest, weights, gradients.weight, ALL if sent.with_taus else TIMES, own)
     adjoint, row = new_adjoint(neurons, weights.shape[0], own), span.row
     for b in range(span.first, span.last):
         inputs = events.offsets[b + 1] - events.offsets[b]

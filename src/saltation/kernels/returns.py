@@ -11,6 +11,7 @@ from .lanes import (
     ACC_MEM,
     ACC_SYN,
     AHEAD,
+    ALL,
     B_MEM,
     B_SYN,
     CHUNK,
@@ -30,7 +31,9 @@ from .lanes import (
     A,
     B,
     M,
+    aligned,
     carry_chunk,
+    step_chunk,
 )
 from .layout import TAU_MEM, TAU_SYN
 from .own_flow import (
@@ -43,9 +46,11 @@ from .own_flow import (
     OWN_SYN,
     RATE_MEM,
     RATE_SYN,
+    SERIES,
     own_flow,
     own_flow_gradient,
 )
+from .short_lanes import HIGH, HIGH_REACH, MIDDLE, MIDDLE_REACH, TOP, fill_returns
 
 OWN_TABLE = NUM_ADJOINT * LANES * (CHUNK + 1)  # of the arrivals of a chunk, and of the step to the next one
 
@@ -97,7 +102,7 @@ def new_way(longest, weights, grad_weights, detail, own):
     `sweep.by_input`.
     """
     return Way(
-        np.empty(OWN_TABLE if own else 2 * NUM_ADJOINT * longest), np.zeros(longest + AHEAD, np.int64), np.empty(CHUNK),
+        aligned(OWN_TABLE if own else 2 * NUM_ADJOINT * longest), np.zeros(longest + AHEAD, np.int64), np.empty(CHUNK),
         weights.reshape(-1), grad_weights.reshape(-1), weights.shape[1] * LANES,
         NUM_ADJOINT * (FLOWS if own else longest), detail, own,
     )  # fmt: skip
@@ -124,14 +129,14 @@ def set_shared_row(s, tau_mem, tau_syn, with_taus, table, at):
     phi_mem, phi_syn = 0.0, 0.0
     e_mem, e_syn, phi_s = flow(s, tau_mem, tau_syn)
     if with_taus:
-        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+        phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn, e_mem, e_syn, phi_s)
     set_adjoint_row(s, e_mem, e_syn, phi_s, phi_mem, phi_syn, 1.0 / tau_mem, 1.0 / tau_syn, table, at, 1)
 
 
 @kernel
 def set_returns(count, neurons, reach, way, returns):
     """Chunks and, for neurons alike, the table of a sample of `count` arrivals; returns the number of chunks."""
-    chunks, k, arrival, with_taus = 0, count, returns.arrival, way.detail == TAUS
+    chunks, k, arrival, with_taus = 0, count, returns.arrival, way.detail & TAUS != 0
     tau_mem, tau_syn = neurons.parameters[0, TAU_MEM], neurons.parameters[0, TAU_SYN]
     returns.begin[0] = count
     while k > 0:
@@ -150,10 +155,48 @@ def set_returns(count, neurons, reach, way, returns):
 
 
 @borrowing
-def set_own_adjoint_table(k0, k1, arrival, table, factors):
+def set_own_adjoint_table(k0, k1, arrival, detail, table, factors):
     """The table of the arrivals k0 ... k1 - 1 for each neuron of a tile. The row of the last one needs no exponentials:
     those that are taken in its place lead to the end of the next chunk.
     """
+    series, length, last, end = factors[SERIES:], factors[LENGTH : LENGTH + CHUNK], k1 - 1 - k0, arrival[k1 - 1]
+    for e in range(last):
+        length[e] = end - arrival[k0 + e]
+    length[last] = end - arrival[max(k0 - 1, 0)]
+    longest = length[last] * series[TOP]
+    if longest > HIGH_REACH:
+        set_long_adjoint_table(k0, k1, arrival, table, factors)
+    elif longest > MIDDLE_REACH:
+        fill_columns(table, length, last + 1, series, HIGH, detail)
+    else:
+        fill_columns(table, length, last + 1, series, MIDDLE, detail)
+
+
+@embedded
+def fill_columns(table, length, number, series, degree, detail):
+    """`short_lanes.fill_returns`, the last two arguments of which must be literals."""
+    if degree == HIGH:
+        if detail == WEIGHTS:
+            fill_returns(table, length, number, series, HIGH, WEIGHTS)
+        elif detail == TIMES:
+            fill_returns(table, length, number, series, HIGH, TIMES)
+        elif detail == TAUS:
+            fill_returns(table, length, number, series, HIGH, TAUS)
+        else:
+            fill_returns(table, length, number, series, HIGH, ALL)
+    elif detail == WEIGHTS:
+        fill_returns(table, length, number, series, MIDDLE, WEIGHTS)
+    elif detail == TIMES:
+        fill_returns(table, length, number, series, MIDDLE, TIMES)
+    elif detail == TAUS:
+        fill_returns(table, length, number, series, MIDDLE, TAUS)
+    else:
+        fill_returns(table, length, number, series, MIDDLE, ALL)
+
+
+@borrowing
+def set_long_adjoint_table(k0, k1, arrival, table, factors):
+    """`set_own_adjoint_table` where a time is too long for a power series."""
     last = k1 - 1 - k0
     for e in range(CHUNK):
         s = arrival[k1 - 1] - arrival[max(k0 + e if e < last else k0 - 1, 0)] if e <= last else 0.0
@@ -203,8 +246,8 @@ def set_lane(n, s, k, k0, p_V, p_I, neuron, p, way):
     V, I = p_V * e_mem / m, p_I * e_syn + p_V * phi_s
     I = (I - V * b) / a
     p[P_V + n], p[P_I + n] = V, I
-    if way.detail == TAUS:
-        _, phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn)
+    if way.detail & TAUS:
+        phi_mem, phi_syn = phi_gradient(s, tau_mem, tau_syn, e_mem, e_syn, phi_s)
         V_mem = (p_V * e_mem * s / (tau_mem * tau_mem) - V * table[at + M_MEM * stride]) / m
         I_syn = p_V * phi_syn + p_I * e_syn * s / (tau_syn * tau_syn)
         p[V_BY_MEM + n] = V_mem
@@ -220,7 +263,7 @@ def step_lane(n, c, p, way):
     at += n if way.own else 0
     a, b, m = table[at + A * stride], table[at + B * stride], table[at + M * stride]
     p_V, p_I, V_mem = p[P_V + n], p[P_I + n], p[V_BY_MEM + n]
-    if way.detail == TAUS:
+    if way.detail & TAUS:
         p[I_BY_MEM + n] = p[I_BY_MEM + n] * a + V_mem * b + p_V * table[at + B_MEM * stride]
         p[I_BY_SYN + n] = p[I_BY_SYN + n] * a + p_I * table[at + A_SYN * stride] + p_V * table[at + B_SYN * stride]
         p[V_BY_MEM + n] = V_mem * m + p_V * table[at + M_MEM * stride]
@@ -230,15 +273,17 @@ def step_lane(n, c, p, way):
 @embedded
 def step_tile(c, p, way):
     """`step_lane` for all lanes."""
-    if way.own or way.detail == TAUS:
-        for n in range(LANES):
-            step_lane(n, c, p, way)
-        return
+    table = way.table
     at, _ = step_at(c, way)
-    a, b, m = way.table[at + A], way.table[at + B], way.table[at + M]
-    for n in range(LANES):
-        p_V, p_I = p[P_V + n], p[P_I + n]
-        p[P_V + n], p[P_I + n] = p_V * m, p_I * a + p_V * b
+    if way.detail & TAUS:
+        if way.own:
+            step_chunk(p, table, at, TAUS, True)
+        else:
+            step_chunk(p, table, at, TAUS, False)
+    elif way.own:
+        step_chunk(p, table, at, TIMES, True)
+    else:
+        step_chunk(p, table, at, TIMES, False)
 
 
 @borrowing
@@ -249,9 +294,9 @@ def credit(n, k, k0, tile, p, way):
     at += n if way.own else 0
     p_V, p_I, w, a, b = p[P_V + n], p[P_I + n], way.weights[row], table[at + A * stride], table[at + B * stride]
     way.grad[row] += p_V * b + p_I * a
-    if way.detail >= TIMES:
+    if way.detail & TIMES:
         way.times[k - k0] += w * (p_V * table[at + T_V * stride] + p_I * table[at + T_I * stride])
-    if way.detail == TAUS:
+    if way.detail & TAUS:
         by_mem = p[I_BY_MEM + n] * a + p[V_BY_MEM + n] * b + p_V * table[at + B_MEM * stride]
         by_syn = p[I_BY_SYN + n] * a + p_I * table[at + A_SYN * stride] + p_V * table[at + B_SYN * stride]
         p[ACC_MEM + n] += w * by_mem
@@ -273,7 +318,12 @@ def carry(k0, first, stop, tile, p, way):
             carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TIMES, True)
         else:
             carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TIMES, False)
+    elif detail == TAUS:
+        if own:
+            carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TAUS, True)
+        else:
+            carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TAUS, False)
     elif own:
-        carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TAUS, True)
+        carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, ALL, True)
     else:
-        carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, TAUS, False)
+        carry_chunk(p, grad, weights, rows, row_of, table, k0, first, number, times, ALL, False)

@@ -18,7 +18,7 @@ from .crossing import ROUNDING
 from .jit import borrowing, embedded, kernel
 from .lanes import A_AFTER, A_ROW, BAR, LANES, LEVEL, STATE_SIZE, V_ROW, aligned, lowest_bit
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, THRESHOLD
-from .own_flow import FACTORS_SIZE, set_own_rates
+from .own_flow import new_factors
 from .tile import (
     FIRST_ROOM,
     PEAK,
@@ -67,7 +67,9 @@ def pass_alike(c, chunks, state, rows, x, weights, course, adaptive, longest):
 def pass_own(c, chunks, state, rows, x, weights, course, adaptive, factors, longest):
     """As pass_alike, for neurons with time constants of their own."""
     while c < chunks:
-        mask = chunk_own(course.begin[c], course.begin[c + 1], state, rows, x, weights, course, adaptive, factors)
+        mask = chunk_own(
+            course.begin[c], course.begin[c + 1], course.span[c], state, rows, x, weights, course, adaptive, factors
+        )
         if mask != 0 or course.span[c] > longest:
             return c, mask if course.span[c] <= longest else ALL_LANES
         if adaptive:
@@ -122,8 +124,6 @@ def sweep_tile(tile, chunks, course, weights, neurons, how, scratch, factors, lo
         largest_rate = max(largest_rate, scratch.rates[n, 0])
     longest = LONG / largest_rate
     start_tile(tile, neurons, how, scratch)
-    if not how.alike:
-        set_own_rates(first, first + number, scratch.rates, factors)
     if how.want_peak and not neurons.spiking:
         start_at_highest(tile, rows, chunks, course, weights, neurons, how, scratch, factors)
     c = 0
@@ -174,7 +174,8 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
     arrival, arrival_copy, unit = np.empty(longest), np.empty(longest), np.empty(longest, np.int64)
     source, source_copy = np.empty(longest, np.int64), np.empty(longest, np.int64)
     bins, start, flat = np.empty(longest + 1, np.int64), np.empty(N + 1, np.int64), weights.reshape(-1)
-    course, scratch, factors = new_course(longest), new_scratch(neurons, tiles), aligned(FACTORS_SIZE)
+    course, scratch = new_course(longest), new_scratch(neurons, tiles)
+    factors = new_factors(1 if how.alike else tiles, scratch.rates, how.adaptive)
     sample_ends(synapses, neurons.duration, scratch.ends)
     log = new_log(N * FIRST_ROOM, 0)
     for b in range(cursor // N, last):
@@ -184,7 +185,8 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
         chunks = set_course(count, arrival, unit, weights.shape[1] - 1, neurons, how, course)
         tile, length = 0, 0
         while tile < tiles:
-            status, n, after = sweep_tile(tile, chunks, course, flat, neurons, how, scratch, factors, log, length)
+            own = factors[0 if how.alike else tile]
+            status, n, after = sweep_tile(tile, chunks, course, flat, neurons, how, scratch, own, log, length)
             if status == BUDGET_EXCEEDED:
                 return status, b * N + n, filled
             if status == BUFFER_FULL:
@@ -195,8 +197,8 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
             return BUFFER_FULL, b * N, filled
         filled = store_spikes(b, length, log.rows, log.author, scratch.spikes, start, buffer, filled)
         if how.want_peak:
-            own = scratch.own
-            peaks.value[b], peaks.time[b], peaks.slope[b] = own[:, PEAK], own[:, PEAK_TIME], own[:, PEAK_SLOPE]
+            found = scratch.own
+            peaks.value[b], peaks.time[b], peaks.slope[b] = found[:, PEAK], found[:, PEAK_TIME], found[:, PEAK_SLOPE]
     return DONE, last * N, filled
 
 

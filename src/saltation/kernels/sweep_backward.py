@@ -18,9 +18,9 @@ from .backward import adjoint as adjoint_of
 from .chain import most_spikes
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, embedded, kernel
-from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, LANES, TAUS, TIMES, WEIGHTS, aligned
+from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, LANES, TAUS, TIMES, aligned
 from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME, Events, Synapses
-from .own_flow import FACTORS_SIZE, set_own_rates
+from .own_flow import new_factors
 from .reset import is_ghost, release_of
 from .returns import carry, new_returns, new_way, set_lane, set_own_adjoint_table, set_returns, step_tile
 from .sweep import local_arrivals, sample_ends
@@ -101,7 +101,7 @@ def return_tile(tile, c, chunks, neurons, source_stride, p, factors, way, return
     while c < chunks:
         k0, k1 = returns.begin[c + 1], returns.begin[c]
         if way.own:
-            set_own_adjoint_table(k0, k1, returns.arrival, way.table, factors)
+            set_own_adjoint_table(k0, k1, returns.arrival, way.detail, way.table, factors)
         stop, m, last = k1, bounds.start[c], bounds.start[c + 1]
         while True:  # from boundary to boundary
             first = bounds.before[bounds.order[m]] if m < last else k0
@@ -117,7 +117,7 @@ def return_tile(tile, c, chunks, neurons, source_stride, p, factors, way, return
             m += 1
         if k0 > 0:
             step_tile(c, p, way)
-        for k in range(k0, k1 if way.detail >= TIMES else k0):
+        for k in range(k0, k1 if way.detail & TIMES else k0):
             gradients.times[returns.source[k]] += way.times[k - k0]
             if source_stride >= 0:
                 gradients.delay[0, returns.unit[k] * source_stride] += way.times[k - k0]
@@ -175,10 +175,10 @@ def open_tile(tile, b, row, count, neurons, source_stride, buffer, sent, opening
             opening.local.delay[0], opening.ghosts, b, opening.local.weight[n], opening.ends[n], neuron, rows, segments,
             last_counts, gradients.parameters[n], gradients.strengths,
         )  # fmt: skip
-        if neurons.smoothing > 0.0 and detail_of(sent) >= TIMES:
+        if neurons.smoothing > 0.0 and sent.want_times:
             move_kinks(rows, segments, source_stride, count, duration, places, returns, gradients)
         last_release = rows[spikes - 1, TIME] + neuron[REFRACTORY] if spikes > 0 else -inf
-        if detail_of(sent) >= TIMES and last_counts and peak_time > last_release:
+        if sent.want_times and last_counts and peak_time > last_release:
             move_arrival(peak_time, G_peak * peak_slope, source_stride, count, duration, places, returns, gradients)
     return row, number
 
@@ -209,7 +209,7 @@ def group_boundaries(number, chunks, returns, bounds):
 @borrowing
 def detail_of(sent):
     """Which gradients of arrivals are wanted."""
-    return TAUS if sent.with_taus else TIMES if sent.want_times else WEIGHTS
+    return (TIMES if sent.want_times else 0) + (TAUS if sent.with_taus else 0)
 
 
 @kernel
@@ -229,7 +229,7 @@ def sweep_backward(events, ghosts, synapses, weights, neurons, span, buffer, sen
     opening = Opening(
         np.empty(N), np.empty(longest + 2, np.int64), new_segments(buffer, span.first, span.last), ghosts, local
     )  # fmt: skip
-    p, factors = aligned(ADJOINT_SIZE), aligned(FACTORS_SIZE)
+    p, factors = aligned(ADJOINT_SIZE), new_factors(tiles if own else 1, rates, False)
     way = new_way(longest, weights, gradients.weight, detail_of(sent), own)
     sample_ends(synapses, neurons.duration, opening.ends)
     row = span.row
@@ -247,9 +247,8 @@ def sweep_backward(events, ghosts, synapses, weights, neurons, span, buffer, sen
             earliest, first = group_boundaries(number, chunks, returns, bounds), tile * LANES
             if earliest == chunks:
                 continue  # what arrives later has no effect
-            if own:
-                set_own_rates(first, min(first + LANES, N), rates, factors)
-            return_tile(tile, earliest, chunks, neurons, source_stride, p, factors, way, returns, bounds, gradients)
+            part = factors[tile if own else 0]
+            return_tile(tile, earliest, chunks, neurons, source_stride, p, part, way, returns, bounds, gradients)
             for n in range(first, min(first + LANES, N) if sent.with_taus else first):
                 gradients.parameters[n, TAU_MEM] += p[ACC_MEM + n - first]
                 gradients.parameters[n, TAU_SYN] += p[ACC_SYN + n - first]

@@ -28,6 +28,8 @@ from .layout import (
     THRESHOLD,
 )
 from .near import NUM_GHOST, keep_ghost
+from .own_flow import SERIES
+from .short_lanes import HIGH, HIGH_REACH, LOW, LOW_REACH, MIDDLE, MIDDLE_REACH, TOP, fill_decay, sweep_short
 
 # What only the scalar path needs, per neuron
 RELEASE, PEAK, PEAK_TIME, PEAK_SLOPE = range(4)
@@ -152,13 +154,25 @@ def chunk_alike(k0, k1, fade, state, rows, x, weights, row_of, table, adaptive):
 
 
 @borrowing
-def chunk_own(k0, k1, state, rows, x, weights, course, adaptive, factors):
-    """As chunk_alike, for neurons with time constants of their own."""
-    set_own_table(k0, k1, adaptive, course, factors)
+def chunk_own(k0, k1, span, state, rows, x, weights, course, adaptive, factors):
+    """As chunk_alike, for neurons with time constants of their own; span: no interval is longer."""
+    series, time, number = factors[SERIES:], course.time, k1 - k0
+    longest = span * series[TOP]
+    if longest > HIGH_REACH:
+        set_own_table(k0, k1, adaptive, course, factors)
+    elif adaptive:
+        fill_decay(course.decay, time, k0, number, series)
     if adaptive:
         for n in range(LANES):
             x[state + A_AFTER + n] = x[state + A_ROW + n]
             for e in range(k1 - k0):
                 x[state + A_AFTER + n] *= course.decay[e * LANES + n]
         set_bars(state, x)
-    return sweep_chunk(x, state, weights, rows, course.row_of, course.table, k0, k1 - k0, True)
+    row_of, table = course.row_of, course.table
+    if longest > HIGH_REACH:
+        return sweep_chunk(x, state, weights, rows, row_of, table, k0, number, True)
+    if longest > MIDDLE_REACH:
+        return sweep_short(x, state, weights, rows, row_of, table, time, k0, number, series, HIGH)
+    if longest > LOW_REACH:
+        return sweep_short(x, state, weights, rows, row_of, table, time, k0, number, series, MIDDLE)
+    return sweep_short(x, state, weights, rows, row_of, table, time, k0, number, series, LOW)
