@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from saltation.kernels import reference_crossing
-from saltation.kernels.crossing import cannot_cross, first_crossing, highest, largest_phi, short_crossing
+from saltation.kernels.crossing import (
+    cannot_cross,
+    first_crossing,
+    highest,
+    inner_top,
+    largest_phi,
+    short_crossing,
+    short_top,
+)
 from saltation.kernels.flow import SMALL, flow
 
 SAMPLES = 60
@@ -165,3 +173,31 @@ def test_short_crossing_is_the_first_crossing():
             assert abs(x - expected) <= 1e-14 * tau_mem + 1e-13 * expected
             assert decay == pytest.approx(np.exp(-x / tau_syn), rel=1e-14)
     assert sure > 1500
+
+
+def test_short_top_is_the_inner_top():
+    """The quick way to a maximum inside a short interval against the general one, and how often it is sure."""
+    rng = np.random.default_rng(0)
+    tried, sure = 0, 0
+    for _ in range(6000):
+        taus = np.exp(rng.uniform(-1, 1, 3))
+        s = SMALL * taus.min() * rng.uniform(0.05, 0.99)
+        V, a = rng.uniform(0.5, 1.0), rng.normal(0.0, 0.1) * (rng.random() < 0.7)
+        I = V * (1.0 + rng.uniform(-0.1, 0.2))
+        e_mem, e_syn, phi = flow(s, taus[0], taus[1])
+        slopes = [(I - V) / taus[0] + a / taus[2],
+                  (I * e_syn - V * e_mem - I * phi) / taus[0] + a * np.exp(-s / taus[2]) / taus[2]]  # fmt: skip
+        if not slopes[0] > 0.0 > slopes[1]:
+            continue
+        tried += 1
+        x, g, I_top, a_top = short_top(s, V, I, a, tuple(slopes), tuple(1.0 / taus), 1.0)
+        if x > 0.0:
+            sure += 1
+            x_general, g_general = inner_top(s, V, I, a, *taus, 1.0)
+            # where g' is flat, its zero is known no better than g' is, relative to the slope of g'
+            assert abs(x - x_general) <= 1e-14 * (abs(V) + abs(I) + abs(a)) / slopes[0] * s + 1e-13 * s
+            assert g == pytest.approx(g_general, abs=1e-14)
+            assert I_top == pytest.approx(I * np.exp(-x / taus[1]), rel=1e-14)
+            assert a_top == pytest.approx(a * np.exp(-x / taus[2]), rel=1e-14, abs=1e-300)
+    assert tried > 500
+    assert sure > 0.95 * tried

@@ -3,8 +3,8 @@
 from math import exp, inf, nan
 from typing import Any, NamedTuple
 
-from .crossing import cannot_cross, first_crossing, ghost_reach, highest, inner_top
-from .flow import flow
+from .crossing import cannot_cross, first_crossing, ghost_reach, highest, inner_top, short_top
+from .flow import SMALL, flow
 from .jit import borrowing, inlined
 from .layout import (
     ADAPTATION,
@@ -173,10 +173,17 @@ def look_for_ghosts(x, later, t, s, neuron):
     if ghost.rise == ghost.rise and s > 0.0 and slope_of(x, p) <= 0.0:
         ghost = higher(ghost, t, ghost.rise, x.a, x.V - x.a - p[THRESHOLD])
     rate, rate_syn, rate_adapt = 1.0 / p[TAU_MEM], 1.0 / p[TAU_SYN], 1.0 / p[TAU_ADAPT]
-    if may_turn(s, x.V, x.I, x.a, slope_of(x, p), slope_of(later, p), rate, rate_syn, rate_adapt):
-        x_top, g = inner_top(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_SYN], p[TAU_ADAPT], p[THRESHOLD])
-        if x_top > 0.0 and lowest(neuron) < g < 0.0:
+    slope, slope_later = slope_of(x, p), slope_of(later, p)
+    if may_turn(s, x.V, x.I, x.a, slope, slope_later, rate, rate_syn, rate_adapt):
+        x_top, g, I, a = -1.0, 0.0, x.I, x.a
+        if slope > 0.0 > slope_later and s * max(rate, rate_syn, rate_adapt) < SMALL:
+            x_top, g, I, a = short_top(
+                s, x.V, x.I, x.a, (slope, slope_later), (rate, rate_syn, rate_adapt), p[THRESHOLD]
+            )  # fmt: skip
+        if x_top < 0.0:
+            x_top, g = inner_top(s, x.V, x.I, x.a, p[TAU_MEM], p[TAU_SYN], p[TAU_ADAPT], p[THRESHOLD])
             I, a = x.I * exp(-x_top / p[TAU_SYN]), x.a * exp(-x_top / p[TAU_ADAPT])
+        if x_top > 0.0 and lowest(neuron) < g < 0.0:
             ghost = higher(ghost, t + x_top, I, a, g)
     return ghost
 

@@ -2,25 +2,19 @@
 
 from math import inf
 
-from .advance import Neuron, State, advance, no_ghost
-from .course import LONG
+from .advance import Neuron, State, advance, end_visit, look_for_ghosts, no_ghost, with_ghost
+from .course import LONG, lane_flow
 from .crossing import ROUNDING, ghost_reach, short_crossing
 from .flow import SMALL
-from .jit import embedded, inlined
+from .jit import borrowing, embedded, inlined, upwards
 from .lanes import (
     A_AFTER,
     A_ROW,
     BAR,
-    E_MEM,
-    E_SYN,
-    FALL,
     I_BEFORE,
     I_ROW,
     LANES,
     LEVEL,
-    NUM_COEFFICIENTS,
-    PHI,
-    RISE,
     STATE_SIZE,
     V_BEFORE,
     V_ROW,
@@ -33,6 +27,7 @@ from .layout import (
     DONE,
     FINISHED,
     MARGIN,
+    NO_BUDGET,
     REFRACTORY,
     RELEASE_CURRENT,
     TAU_MEM,
@@ -41,7 +36,7 @@ from .layout import (
     V_RESET,
 )
 from .models import Tally
-from .near import keep_ghost, kept_ghost, passes_by
+from .near import glide, keep_ghost, kept_ghost
 from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, watch_level
 
 
@@ -119,35 +114,62 @@ def advance_lane(n, t, t_next, before, neurons, how, scratch, log, length):
     return DONE, (x.V, x.I, x.a), tally.spikes - spikes, level
 
 
+@borrowing
+def look_closer(n, t, t_next, before, after, neurons, scratch, log, length):
+    """What `advance_lane` does to the ghosts of a neuron in an interval without a spike, in which V flows freely;
+    returns (status, length).
+
+    before, after: (V, I, a) at both ends.
+    """
+    if length == log.author.size:
+        return BUFFER_FULL, length
+    end, row = scratch.ends[n], scratch.ghosts[n]
+    neuron = Neuron(
+        neurons.parameters[n], scratch.phi_max[n], neurons.subtract, neurons.spiking, False, neurons.smoothing, end
+    )
+    ghost = kept_ghost(row)
+    x = State(before[0], before[1], before[2], -inf, -inf, 0.0, 0.0, ghost)
+    later = State(after[0], after[1], after[2], -inf, -inf, 0.0, 0.0, ghost)
+    tally = Tally(scratch.last_row[n], length, scratch.spikes[n], NO_BUDGET)
+    later = with_ghost(later, look_for_ghosts(x, later, t, t_next - t, neuron))
+    later, tally = end_visit(later, t_next - t, t_next >= end, neuron, log.rows, tally)
+    keep_ghost(later.ghost, row)
+    if tally.next_row > length:
+        log.author[length], scratch.spikes[n] = n, tally.spikes
+    return DONE, tally.next_row
+
+
 @embedded
 def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length):
     """Lane m of a tile, its weights from weights[rows] on, through the intervals k0 ... k1 - 1; (status, length)."""
-    n, state, x, table = tile * LANES + m, tile * STATE_SIZE, scratch.x, course.table
+    n, state, x = tile * LANES + m, tile * STATE_SIZE, scratch.x
     own, neuron, rates, end = scratch.own[n], neurons.parameters[n], scratch.rates[n], scratch.ends[n]
-    V, I, a, level = x[state + V_BEFORE + m], x[state + I_BEFORE + m], x[state + A_ROW + m], x[state + LEVEL + m]
+    V, I = x[upwards(state + V_BEFORE + m)], x[upwards(state + I_BEFORE + m)]
+    a, level = x[upwards(state + A_ROW + m)], x[upwards(state + LEVEL + m)]
     rate, theta, changed, smooth = rates[0], neuron[THRESHOLD], False, neurons.smoothing > 0.0
     ceiling, lowest = theta - ROUNDING * abs(theta) if neurons.spiking else inf, -ghost_reach(theta, neurons.smoothing)
     simple, quiet = is_simple(n, neurons, how), ceiling if how.want_peak else level
-    longest, peaks = SMALL / max(rate, rates[1]), how.want_peak and not (how.adaptive or smooth)
-    j, step = (NUM_COEFFICIENTS * k0, 1) if how.alike else (m, LANES)
-    for k in range(k0, k1):
-        e_mem, rise = table[j + E_MEM * step], table[j + RISE * step]
-        v, i = V * e_mem + I * table[j + PHI * step], I * table[j + E_SYN * step]
-        bound = v * rise - I * table[j + FALL * step]
-        j += NUM_COEFFICIENTS * step
-        a_next, bar, w = a, level, weights[rows + course.row_of[k] + m]
-        if how.adaptive:
-            a_next *= course.decay[k] if how.alike else course.decay[(k - k0) * LANES + m]
-            bar += min(a, a_next) - ROUNDING * abs(a)
-        t, t_next, highest = course.time[k], course.time[k + 1], max(V, v, bound)
-        s = t_next - t
+    longest, peaks, k = SMALL / max(rate, rates[1]), how.want_peak and not (how.adaptive or smooth), k0
+    while k < k1:
+        if smooth:
+            k, (V, I, a) = glide(
+                k, k0, k1, (V, I, a), (m, rows), level, lowest, theta, (rate, rates[1], rates[2]), (own[RELEASE], end),
+                course, weights, how, scratch.ghosts[n],
+            )  # fmt: skip
+            if k == k1:
+                break
+        (v, i, a_next), bar, highest, (e_mem, rise) = lane_flow(k, k0, m, V, I, a, level, course, how)
+        t, t_next = course.time[upwards(k)], course.time[upwards(k + 1)]
+        w, s, k = weights[upwards(rows + course.row_of[upwards(k)] + m)], t_next - t, k + 1
         if highest <= bar and s * rate <= LONG:
             V, I, a = v, i + w, a_next
             continue
         free = s * rate <= LONG and t_next <= end and own[RELEASE] <= t
         # of these the budget counts spikes alone: near it `advance` decides
         if simple and free and v > ceiling and quiet >= V and s < longest and scratch.spikes[n] < how.budget:
-            x_T, I_T, V_after = quick_spike(s, (V, I), (v, i), e_mem, rise, quiet, rates, neuron, how.want_peak)
+            x_T, I_T, V_after = quick_spike(
+                s, (V, I), (v, i), e_mem, rise, quiet, rates, neuron, how.want_peak
+            )  # fmt: skip
             if x_T > 0.0 and length < log.author.size:
                 add_spike(n, t + x_T, I_T, 0.0, scratch, log, length)
                 own[RELEASE], length, changed = t + x_T, length + 1, True
@@ -160,14 +182,13 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
                 level = keep_peak(v, i, t_next, n, neurons, how, own)
             V, I = v, i + w
             continue
-        near = highest - (bar - lowest)  # a bound of V - theta, but for rounding
-        passed = smooth and free and s > 0.0 and t_next < end and near < -ROUNDING * abs(theta)
-        passed = passed and passes_by(
-            s, t, (V, I, a), (v, i, a_next), theta, near, lowest, rates, scratch.ghosts[n]
-        )  # fmt: skip
         if t >= end:  # the last arrivals, after the end on this neuron's clock
             level = inf
-        elif not passed:
+        elif smooth and free and highest < ceiling + (bar - level) and not how.want_peak:
+            status, length = look_closer(n, t, t_next, (V, I, a), (v, i, a_next), neurons, scratch, log, length)
+            if status != DONE:
+                return status, length
+        else:
             held = own[RELEASE] > t
             status, later, number, level = advance_lane(n, t, t_next, (V, I, a), neurons, how, scratch, log, length)
             if status != DONE:
@@ -176,7 +197,9 @@ def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log,
                 (v, i, a_next), changed = later, True
             length += number
         V, I, a = v, i + w, a_next
-    x[state + LEVEL + m] = x[state + BAR + m] = level  # with adaptation the bar is set before every chunk
+    x[upwards(state + LEVEL + m)] = level
+    x[upwards(state + BAR + m)] = level  # with adaptation it is set before every chunk
     if changed:
-        x[state + V_ROW + m], x[state + I_ROW + m], x[state + A_AFTER + m] = V, I, a
+        x[upwards(state + V_ROW + m)], x[upwards(state + I_ROW + m)] = V, I
+        x[upwards(state + A_AFTER + m)] = a
     return DONE, length

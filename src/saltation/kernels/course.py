@@ -7,7 +7,7 @@ import numpy as np
 
 from .crossing import ROUNDING
 from .flow import SMALL, flow, short_flow
-from .jit import borrowing, kernel
+from .jit import borrowing, inlined, kernel, upwards
 from .lanes import AHEAD, CHUNK, E_MEM, E_SYN, FALL, LANES, NUM_COEFFICIENTS, PHI, RISE, aligned
 from .layout import TAU_ADAPT, TAU_MEM, TAU_SYN
 from .own_flow import FLOWS, LENGTH, OWN_ADAPT, OWN_MEM, OWN_PHI, OWN_SYN, RATE_MEM, own_flow
@@ -127,6 +127,25 @@ def set_course(count, arrival, unit, inputs, neurons, how, course):
         close_chunk(chunks, first, k, how.alike and how.adaptive, course)
         chunks += 1
     return chunks
+
+
+@inlined
+def lane_flow(k, k0, m, V, I, a, level, course, how):
+    """Lane m of a tile through interval k of the chunk that begins with k0, from (V, I, a) on: the same just before the
+    arrival at its end, level + min(a, a then), a bound of V on the way, right in an interval that is not `LONG`, and
+    the coefficients E_MEM and RISE.
+    """
+    table, j, step = course.table, NUM_COEFFICIENTS * k, 1
+    if not how.alike:
+        j, step = NUM_COEFFICIENTS * LANES * (k - k0) + m, LANES
+    e_mem, rise = table[upwards(j + E_MEM * step)], table[upwards(j + RISE * step)]
+    v, i = V * e_mem + I * table[upwards(j + PHI * step)], I * table[upwards(j + E_SYN * step)]
+    bound = v * rise - I * table[upwards(j + FALL * step)]
+    a_next, bar = a, level
+    if how.adaptive:
+        a_next *= course.decay[upwards(k if how.alike else (k - k0) * LANES + m)]
+        bar += min(a, a_next) - ROUNDING * abs(a)
+    return (v, i, a_next), bar, max(V, v, bound), (e_mem, rise)
 
 
 @kernel

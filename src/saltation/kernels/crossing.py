@@ -7,7 +7,7 @@ is monotone on at most two pieces, g' changes its sign at most once on each, and
 
 from math import exp, inf, log, log1p
 
-from .flow import flow, short_flow
+from .flow import flow, h_series, short_flow
 from .jit import embedded, inlined, kernel
 from .layout import GHOST_REACH
 
@@ -336,3 +336,38 @@ def short_crossing(s, V, I, rate_mem, rate_syn, threshold):
             p, q = step * rate_mem, step * rate_syn
             return x, e_mem * (1.0 + p * (1.0 + 0.5 * p)), e_syn * (1.0 + q * (1.0 + 0.5 * q))
     return -1.0, 1.0, 1.0
+
+
+@kernel
+def short_top(s, V, I, a, slopes, rates, threshold):
+    """The maximum of g where g' falls from above to below 0, slopes, within s, so short that `short_flow` holds for all
+    rates, 1/tau.
+
+    Returns x, g, and I and a there; x = -1 where it is not sure of the last bits. As `short_crossing`, for the zero of
+    g'.
+    """
+    rate_mem, rate_syn, rate_adapt = rates
+    x = s * slopes[0] / (slopes[0] - slopes[1])
+    for _ in range(3):
+        if not 0.0 < x < s:
+            break
+        e_mem, e_syn, phi_x = short_flow(x * rate_mem, x * rate_syn)
+        z = x * rate_adapt
+        I_x, V_x, a_x = I * e_syn, V * e_mem + I * phi_x, a * (1.0 - z * h_series(z))
+        V_1 = (I_x - V_x) * rate_mem
+        V_2 = -(I_x * rate_syn + V_1) * rate_mem
+        V_3 = (I_x * rate_syn * rate_syn - V_2) * rate_mem
+        a_1 = -a_x * rate_adapt
+        slope, curvature, third = V_1 - a_1, V_2 + a_1 * rate_adapt, V_3 - a_1 * rate_adapt * rate_adapt
+        bend = 0.5 * slope * third
+        if not (curvature < 0.0 and abs(bend) < 0.1 * curvature * curvature):
+            break
+        step = slope * curvature / (curvature * curvature - bend)
+        x -= step
+        if abs(step) * max(rate_mem, rate_syn, rate_adapt) < SURE:
+            if not 0.0 < x < s:
+                break
+            q, r = step * rate_syn, step * rate_adapt
+            g = V_x - a_x - threshold - step * (slope - step * (0.5 * curvature - step * third * (1 / 6)))
+            return x, g, I_x * (1.0 + q * (1.0 + 0.5 * q)), a_x * (1.0 + r * (1.0 + 0.5 * r))
+    return -1.0, 0.0, I, a

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import config as numba_config
 from numba.core.caching import IndexDataCacheFile
 from numba.extending import overload
@@ -32,6 +33,9 @@ def _cache_dir() -> Path:
 
 
 CACHE_DIR = _cache_dir()
+# Of an index that is never negative, where single numbers are read in inner loops: of any other Numba asks at every
+# access whether it counts from the end, in four instructions, and loops do not vectorise.
+upwards = np.uint64
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from .advance import no_ghost
 from .course import CHUNK_REACH, set_own_table, share_taus, shortest_tau
 from .crossing import ROUNDING, largest_phi, watched
-from .jit import borrowing, inlined, kernel
+from .jit import borrowing, inlined, kernel, upwards
 from .lanes import (
     A_AFTER,
     A_ROW,
@@ -132,15 +132,16 @@ def start_tile(tile, neurons, how, scratch):
 def set_bars(state, x):
     """The bars of a tile for a chunk, given a after it: theta is at least level + min(a, a after)."""
     for n in range(LANES):
-        a = x[state + A_ROW + n]
-        x[state + BAR + n] = x[state + LEVEL + n] + min(a, x[state + A_AFTER + n]) - ROUNDING * abs(a)
+        a, after = x[upwards(state + A_ROW + n)], x[upwards(state + A_AFTER + n)]
+        lowest = after if after < a else a
+        x[upwards(state + BAR + n)] = x[upwards(state + LEVEL + n)] + lowest - ROUNDING * abs(a)
 
 
 @borrowing
 def keep_adaptation(state, x):
     """a after the chunk is the one before the next."""
     for n in range(LANES):
-        x[state + A_ROW + n] = x[state + A_AFTER + n]
+        x[upwards(state + A_ROW + n)] = x[upwards(state + A_AFTER + n)]
 
 
 @inlined
@@ -148,7 +149,7 @@ def chunk_alike(k0, k1, fade, state, rows, x, weights, row_of, table, adaptive):
     """A tile of neurons alike through the intervals k0 ... k1 - 1; returns the mask of `lanes.sweep_chunk`."""
     if adaptive:
         for n in range(LANES):
-            x[state + A_AFTER + n] = x[state + A_ROW + n] * fade
+            x[upwards(state + A_AFTER + n)] = x[upwards(state + A_ROW + n)] * fade
         set_bars(state, x)
     return sweep_chunk(x, state, weights, rows, row_of, table, k0, k1 - k0, False)
 
