@@ -9,7 +9,7 @@ import torch
 
 from saltation.experiments import command, gradients, slopes, tuning
 from saltation.experiments.arms import Arm, Task, run_arm
-from saltation.experiments.pages import filled
+from saltation.experiments.pages import filled, pages
 from saltation.experiments.registry import EXPERIMENTS, find
 from saltation.experiments.store import Store
 from saltation.experiments.tasks import SETUPS
@@ -35,7 +35,7 @@ def test_documents_say_what_the_results_say(name):
     experiment = find(name)
     rows = Store(ROOT / "experiments" / "results" / name).rows(experiment.cases("full"))
     tables = {table: make(rows).markdown() for table, make in experiment.TABLES.items()} if rows else {}
-    for page in (ROOT / "docs" / "results.md", *(ROOT / "docs" / "results").glob("*.md")):
+    for page in pages(ROOT / "docs"):
         text = page.read_text("utf-8")
         assert filled(text, name, tables) == text
 

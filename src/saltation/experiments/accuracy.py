@@ -84,6 +84,28 @@ def _parameters(rows: list[Row]) -> Table:
     return Table(["trained", "gradient", *COLUMNS], lines)
 
 
+def _summary(rows: list[Row]) -> Table:
+    """A line for each data set. Of the surrogates the step that was best on validation samples, alone; the standard
+    error is that of the test set.
+    """
+    lines = []
+    for setup, made in SETUPS.items():
+        arms = [of(rows, setup, arm) for arm in ("exact", "smoothed")]
+        grids = {arm: own for arm in made.epochs if made.arm(arm).on_grid and (own := of(rows, setup, arm))}
+        best = max(grids, key=lambda arm: np.mean(column(grids[arm], "validation_grid")), default=None)
+        arms += [grids.get(best or "", []), of(rows, setup, next((a for a in made.epochs if a.endswith("_exact")), ""))]
+        cells = [mean_std(column(own, "accuracy", 100), 1) for own in arms]
+        if best:
+            cells[2] += f" ({best.removeprefix('surrogate_').replace('ms', ' ms')})"
+        there = [own for own in arms if own]
+        seeds = " / ".join(sorted({str(len(own)) for own in there}))
+        error = f"{max(np.mean(column(own, 'standard_error', 100)) for own in there):.1f}" if there else ""
+        seconds = f"{np.median([np.mean(column(own, 'cpu_seconds')) for own in there]):.0f}" if there else ""
+        lines.append([words(setup), *cells, seeds, error, seconds])
+    header = ["data", "exact", "smoothed", "surrogate (step)", "surrogate, then exact"]
+    return Table([*header, "seeds", "standard error", "CPU s"], lines)
+
+
 def _curve(axes: Axes, rows: list[Row], setup: str) -> None:
     """Validation accuracy against CPU seconds, mean over the seeds."""
     for k, arm in enumerate(SETUPS[setup].epochs):
@@ -109,5 +131,6 @@ def _curves(axes: Any, rows: list[Row]) -> None:
 TABLES: dict[str, Callable[[list[Row]], Table]] = {
     **{setup: partial(_arms, setup=setup) for setup in SETUPS},
     "parameters": _parameters,
+    "summary": _summary,
 }
 PICTURES = {"curves": Picture(_curves, (1, 2), (9.0, 3.8))}

@@ -28,11 +28,17 @@ def filled(text: str, name: str, tables: dict[str, str]) -> str:
     return MARKED.sub(fill, text)
 
 
+def pages(docs: Path) -> list[Path]:
+    """Those with tables: docs/results.md, docs/results/*.md, and the README above."""
+    readme = docs.parent / "README.md"
+    return [docs / "results.md", *sorted((docs / "results").glob("*.md")), *([readme] if readme.exists() else [])]
+
+
 def write_pages(name: str, experiment: Experiment, rows: list[Row], docs: Path) -> list[Path]:
-    """Fill the tables into docs/results.md and docs/results/*.md, and draw docs/images/results_*.png."""
+    """Fill the tables into the pages that have a place for them, and draw docs/images/results_*.png."""
     tables = {table: make(rows).markdown() for table, make in experiment.TABLES.items()}
     written = []
-    for page in (docs / "results.md", *sorted((docs / "results").glob("*.md"))):
+    for page in pages(docs):
         before = page.read_text("utf-8")
         after = filled(before, name, tables)
         if after != before:
