@@ -53,7 +53,7 @@ CHOSEN = {"exact": 2.0, "smoothed": 2.0, "grid1": 2.0, "grid2": 2.0, "grid5": 2.
 
 def cases(size: Size) -> list[Case]:
     """Every arm with every lag; and, of the full size, trials with samples of their own."""
-    common = {"samples": SAMPLES[size], "epochs": {"full": 10, "quick": 3, "tiny": 1}[size]}
+    common = {"samples": SAMPLES[size], "epochs": {"full": 40, "quick": 3, "tiny": 1}[size]}
     lags = LAGS if size == "full" else (0.5,)
     arms = ARMS if size == "full" else {arm: ARMS[arm] for arm in ("exact", "smoothed", "binned1")}
     found = [

@@ -10,7 +10,7 @@ from saltation.train.recipes import recipe_digest
 MILLISECONDS = (1, 2, 5, 10)  # steps of the grids
 SLOPES = (10.0, 5.0, 25.0)  # here and below: the middle first
 SMOOTHINGS = (0.2, 0.1, 0.3)
-RATES = (1.0, 0.5, 2.0, 0.25, 4.0)  # times the recipe's learning rates
+RATES = (1.0, 0.5, 2.0, 0.25, 4.0, 8.0)  # times the recipe's learning rates
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,14 @@ def named(setup: str, arm: str | None = None) -> dict[str, Any]:
 
 
 def trials(name: str) -> list[dict[str, float]]:
-    """Five for every arm, the middle of all first: of its own setting and of learning rates; for the exact gradient,
+    """Six for every arm, the middle of all first: of its own setting and of learning rates; for the exact gradient,
     which has no setting, of rates alone.
     """
     if name == "exact":
         return [{"rate": rate} for rate in RATES]
-    key, (middle, *others) = ("smoothing", SMOOTHINGS) if name == "smoothed" else ("slope", SLOPES)
-    return [{"rate": rate, key: middle} for rate in RATES[:3]] + [{"rate": 1.0, key: value} for value in others]
+    key, values = ("smoothing", SMOOTHINGS) if name == "smoothed" else ("slope", SLOPES)
+    which = [(1.0, 0), (0.5, 0), (2.0, 0), (1.0, 1), (1.0, 2), (4.0, 0)]
+    return [{"rate": rate, key: values[k]} for rate, k in which]
 
 
 def words(name: str) -> str:
