@@ -1,10 +1,12 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from saltation.bench import growth, run
 from saltation.bench.fused import FusedGrid
-from saltation.bench.measure import contestants
+from saltation.bench.measure import contestants, peak_megabytes, reset_peak
 from saltation.bench.workloads import WORKLOADS, Ours, Workload
 from saltation.cli import main
 
@@ -64,3 +66,12 @@ def test_slope_and_limit():
     assert growth.slope([1.0, 10.0, 100.0, 1000.0], [5.0, 7.0, 1.0, 10.0]) == pytest.approx(1.0)
     point = growth.measure_point({**growth.BASE, "events": 10}, limit=0.01)
     assert point["seconds"] is None and point["events"] == 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak cannot be set back here")
+def test_the_peak_counts_anew():
+    block = np.ones(30_000_000)
+    high = peak_megabytes()
+    del block
+    reset_peak()
+    assert peak_megabytes() < high - 200

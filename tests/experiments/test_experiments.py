@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from saltation.experiments import command, gradients, slopes, tuning
+from saltation.experiments import command, gradients, lag, noisy_chip, slopes, targets, tuning
 from saltation.experiments.arms import Arm, Task, run_arm
 from saltation.experiments.pages import filled, pages
 from saltation.experiments.registry import EXPERIMENTS, find
@@ -43,6 +43,22 @@ def test_documents_say_what_the_results_say(name):
 def test_chosen_settings_are_those_that_validated_best():
     rows = Store(ROOT / "experiments" / "results" / "tuning").rows(tuning.cases("full"))
     assert tuning.best(rows) == tuning.CHOSEN
+
+
+@pytest.mark.parametrize(
+    ("experiment", "names", "default", "best"),
+    [
+        (lag, list(lag.ARMS), 1.0, np.argmin),
+        (targets, list(targets.ARMS), targets.RATES[1], np.argmin),
+        (noisy_chip, noisy_chip.NAMES, noisy_chip.RATES[1], np.argmax),
+    ],
+)
+def test_chosen_rates_are_those_that_validated_best(experiment, names, default, best):
+    folder = ROOT / "experiments" / "results" / experiment.__name__.rpartition(".")[2]
+    table = experiment.TABLES["trials"](Store(folder).rows(experiment.cases("full")))
+    figures = np.array([line[-len(experiment.RATES) :] for line in table.lines], float)
+    found = {name: experiment.RATES[best(line)] for name, line in zip(names, figures, strict=True)}
+    assert found == {name: experiment.CHOSEN.get(name, default) for name in names}
 
 
 @pytest.mark.parametrize("name", SETUPS)

@@ -90,8 +90,8 @@ def _parameters(rows: list[Row]) -> Table:
 
 
 def _summary(rows: list[Row]) -> Table:
-    """A line for each data set. Of the surrogates the step that was best on validation samples, alone; the standard
-    error is that of the test set.
+    """A line for each data set that was run. Of the surrogates the step that was best on validation samples, alone; the
+    standard error is that of the test set.
     """
     lines = []
     for setup, made in SETUPS.items():
@@ -103,9 +103,11 @@ def _summary(rows: list[Row]) -> Table:
         if best:
             cells[2] += f" ({best.removeprefix('surrogate_').replace('ms', ' ms')})"
         there = [own for own in arms if own]
-        seeds = " / ".join(sorted({str(len(own)) for own in there}))
-        error = f"{max(np.mean(column(own, 'standard_error', 100)) for own in there):.1f}" if there else ""
-        seconds = f"{np.median([np.mean(column(own, 'cpu_seconds')) for own in there]):.0f}" if there else ""
+        if not there:
+            continue
+        seeds = " / ".join(sorted({str(len(own)) for own in there}, key=int))
+        error = f"{max(np.mean(column(own, 'standard_error', 100)) for own in there):.1f}"
+        seconds = f"{np.median([np.mean(column(own, 'cpu_seconds')) for own in there]):.0f}"
         lines.append([words(setup), *cells, seeds, error, seconds])
     header = ["data", "exact", "smoothed", "surrogate (step)", "surrogate, then exact"]
     return Table([*header, "seeds", "standard error", "CPU s"], lines)

@@ -37,10 +37,16 @@ DEVICE, TRIAL = Mismatch(threshold=0.08 / NOMINAL), Mismatch(threshold=0.04 / NO
 JITTER, MARGIN, BATCH = 0.01, 0.3, 40
 RATES = (0.003, 0.01, 0.03)
 TRIAL_SEED = 1000
-CHOSEN: dict[str, float] = {}
+CHOSEN: dict[str, float] = {
+    "weights_exact": 0.03,
+    "weights_smoothed": 0.03,
+    "axonal_exact": 0.01,
+    "axonal_smoothed": 0.01,
+}
 """Of RATES by case: the one with the highest validation accuracy, see the table `trials`; else the middle one."""
 GRADIENTS = {"exact": 0.0, "smoothed": 0.2}  # their smoothing
 PUBLISHED = {"weights": "84.9", "axonal": "92.8"}
+NAMES = [f"{trained}_{gradient}" for trained in PUBLISHED for gradient in GRADIENTS]
 WORDS = {"weights": "weights", "axonal": "weights and axonal delays"}
 
 
