@@ -132,7 +132,7 @@ def _curves(axes: Any, rows: list[Row]) -> None:
     for panel, setup in zip(axes.flat, DRAWN, strict=True):
         _curve(panel, rows, setup)
         if panel.lines:
-            panel.legend(fontsize=7, frameon=False, loc="lower right")
+            panel.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 TABLES: dict[str, Callable[[list[Row]], Table]] = {
@@ -140,4 +140,4 @@ TABLES: dict[str, Callable[[list[Row]], Table]] = {
     "parameters": _parameters,
     "summary": _summary,
 }
-PICTURES = {"curves": Picture(_curves, (1, 2), (9.0, 3.8))}
+PICTURES = {"curves": Picture(_curves, (1, 2), (12.0, 3.8))}

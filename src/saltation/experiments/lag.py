@@ -214,8 +214,8 @@ def draw(axes: Any, rows: list[Row]) -> None:
         axis.minorticks_off()
         tidy(axis)
     axes[0][0].set_ylabel("test accuracy (%)")
-    axes[0][1].legend(fontsize=7, frameon=False)
+    axes[0][1].legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 TABLES = {"accuracy": accuracy, "continuous": continuous, "differences": differences, "trials": trials}
-PICTURES = {"accuracy": Picture(draw, (1, 2), (9.0, 4.0))}
+PICTURES = {"accuracy": Picture(draw, (1, 2), (11.0, 4.0))}
