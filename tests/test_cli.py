@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import re
 import signal
 import subprocess
@@ -213,3 +214,13 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     command = f"{sys.executable} -m saltation.cli info | true; exit ${{PIPESTATUS[0]}}"
     process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert process.returncode in (0, 141) and process.stderr == ""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_of_several_processes_leaves_at_once(count):
+    program = (
+        "import atexit; from saltation.environment import leave; atexit.register(print, 'end'); print('said'); leave(3)"
+    )
+    several = {"RANK": "1", "WORLD_SIZE": str(count), "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | several, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "said\n" if count > 1 else "said\nend\n")

@@ -1,7 +1,6 @@
 """python -m saltation: the command `saltation`, as torchrun -m saltation starts it too."""
 
-import sys
-
+from saltation.environment import leave
 from saltation_start import main
 
-sys.exit(main())
+leave(main())

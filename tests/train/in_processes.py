@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from saltation.cli import main
+from saltation.environment import leave
 from saltation.train import loop
 
 torch.set_default_dtype(torch.float64)
@@ -34,4 +35,4 @@ if len(ends) > 1:
 codes = [main(words[begin:end]) for begin, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
 if len(ends) > 1:
     dist.destroy_process_group()
-sys.exit(max(codes))
+leave(max(codes))
