@@ -1,6 +1,5 @@
 """python -m saltation: the command `saltation`, as torchrun -m saltation starts it too."""
 
-from saltation.environment import leave
 from saltation_start import main
 
-leave(main())
+main()

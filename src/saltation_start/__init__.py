@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 INTERRUPTED = 130
 
@@ -13,10 +13,11 @@ def _stop(*_: Any) -> None:
     os._exit(INTERRUPTED)  # an exception may be lost, or become another, in the middle of an import
 
 
-def main() -> int:
-    """Run a command; returns the exit code, see `saltation.cli.main`."""
+def main() -> NoReturn:
+    """Run a command, and end with its exit code, see `saltation.cli.main`."""
     before = signal.signal(signal.SIGINT, _stop)
     from saltation.cli import main as run
+    from saltation.environment import leave
 
     signal.signal(signal.SIGINT, before)
-    return run()
+    leave(run())

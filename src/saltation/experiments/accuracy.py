@@ -24,7 +24,7 @@ DRAWN = ("yin_yang_30", "braille")  # the tables have all
 
 
 def cases(size: Size) -> list[Case]:
-    """Full: all data sets and arms. Quick: Yin-Yang and JapaneseVowels, a few epochs. Tiny: Yin-Yang alone."""
+    """Full: all data sets and arms. Quick: Yin-Yang, a few epochs. Tiny: two arms of it."""
     if size == "full":
         found = [_case(setup, arm, "WDT", _seeds(setup, arm)) for setup, made in SETUPS.items() for arm in made.epochs]
         less = [(setup, arm, trained) for setup, arms in PARTS.items() for trained in TRAINED[:-1] for arm in arms]
@@ -101,7 +101,7 @@ def _summary(rows: list[Row]) -> Table:
         arms += [grids.get(best or "", []), of(rows, setup, next((a for a in made.epochs if a.endswith("_exact")), ""))]
         cells = [mean_std(column(own, "accuracy", 100), 1) for own in arms]
         if best:
-            cells[2] += f" ({best.removeprefix('surrogate_').replace('ms', ' ms')})"
+            cells[2] += f" ({words(best).removeprefix('surrogate ')})"
         there = [own for own in arms if own]
         if not there:
             continue

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from matplotlib.figure import Figure
 
 Size = Literal["full", "quick", "tiny"]
+TRIAL_SEED = 1000
 
 
 class Case(NamedTuple):
@@ -17,6 +18,11 @@ class Case(NamedTuple):
     name: str
     settings: dict[str, Any]
     seeds: int = 5
+
+
+def seed_of(settings: dict[str, Any], seed: int) -> int:
+    """Of what a case draws: trials, whose settings say `tune`, draw what no run that is compared draws."""
+    return seed + (TRIAL_SEED if settings.get("tune") else 0)
 
 
 class Row(NamedTuple):

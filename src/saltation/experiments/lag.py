@@ -20,7 +20,7 @@ from scipy.stats import norm
 from saltation.data.events import EventDataset
 from saltation.data.npz import save_npz
 from saltation.experiments.arms import BATCH, Arm, Task, run_arm, trained
-from saltation.experiments.case import Case, Picture, Row, Size, Table
+from saltation.experiments.case import Case, Picture, Row, Size, Table, seed_of
 from saltation.experiments.statistics import column, mean_std, paired_rows
 from saltation.plot.style import PALETTE, note, tidy
 from saltation.train import load_config
@@ -34,7 +34,7 @@ GAP, FIRST, LAST = 15.0, 8.0, 64.0  # of the clicks: least distance, and where t
 LAGS = (0.05, 0.1, 0.2, 0.5, 2.0, 1.0, 5.0)
 SAMPLES = {"full": (600, 400, 1000), "quick": (600, 100, 300), "tiny": (64, 32, 32)}
 RATES = (0.5, 1.0, 2.0, 4.0)  # times the learning rates of the recipe
-TRIAL_SEED, TRIAL_LAG = 1000, 0.2
+TRIAL_LAG = 0.2
 ARMS: dict[str, dict[str, Any]] = {
     "exact": {"arm": {"gradient": "exact"}},
     "smoothed": {"arm": {"gradient": "smoothed", "smoothing": 0.2}},
@@ -80,7 +80,7 @@ def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
     trial the validation loss of the arm itself.
     """
     arm, dt = Arm(**settings["arm"]), settings["arm"].get("dt", 0.0)
-    data = clicks(settings["lag"], settings["samples"], seed + (TRIAL_SEED if settings.get("tune") else 0))
+    data = clicks(settings["lag"], settings["samples"], seed_of(settings, seed))
     rates = asdict(load_config(RECIPE).train.lr)
     changes = {f"train.lr.{kind}": settings["rate"] * rates[kind] for kind in ("weight", "readout", "delay")}
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
         save_npz(path, binned(data, dt) if settings.get("binned") else data)
         task = Task(RECIPE, {"data.path": str(path), "train.epochs": settings["epochs"], **changes})
         if settings.get("tune"):
-            return {"validation_loss": run_arm(task, arm, seed + TRIAL_SEED, test=False)["validation_loss"]}
+            return {"validation_loss": run_arm(task, arm, seed_of(settings, seed), test=False)["validation_loss"]}
         network, config, result = trained(task, arm, seed)
         save_npz(path, data)
         exact = evaluate(network, Objective(config), load_data(config.data).subset("test"), BATCH)

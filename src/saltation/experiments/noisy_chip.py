@@ -24,7 +24,7 @@ import saltation as sal
 from saltation.chips import Chip, Mismatch, OnChip, disturbed, draw_device
 from saltation.data import augment, load
 from saltation.data.events import EventDataset
-from saltation.experiments.case import Case, Picture, Row, Size, Table
+from saltation.experiments.case import Case, Picture, Row, Size, Table, seed_of
 from saltation.experiments.statistics import column, mean_std, paired_rows
 from saltation.train.evaluate import standard_error
 
@@ -36,7 +36,6 @@ CHIP = Chip(weight_bits=7, weight_range=LARGEST)  # 63 steps of 1/30 on either s
 DEVICE, TRIAL = Mismatch(threshold=0.08 / NOMINAL), Mismatch(threshold=0.04 / NOMINAL)
 JITTER, MARGIN, BATCH = 0.01, 0.3, 40
 RATES = (0.003, 0.01, 0.03)
-TRIAL_SEED = 1000
 CHOSEN: dict[str, float] = {
     "weights_exact": 0.03,
     "weights_smoothed": 0.03,
@@ -99,7 +98,7 @@ def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
     """Train on one noisy device, and test on it: mean of ten passes over the test samples, each with its noise. Of a
     trial the accuracy on the validation samples alone.
     """
-    generator = torch.Generator().manual_seed(seed + (TRIAL_SEED if settings.get("tune") else 0))
+    generator = torch.Generator().manual_seed(seed_of(settings, seed))
     data = points(settings["samples"])
     network = make(settings, generator)
     device = Noisy(network, CHIP, DEVICE, generator=generator)

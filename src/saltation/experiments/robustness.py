@@ -17,7 +17,7 @@ from saltation.experiments.disturb import FIXED, KINDS, Losing, disturbed_data, 
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.train import evaluate_twin, make_twin
 from saltation.experiments.statistics import mean_std, paired
-from saltation.experiments.tasks import SETUPS, named
+from saltation.experiments.tasks import SETUPS, named, words
 from saltation.experiments.tuning import settings_of
 from saltation.plot.style import PALETTE, note, tidy
 from saltation.sequential import Sequential
@@ -140,9 +140,9 @@ def of(rows: list[Row], setup: str, arm: str, noise: int) -> list[Row]:
     return [row for row in rows if all(row.settings[key] == value for key, value in wanted.items())]
 
 
-def words(arm: str, noise: int) -> str:
+def label(arm: str, noise: int) -> str:
     """As tables have it."""
-    return arm.replace("_", " ").replace("ms", " ms") + (", noise in training" if noise else "")
+    return words(arm) + (", noise in training" if noise else "")
 
 
 def areas(rows: list[Row], setup: str) -> Table:
@@ -152,11 +152,11 @@ def areas(rows: list[Row], setup: str) -> Table:
         for arm in ARMS[setup]:
             own = of(rows, setup, arm, noise)
             if not own:
-                lines.append([words(arm, noise), "not run", *[""] * (len(KINDS) + 2)])
+                lines.append([label(arm, noise), "not run", *[""] * (len(KINDS) + 2)])
             for how in ("continuous", "grid"):
                 if not own or own[0].result["clean"][how] is None:
                     continue
-                name = words(arm, noise) + (", on its grid" if how == "grid" else "")
+                name = label(arm, noise) + (", on its grid" if how == "grid" else "")
                 clean = mean_std([100 * row.result["clean"][how] for row in own], 1)
                 each = {kind: _areas(own, kind, how) for kind in KINDS}
                 complete = all(len(values) == len(own) for values in each.values())
@@ -178,8 +178,8 @@ def ahead(rows: list[Row], setup: str) -> Table:
         for arm in ("exact", "smoothed"):
             ours, theirs = of(rows, setup, arm, noise), of(rows, setup, BASES[setup], noise)
             cells = [_difference(ours, theirs, kind) for kind in KINDS]
-            lines.append([words(arm, noise), *cells])
-    return Table([f"minus the {words(BASES[setup], 0)}", *(kind.words for kind in KINDS.values())], lines)
+            lines.append([label(arm, noise), *cells])
+    return Table([f"minus the {words(BASES[setup])}", *(kind.words for kind in KINDS.values())], lines)
 
 
 def _difference(ours: list[Row], theirs: list[Row], kind: str) -> str:
@@ -213,9 +213,9 @@ def draw(axes: Any, rows: list[Row], setup: str) -> None:
                     if kind not in FIXED:
                         strengths = [0.0, *strengths]
                         curves = [[row.result["clean"][how], *curve] for row, curve in zip(own, curves, strict=True)]
-                    label = words(arm, noise) if how == "continuous" else f"{words(arm, noise)}, on its grid"
+                    title = label(arm, noise) if how == "continuous" else f"{label(arm, noise)}, on its grid"
                     middle = 100 * np.mean(np.array(curves, float), axis=0)
-                    panel.plot(strengths, middle, style, color=PALETTE[k], lw=1.3, label=label)
+                    panel.plot(strengths, middle, style, color=PALETTE[k], lw=1.3, label=title)
         panel.set(xlabel=about.words)
         if kind in FIXED:
             panel.invert_xaxis()

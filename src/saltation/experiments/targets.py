@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import saltation as sal
-from saltation.experiments.case import Case, Picture, Row, Size, Table
+from saltation.experiments.case import Case, Picture, Row, Size, Table, seed_of
 from saltation.experiments.grid.network import Twin
 from saltation.experiments.grid.pack import Settings
 from saltation.experiments.grid.readouts import Functional
@@ -32,7 +32,6 @@ TAU_MEM, TAU_SYN, MAX_DELAY = 10.0, 2.0, 10.0
 WINDOW = 5.0  # within which a spike counts as that of a target
 WIDEST, NARROWEST = 20.0, 1.0  # of the van Rossum distance, at the start and at the end
 CLIP = 1.0
-TRIAL_SEED = 1000
 
 Loss = Callable[[float, float], Tensor]
 
@@ -81,7 +80,7 @@ def cases(size: Size) -> list[Case]:
 
 def run(settings: dict[str, Any], seed: int) -> dict[str, Any]:
     """Learn, and pair the spikes with the targets: in continuous time and, of an arm on a grid, there."""
-    generator = torch.Generator().manual_seed(seed + (TRIAL_SEED if settings.get("tune") else 0))
+    generator = torch.Generator().manual_seed(seed_of(settings, seed))
     inputs = poisson(1, INPUTS, RATE, DURATION, generator)
     wanted = targets(settings["targets"], settings.get("gap"), generator)
     network = start(inputs, generator, settings)
