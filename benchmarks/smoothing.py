@@ -1,6 +1,6 @@
-"""What the smoothed gradient costs: training steps of recipe `braille` with and without it, in turn.
+"""What the smoothed gradient costs: training steps of a recipe with and without it, in turn.
 
-    python benchmarks/smoothing.py [--epochs 2] [--smoothings 0.1 0.2] [--rounds 4]
+    python benchmarks/smoothing.py [braille] [--epochs 2] [--smoothings 0.1 0.2] [--rounds 4]
 
 Trains for so many epochs first. Then prints CPU time of a step without smoothing, and for each smoothing near misses a
 spike, and the time forward, backward and of a step over those without: of each batch the shortest of so many rounds.
@@ -17,7 +17,6 @@ import torch
 
 from saltation.train import load_config
 from saltation.train.batch import own_samples, sent_on
-from saltation.train.ghosts import smoothed_layers
 from saltation.train.loop import forward, train_epoch
 from saltation.train.processes import ALONE
 from saltation.train.progress import Progress
@@ -45,12 +44,13 @@ def step(training: Training, model: Any, batch: tuple[Any, Any]) -> tuple[list[f
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", nargs="?", default="braille")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--smoothings", type=float, nargs="*", default=[0.1, 0.2])
     parser.add_argument("--rounds", type=int, default=4)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = load_config("braille")
+    config = load_config(arguments.recipe)
     dataset = load_data(config.data, False)
     training = Training(config, dataset, Origin.of(config, dataset), ALONE, True)
     state, data = training.begun(), training.samples
@@ -61,7 +61,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     orders = data.orders(config.train.batch_size, generator)
     batches = [own_samples(data, next(orders), config, generator, ALONE) for _ in range(BATCHES)]
-    smoothings, layer = [0.0, *arguments.smoothings], smoothed_layers(state.model)[0]
+    smoothings, layer = [0.0, *arguments.smoothings], state.model[0]
     seconds = np.empty((1 + arguments.rounds, BATCHES, len(smoothings), 3))
     misses = np.empty((BATCHES, len(smoothings)))
     for r, i in np.ndindex(seconds.shape[:2]):

@@ -2,19 +2,13 @@
 
 import numpy as np
 import pytest
-from numba import njit
+from loops import compiled
 
 from saltation.kernels import lanes
 from saltation.kernels.flow import flow
 from saltation.kernels.lanes import LANES
 
 ROWS, ARRIVALS = 6, 5
-
-
-def compiled(source, **names):
-    """A function that calls a loop with literals for its last arguments."""
-    exec(source, names)
-    return njit(names["call"])
 
 
 def arrays(seed, columns, own):
@@ -28,10 +22,7 @@ def arrays(seed, columns, own):
 @pytest.mark.parametrize("number", [1, ARRIVALS])
 def test_sweep_chunk(own, number):
     rng, row_of, table = arrays(number, lanes.NUM_COEFFICIENTS, own)
-    call = compiled(
-        f"def call(x, s, w, r, o, t, f, n): return sweep_chunk(x, s, w, r, o, t, f, n, {own})",
-        sweep_chunk=lanes.sweep_chunk,
-    )
+    call = compiled(lanes.sweep_chunk, 8, own)
     weights = rng.normal(size=2 * ROWS * LANES)
     ours = rng.normal(size=2 * lanes.STATE_SIZE)
     ours[-LANES:] *= 10.0  # some of the bars are reached
@@ -46,9 +37,7 @@ def test_sweep_chunk(own, number):
 @pytest.mark.parametrize("own", [False, True])
 def test_receive_late(own):
     rng, _, late = arrays(3, lanes.NUM_LATE, own)
-    call = compiled(
-        f"def call(x, s, w, r, t): return receive_late(x, s, w, r, t, {own})", receive_late=lanes.receive_late
-    )
+    call = compiled(lanes.receive_late, 5, own)
     ours = rng.normal(size=2 * lanes.STATE_SIZE)
     twin = ours.copy()
     rest = lanes.STATE_SIZE, rng.normal(size=ROWS * LANES), 2 * LANES, abs(late)
@@ -62,11 +51,7 @@ def test_receive_late(own):
 @pytest.mark.parametrize("detail", ["WEIGHTS", "TIMES", "TAUS", "ALL"])
 def test_carry_chunk(own, detail):
     rng, row_of, table = arrays(7, lanes.NUM_ADJOINT, own)
-    call = compiled(
-        f"def call(p, g, w, r, o, t, b, f, n, s): return carry_chunk(p, g, w, r, o, t, b, f, n, s, {detail}, {own})",
-        carry_chunk=lanes.carry_chunk,
-        **{detail: getattr(lanes, detail)},
-    )
+    call = compiled(lanes.carry_chunk, 10, getattr(lanes, detail), own)
     weights = rng.normal(size=2 * ROWS * LANES)
     start = rng.normal(size=lanes.ADJOINT_SIZE), rng.normal(size=weights.size), np.zeros(ARRIVALS)
     ours, twin = ([array.copy() for array in start] for _ in range(2))
@@ -83,11 +68,7 @@ def test_carry_chunk(own, detail):
 @pytest.mark.parametrize("detail", ["TIMES", "TAUS"])
 def test_step_chunk(own, detail):
     rng, _, table = arrays(8, lanes.NUM_ADJOINT, own)
-    call = compiled(
-        f"def call(p, t, a): return step_chunk(p, t, a, {detail}, {own})",
-        step_chunk=lanes.step_chunk,
-        **{detail: getattr(lanes, detail)},
-    )
+    call = compiled(lanes.step_chunk, 3, getattr(lanes, detail), own)
     ours = rng.normal(size=lanes.ADJOINT_SIZE)
     start, twin, at = ours.copy(), ours.copy(), lanes.NUM_ADJOINT * (LANES if own else 1)
     call(ours, table, at)
@@ -98,7 +79,7 @@ def test_step_chunk(own, detail):
 
 
 def test_lowest_bit():
-    call = compiled("def call(mask): return lowest_bit(mask)", lowest_bit=lanes.lowest_bit)
+    call = compiled(lanes.lowest_bit, 1)
     assert [call(mask) for mask in (1, 6, 1 << 15, 40)] == [0, 1, 15, 3]
     assert [lanes._lowest_bit(mask) for mask in (1, 6, 1 << 15, 40)] == [0, 1, 15, 3]
 

@@ -9,6 +9,7 @@ from neuron_major import no_ghosts, recurrent_backward, recurrent_forward
 from saltation.kernels import layout as L
 from saltation.kernels import rings, rings_backward, rings_forward
 from saltation.kernels.arrivals import merge_spikes
+from saltation.kernels.ring_lanes import RATE
 
 M, BUDGET = 8, 60
 NO_PEAK, NO_GRAD = L.Peaks(*(np.zeros((0, 0)) for _ in range(3))), np.zeros((0, 0))
@@ -124,12 +125,12 @@ def test_no_arrival_is_before_its_emission():
     events, of_inputs, of_layer, neurons = problem(0, None, "dendritic")
     of_layer.delay[:] = 0.0
     made = rings.make_rings(events, of_inputs, of_layer, neurons._replace(duration=7.3))
-    row, factors = np.empty(rings.TILE, np.int32), np.empty(rings.FACTORS)
-    early = [c for c in range(1, made.grid.number) if np.floor(c * made.grid.h * made.grid.rate) < c]
+    scratch, ring = rings.new_scratch(), np.empty((made.grid.depth + 1) * rings.TILE)
+    early = [c for c in range(1, made.grid.number) if np.floor(c * made.grid.h * made.grid.coefficients[RATE]) < c]
     assert early
     for c in early:
-        rings.find_arrivals(c * made.grid.h, 0, c, made.grid, made.table[0], factors, row)
-        assert (row == c % made.grid.depth).all()
+        rings.find(c * made.grid.h, 0, c, made, 0, ring, 1, scratch, 0)
+        assert (scratch.places[: rings.TILE] // rings.TILE == c % made.grid.depth).all()
 
 
 def test_a_maximum_within_a_bin_is_seen():
@@ -225,19 +226,3 @@ def test_where_windows_are_needed_or_faster():
     own = neurons.parameters.copy()
     own[0, L.TAU_MEM] += 1e-3
     assert rings.make_rings(events, of_inputs, of_layer, neurons._replace(parameters=own)) is None
-
-
-@pytest.mark.parametrize("ratio", [0.05, 0.9, 1.0, 1.0 + 1e-9, 30.0])
-def test_the_polynomials_of_a_bin(ratio):
-    """To the last bits, from one end of the bin to the other, and at any ratio of the time constants."""
-    from saltation.kernels.flow import flow
-
-    tau_mem, tau_syn = 2.0, 2.0 * ratio
-    h = rings.LONGEST * min(tau_mem, tau_syn)
-    by_syn, by_phi = rings._taylor(h, tau_mem, tau_syn)
-    for r in np.linspace(0.0, h, 50):
-        e_mem, e_syn, phi = flow(r, tau_mem, tau_syn)
-        x = (r - h / 2) / h
-        assert abs(rings.polynomial(x, by_syn) - e_syn) < 4e-16
-        assert abs(rings.polynomial(x, by_phi) - phi) < 1e-16
-        assert abs(e_syn - (1.0 - tau_mem / tau_syn) * phi - e_mem) < 4e-16

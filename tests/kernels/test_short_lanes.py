@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from loops import compiled
 from mpmath import mp
-from numba import njit
 
 from saltation.kernels import lanes, short_lanes
 from saltation.kernels.crossing import ROUNDING
@@ -11,13 +11,6 @@ from saltation.kernels.lanes import ALL, LANES, TAUS, TIMES, WEIGHTS
 
 NUMBER = 8
 CASES = list(zip(short_lanes.DEGREES, short_lanes.REACHES, strict=True))
-
-
-def compiled(function, arguments, *literals):
-    """`function`, an intrinsic, called with literals for its last arguments."""
-    names = {"function": function}
-    exec(f"def call({arguments}): return function({arguments}, {', '.join(map(str, literals))})", names)
-    return njit(names["call"])
 
 
 def tile(seed, adaptive=True):
@@ -80,7 +73,7 @@ def test_sweep_short(degree, reach):
     time, row_of = np.cumsum(steps), rng.integers(0, 6, 4 * lanes.AHEAD) * LANES
     table, ours = np.zeros(NUMBER * lanes.NUM_COEFFICIENTS * LANES), rng.normal(size=2 * lanes.STATE_SIZE)
     twin, twin_table, weights = ours.copy(), table.copy(), rng.normal(size=7 * LANES)
-    call = compiled(short_lanes.sweep_short, "x, s, w, r, o, a, t, f, n, c", degree)
+    call = compiled(short_lanes.sweep_short, 10, degree)
     mask = call(ours, lanes.STATE_SIZE, weights, LANES, row_of, table, time, 1, NUMBER, series)
     rest = weights, LANES, row_of, twin_table, time, 1, NUMBER, series, degree
     assert mask == short_lanes._sweep_short(twin, lanes.STATE_SIZE, *rest)
@@ -96,7 +89,7 @@ def test_fill_decay():
     rng, _, series = tile(3)
     time, ours = np.cumsum(rng.uniform(0.0, 0.1, NUMBER + 2)), np.zeros(NUMBER * LANES)
     twin = ours.copy()
-    njit(lambda d, t, f, n, c: short_lanes.fill_decay(d, t, f, n, c))(ours, time, 1, NUMBER, series)
+    compiled(short_lanes.fill_decay, 5)(ours, time, 1, NUMBER, series)
     short_lanes._fill_decay(twin, time, 1, NUMBER, series)
     np.testing.assert_array_equal(ours, twin)
     assert (ours > 0.0).all()
@@ -109,7 +102,7 @@ def test_fill_returns(degree, detail, number):
     rng, _, series = tile(4)
     ours, length = np.zeros(lanes.NUM_ADJOINT * LANES * (lanes.CHUNK + 1)), rng.uniform(0.0, 0.1, NUMBER)
     twin = ours.copy()
-    compiled(short_lanes.fill_returns, "a, t, n, c", degree, detail)(ours, length, number, series)
+    compiled(short_lanes.fill_returns, 4, degree, detail)(ours, length, number, series)
     short_lanes._fill_returns(twin, length, number, series, degree, detail)
     np.testing.assert_array_equal(ours, twin)
     assert ours.any()

@@ -12,14 +12,12 @@ import numpy as np
 
 from .arrivals import longest_sample
 from .backward import END, P_I, P_I_RELEASE, P_V, adjoint, arrival_gradient, new_segments, own_rows, strengths_at
-from .bins import F_MEM, F_SYN, OFFSET, group_by_source, new_sources
+from .bin_loops import ALPHA, BETA, NUM_ADJOINT, use_events
+from .bins import D_MEM, D_OFFSET, D_SYN, group_by_source, new_sources
 from .flow import flow
 from .jit import borrowing, kernel
 from .layout import TIME
 from .reset import release_of
-
-# Columns of the table of adjoints at the ends of bins; nan in bins in which a segment begins or ends
-ALPHA, BETA = range(2)
 
 
 @kernel
@@ -28,7 +26,7 @@ def mark_edge(time, grid, table):
     near = 1e-9 * grid.h
     first, last = int(max(time - near, 0.0) / grid.h), int((time + near) / grid.h)
     for c in range(first, min(last + 1, grid.number)):
-        table[c, ALPHA] = nan
+        table[c * NUM_ADJOINT + ALPHA] = nan
 
 
 @kernel
@@ -43,15 +41,19 @@ def fill_stretch(begin, end, p_V, p_I, grid, steps, table):
     s_mem, s_syn, phi_s = flow(s, grid.tau_mem, grid.tau_syn)
     p_V, p_I = p_V * s_mem, p_I * s_syn + p_V * phi_s
     while c >= 0 and c * grid.h >= begin:
-        table[c, ALPHA], table[c, BETA] = p_I + grid.unit * p_V, grid.unit * p_V
+        table[c * NUM_ADJOINT + ALPHA] = p_I + grid.unit * p_V
+        table[c * NUM_ADJOINT + BETA] = grid.unit * p_V
         p_V, p_I = p_V * e_mem, p_I * e_syn + p_V * phi_h
         c -= 1
 
 
 @kernel
 def fill_table(rows, segments, neuron, grid, steps, table):
-    """The table (bins and more, 2) of one neuron from its segments."""
-    table[: grid.number] = 0.0
+    """The table of one neuron from its segments: the adjoint at the ends of bins, alpha is nan in those in which a
+    segment begins or ends; flat, of more bins than there are.
+    """
+    for k in range(grid.number * NUM_ADJOINT):
+        table[k] = 0.0
     for n in range(rows.shape[0]):
         begin = rows[n - 1, TIME] if n > 0 else 0.0
         release = release_of(rows[n - 1], neuron) if n > 0 else 0.0
@@ -76,37 +78,32 @@ def credit_arrival(j, i, k, events, synapses, neurons, rows, segments, gradients
 
 
 @borrowing
-def credit_inputs(j, events, synapses, grid, delays, sources, neurons, rows, segments, table, want_times, gradients):
-    """Add the gradients of all arrivals at neuron j, whose segments and table of adjoints are these."""
-    tau_mem, tau_syn = grid.tau_mem, grid.tau_syn
+def credit_inputs(
+    j, events, synapses, grid, delays, sources, neurons, rows, segments, table, want_times, gradients, total
+):  # fmt: skip
+    """Add the gradients of all arrivals at neuron j, whose segments and table of adjoints are these; total: scratch."""
+    tau_mem, tau_syn, keep = grid.tau_mem, grid.tau_syn, grid.keep
+    event, bins, factor, times = sources.event, sources.bin, sources.table, gradients.times
     for i in range(synapses.weight.shape[1]):
-        if sources.start[i] == sources.start[i + 1]:
-            continue
-        w = synapses.weight[j, i]
-        first_bin, offset = delays.bin[j, i], delays.table[j, i, OFFSET]
-        f_mem, f_syn = delays.table[j, i, F_MEM], delays.table[j, i, F_SYN]
-        total_mem, total_syn, extra_w, extra_t = 0.0, 0.0, 0.0, 0.0
-        for p in range(sources.start[i], sources.start[i + 1]):
-            event_row = sources.table[p]
-            beyond = int(event_row[OFFSET] + offset >= grid.h)
-            c = sources.bin[p] + first_bin + beyond
-            alpha = table[c, ALPHA]
-            if alpha != alpha:
-                grad_w, grad_t = credit_arrival(
-                    j, i, sources.event[p], events, synapses, neurons, rows, segments, gradients
-                )
+        p, stop, w, extra_w, extra_t = sources.start[i], sources.start[i + 1], synapses.weight[j, i], 0.0, 0.0
+        shift, limit = delays.bin[j, i], grid.h - delays.table[j, i, D_OFFSET]
+        f_mem, f_syn, by_mem, by_syn = delays.table[j, i, D_MEM], delays.table[j, i, D_SYN], 0.0, 0.0
+        moves = -w * f_mem / tau_mem, w * f_syn / tau_syn
+        while p < stop:
+            if want_times:  # a literal
+                p = use_events(p, stop, shift, limit, moves, keep, bins, factor, table, total, event, times, True)
+            else:
+                p = use_events(p, stop, shift, limit, moves, keep, bins, factor, table, total, event, times, False)
+            by_mem += total[BETA]
+            by_syn += total[ALPHA]
+            if p < stop:  # in a bin with an edge
+                grad_w, grad_t = credit_arrival(j, i, event[p], events, synapses, neurons, rows, segments, gradients)
                 extra_w += grad_w
                 extra_t += grad_t
-                continue
-            by_syn = alpha * event_row[F_SYN] * (1.0 - beyond * grid.lost_syn)
-            by_mem = table[c, BETA] * event_row[F_MEM] * (1.0 - beyond * grid.lost_mem)
-            total_syn += by_syn
-            total_mem += by_mem
-            if want_times:
-                gradients.times[sources.event[p]] += w * (f_syn * by_syn / tau_syn - f_mem * by_mem / tau_mem)
-        total_syn, total_mem = total_syn * f_syn, total_mem * f_mem
-        gradients.weight[j, i] += total_syn - total_mem + extra_w
-        gradients.delay[j, i] += w * (total_syn / tau_syn - total_mem / tau_mem) + extra_t
+                p += 1
+        by_mem, by_syn = by_mem * f_mem, by_syn * f_syn
+        gradients.weight[j, i] += by_syn - by_mem + extra_w
+        gradients.delay[j, i] += w * (by_syn / tau_syn - by_mem / tau_mem) + extra_t
 
 
 @kernel
@@ -115,7 +112,8 @@ def binned_backward(events, ghosts, synapses, grid, delays, neurons, span, buffe
     N, M = synapses.weight.shape
     sources = new_sources(longest_sample(events, span.first, span.last), M)
     segments = new_segments(buffer, span.first, span.last)
-    table = np.zeros((2 * grid.number + 4, 2))  # beyond the end of the sample nothing counts
+    table = np.zeros((2 * grid.number + 4) * NUM_ADJOINT)  # beyond the end of the sample nothing counts
+    total = np.empty(NUM_ADJOINT)
     steps = flow(grid.h, grid.tau_mem, grid.tau_syn)
     row = span.row
     for b in range(span.first, span.last):
@@ -137,5 +135,6 @@ def binned_backward(events, ghosts, synapses, grid, delays, neurons, span, buffe
                 gradients.parameters[j], gradients.strengths,
             )  # fmt: skip
             credit_inputs(
-                j, events, synapses, grid, delays, sources, neurons, rows, segments, table, sent.want_times, gradients
-            )
+                j, events, synapses, grid, delays, sources, neurons, rows, segments, table, sent.want_times, gradients,
+                total,
+            )  # fmt: skip

@@ -5,12 +5,13 @@ e^{-(end of bin - t)/tau} is a product of one factor of the event, one of the sy
 which the neuron cannot spike is the sum of its arrivals, in any order.
 """
 
-from math import exp, expm1
+from math import exp
 from typing import NamedTuple
 
 import numpy as np
 
 from .arrivals import group_by
+from .bin_loops import F_MEM, F_SYN, NUM_FACTORS, OFFSET
 from .jit import kernel
 
 # Factors are e^{offset/tau} with offset <= h, and must not overflow: h/tau is at most this.
@@ -22,8 +23,8 @@ FEWEST = 64
 # are closer to each other than this, relative to tau_syn.
 CLOSEST = 1e-2
 
-# Columns of the tables of events and delays: offset in the bin, its factors e^{offset/tau_mem} and e^{offset/tau_syn}
-OFFSET, F_MEM, F_SYN = range(3)
+# Columns of the table of delays: offset in the bin, and its factors e^{(offset - h)/tau} of tau_mem and tau_syn
+D_OFFSET, D_MEM, D_SYN = range(3)
 
 
 class Grid(NamedTuple):
@@ -34,12 +35,11 @@ class Grid(NamedTuple):
     tau_mem: float
     tau_syn: float
     unit: float  # 1/(1 - tau_mem/tau_syn)
-    lost_mem: float  # 1 - e^{-h/tau_mem}: what one more bin takes away
-    lost_syn: float
+    keep: np.ndarray  # e^{-h/tau_mem}, e^{-h/tau_syn}, 1, 1: what one more bin leaves of the columns of the sums
 
 
 class Sources(NamedTuple):
-    """One sample's input spikes, input by input: start (M + 1,), event (E,), bin (E,), table (E, 3)."""
+    """One sample's input spikes, input by input: start (M + 1,), event (E,), bin (E,), table (E NUM_FACTORS,)."""
 
     start: np.ndarray
     event: np.ndarray
@@ -48,7 +48,7 @@ class Sources(NamedTuple):
 
 
 class Delays(NamedTuple):
-    """bin (N, M) and table (N, M, 3): as for events, with the factors e^{(offset - h)/tau}."""
+    """bin (N, M) and table (N, M, 3), with the columns above."""
 
     bin: np.ndarray
     table: np.ndarray
@@ -65,14 +65,14 @@ def make_grid(events, duration, tau_mem, tau_syn):
     number = int(np.ceil(number))
     h = duration / number
     unit = 1.0 / (1.0 - tau_mem / tau_syn)
-    return Grid(h, number, tau_mem, tau_syn, unit, -expm1(-h / tau_mem), -expm1(-h / tau_syn))
+    return Grid(h, number, tau_mem, tau_syn, unit, np.array([exp(-h / tau_mem), exp(-h / tau_syn), 1.0, 1.0]))
 
 
 @kernel
 def new_sources(longest, inputs):
     """Room for samples of up to `longest` events."""
     start, event = np.empty(inputs + 1, np.int64), np.empty(longest, np.int64)
-    return Sources(start, event, np.empty(longest, np.int32), np.empty((longest, 3)))
+    return Sources(start, event, np.empty(longest, np.int32), np.ones(longest * NUM_FACTORS))
 
 
 @kernel
@@ -84,8 +84,9 @@ def group_by_source(events, b, grid, sources):
         k = first + sources.event[p]
         c = int(events.times[k] / grid.h)
         offset = events.times[k] - c * grid.h
-        sources.event[p], sources.bin[p], sources.table[p, OFFSET] = k, c, offset
-        sources.table[p, F_MEM], sources.table[p, F_SYN] = exp(offset / grid.tau_mem), exp(offset / grid.tau_syn)
+        row = p * NUM_FACTORS
+        sources.event[p], sources.bin[p], sources.table[row + OFFSET] = k, c, offset
+        sources.table[row + F_MEM], sources.table[row + F_SYN] = exp(offset / grid.tau_mem), exp(offset / grid.tau_syn)
 
 
 @kernel
@@ -97,7 +98,7 @@ def split_delays(delay, grid):
         for i in range(M):
             c = int(min(delay[j, i] / grid.h, grid.number + 1.0))  # all that lies behind the sample's end is alike
             offset = delay[j, i] - c * grid.h if c <= grid.number else 0.0
-            bins[j, i], table[j, i, OFFSET] = c, offset
-            table[j, i, F_MEM] = exp((offset - grid.h) / grid.tau_mem)
-            table[j, i, F_SYN] = exp((offset - grid.h) / grid.tau_syn)
+            bins[j, i], table[j, i, D_OFFSET] = c, offset
+            table[j, i, D_MEM] = exp((offset - grid.h) / grid.tau_mem)
+            table[j, i, D_SYN] = exp((offset - grid.h) / grid.tau_syn)
     return Delays(bins, table)

@@ -99,8 +99,8 @@ def kernel(function, fastmath=False, forceinline=False, **options):
 
 
 def sum_kernel(function):
-    """As `kernel`, but sums may be taken in another order, so that they vectorise; it is still always the same one."""
-    return kernel(function, fastmath={"reassoc"})
+    """As `borrowing`, but sums may be taken in another order, which is always the same, so that they vectorise."""
+    return kernel(function, fastmath={"reassoc"}, _nrt=False)
 
 
 def inlined(function):
@@ -120,7 +120,8 @@ def borrowing(function):
 
 def embedded(function):
     """As `borrowing`, for the short way through a function whose state takes longer to hand over than to work on: it
-    becomes part of each of its callers, where the state stays in registers. The long way belongs elsewhere.
+    becomes part of each of its callers, where the state stays in registers. The long way belongs elsewhere. A NamedTuple
+    is handed over number by number, seven for each array of one axis: a call with thirty arrays takes 100 ns.
     """
     return kernel(function, _nrt=False, forceinline=True)
 

@@ -1,8 +1,8 @@
 """The innermost loops, with the state of LANES neurons in registers: written in LLVM's vectors.
 
 Numba's own vectoriser may do the same, but not reliably: it must first prove that no two arrays overlap. Only this
-file, short_lanes.py and vectors.py know LLVM, which splits a row of LANES numbers into as many registers as the
-processor needs. Every loop stands here a second time in plain Python: what runs without the JIT, and what the tests
+file, short_lanes.py, bin_loops.py, ring_lanes.py and vectors.py know LLVM, which splits a row of LANES numbers into as
+many registers as the processor needs. Every loop stands here a second time in plain Python: what runs without the JIT, and what the tests
 compare with, to the last bit.
 """
 
@@ -19,6 +19,7 @@ from .jit import kernel
 from .vectors import CACHE_LINE, DOUBLE, INT, LANES, ROW, Builder, pointers
 
 CHUNK = 8  # up to so many events at a time
+SPARE = 1 + CHUNK  # rows of zeros behind those of the inputs in a tile of weights: for a sample's end, and for ghosts
 AHEAD = 16  # so many events before it is needed a row of weights is asked for
 
 # Rows of a tile's state x: V and I after the chunk, and before it; a, before and after it; a bound for V on the way;

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrivals import longest_sample, ordered_arrivals, sort_arrivals
-from .backward import END, KINK, P_I_RELEASE, arrival_gradient
+from .backward import END, KINK, P_I_RELEASE
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
 from .chain import (
@@ -23,12 +23,11 @@ from .chain import (
     most_spikes,
     new_chain,
     rows_of,
-    segments_of,
 )
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, inlined, kernel
 from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, ALL, CHUNK, LANES, TIMES, aligned
-from .layout import TAU_MEM, TAU_SYN, TIME, Synapses
+from .layout import TAU_MEM, TAU_SYN, TIME
 from .own_flow import new_factors
 from .reset import is_ghost, release_of
 from .returns import (
@@ -43,6 +42,7 @@ from .returns import (
     set_returns,
     step_lane,
     step_tile,
+    strength_of,
     with_table,
 )
 
@@ -70,12 +70,14 @@ class Moves(NamedTuple):
 
 class Sample(NamedTuple):
     """One sample on the way back. number: of all arrivals, those of own spikes too; inputs: how many input spikes there
-    are; the recurrent synapses; then its own spikes, its boundaries, its arrivals, and what these add up.
+    are; first_own: the row of the weights where those of the layer begin, first_spare: where they end; then its own
+    spikes, its boundaries, its arrivals, and what these add up.
     """
 
     number: int
     inputs: int
-    recurrent: Synapses
+    first_own: int
+    first_spare: int
     chain: Chain
     bounds: Bounds
     returns: Returns
@@ -126,24 +128,29 @@ def new_adjoint(neurons, tiles, own):
 def merge_arrivals(events, b, synapses, recurrent_delay, neurons, buffer, chain, returns, scratch):
     """Fill arrival, source and unit (the row of the weights) with all arrivals of sample b, in order. Returns how many.
 
-    source: the number of the input spike in the sample, or behind all of them that of the own spike.
+    source: the number of the input spike in the sample, or behind all of them that of the own spike or ghost. A ghost
+    has a spare row of weights, one for each arrival of a chunk, and of equal times arrives last.
     """
     begin, stride, first = chain.begin[0], 1 if recurrent_delay.size > 1 else 0, events.offsets[b]
     arrival, source, inputs = returns.arrival, returns.source, events.offsets[b + 1] - first
     count = ordered_arrivals(events, b, synapses.delay[0], neurons.duration, arrival, source, *scratch)
     source[:count] -= first
-    for n in range(neurons.parameters.shape[0]):
-        for row in range(chain.start[n], chain.start[n + 1]):
-            t = buffer.rows[row, TIME] + recurrent_delay[n * stride]
-            if t < neurons.duration and not is_ghost(buffer.rows[row]):
-                arrival[count], source[count] = t, inputs + row - begin
-                count += 1
+    N, M = neurons.parameters.shape[0], synapses.weight.shape[1]
+    for ghosts in range(2 if neurons.smoothing > 0.0 else 1):
+        for n in range(N):
+            for row in range(chain.start[n], chain.start[n + 1]):
+                t = buffer.rows[row, TIME] + recurrent_delay[n * stride]
+                if t < neurons.duration and is_ghost(buffer.rows[row]) == (ghosts > 0):
+                    arrival[count], source[count] = t, inputs + row - begin
+                    count += 1
     sort_arrivals(count, arrival, source, *scratch)
     for k in range(count):
         if source[k] < inputs:
             returns.unit[k] = events.units[first + source[k]]
+        elif is_ghost(buffer.rows[begin + source[k] - inputs]):
+            returns.unit[k] = M + N + k % CHUNK
         else:
-            returns.unit[k] = synapses.weight.shape[1] + chain.owner[source[k] - inputs]
+            returns.unit[k] = M + chain.owner[source[k] - inputs]
     return count
 
 
@@ -237,24 +244,19 @@ def move(k, grad_t, returns, moves):
     moves.by_row[returns.unit[k]] += grad_t
 
 
+@borrowing
+def move_ghost(k, sample, way):
+    """dL/dstrength of the ghost that arrives as k."""
+    source, spare = sample.returns.source[k], sample.returns.unit[k]
+    row = sample.first_own + sample.chain.owner[source - sample.inputs]
+    sample.moves.by_source[source] += strength_of(row, spare, way)
+
+
 @kernel
 def add_moves(by_row, delay):
     """Add to `delay`, dL/ddelay (1, rows) or (1, 1)."""
     for i in range(by_row.size):
         delay[0, i if delay.shape[1] > 1 else 0] += by_row[i]
-
-
-@borrowing
-def strength_of_ghost(j, T, recurrent, neurons, buffer, grad, chain):
-    """dL/dstrength of the ghost of neuron j at T through its arrivals in the layer."""
-    total, t = 0.0, T + recurrent.delay[0, j if recurrent.delay.shape[1] > 1 else 0]
-    for n in range(neurons.parameters.shape[0] if t < neurons.duration else 0):
-        p_I, _ = arrival_gradient(
-            t, 0.0, neurons.parameters[n], rows_of(n, chain, buffer), segments_of(n, chain), chain.last_counts[n],
-            False, grad[n],
-        )  # fmt: skip
-        total += recurrent.weight[n, j] * p_I
-    return total
 
 
 @borrowing
@@ -269,13 +271,9 @@ def cross_boundary(j, after, sample, neurons, buffer, sent, grad):
         move(after, chain.carried[n, C_KINK], sample.returns, sample.moves)
     if kind == AT_SPIKE:
         spike = chain.start[n] + chain.left[n] - 1
-        G, ghost = sent.grad_rows[spike], is_ghost(buffer.rows[spike])
-        if ghost:
-            G += strength_of_ghost(n, time, sample.recurrent, neurons, buffer, grad, chain)
-        else:
-            G += sample.moves.by_source[sample.inputs + spike - begin]
+        G = sent.grad_rows[spike] + sample.moves.by_source[sample.inputs + spike - begin]
         follow_chain(n, G, neurons, buffer, sent.min_slope, sent.with_taus, grad, chain)
-        if ghost and after < sample.number and arrival[after] == time:  # a kink
+        if is_ghost(buffer.rows[spike]) and after < sample.number and arrival[after] == time:  # a kink
             move(after, chain.segments[spike + 1 - begin + n, KINK], sample.returns, sample.moves)
     last = chain.start[n] + chain.left[n] - 1  # the row of the spike before
     segment = chain.segments[last + 1 - begin + n]
@@ -306,7 +304,10 @@ def return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way):
             high -= 1
         way.times[k - chunk.first] = adjoint.total[k - chunk.first]
         credit_alone(k, chunk, adjoint, way)
-        move(k, way.times[k - chunk.first], returns, sample.moves)
+        if returns.unit[k] >= sample.first_spare:
+            move_ghost(k, sample, way)
+        else:
+            move(k, way.times[k - chunk.first], returns, sample.moves)
     if chunk.first > 0:
         step_alone(chunk, adjoint, way)
 
@@ -344,7 +345,7 @@ def recurrent_sweep_backward(
     room = max(longest, 2 * spikes + N)
     scratch = np.empty(room), np.empty(room, np.int64), np.empty(room + 1, np.int64)
     bounds = Bounds(np.empty(2 * spikes + N), np.empty(2 * spikes + N, np.int64))
-    returns, moves = new_returns(longest), Moves(np.empty(longest), np.zeros(M + N))
+    returns, moves = new_returns(longest), Moves(np.empty(longest), np.zeros(M + N + CHUNK))
     # dL/dt of own spikes is wanted in any case
     way = new_way(longest, weights, gradients.weight, ALL if sent.with_taus else TIMES, own)
     adjoint, row = new_adjoint(neurons, weights.shape[0], own), span.row
@@ -356,12 +357,12 @@ def recurrent_sweep_backward(
         chunks = set_returns(count, neurons, reach, way, returns)
         high = list_boundaries(neurons, buffer, chain, bounds, scratch) - 1
         moves.by_source[:], adjoint.p[:, :ACC_MEM] = 0.0, 0.0
-        sample = Sample(count, inputs, recurrent, chain, bounds, returns, moves)
+        sample = Sample(count, inputs, M, M + N, chain, bounds, returns, moves)
         return_sample(chunks, high, sample, neurons, buffer, sent, grad, adjoint, way)
         gradients.times[events.offsets[b] : events.offsets[b + 1]] += moves.by_source[:inputs]
         input_strengths(ghosts, b, synapses, neurons, buffer, chain, gradients)
     add_moves(moves.by_row[:M], gradients.delay)
-    add_moves(moves.by_row[M:], recurrent_gradients.delay)
+    add_moves(moves.by_row[M : M + N], recurrent_gradients.delay)
     for n in range(N if sent.with_taus else 0):
         grad[n, TAU_MEM] += adjoint.p[n // LANES, ACC_MEM + n % LANES]
         grad[n, TAU_SYN] += adjoint.p[n // LANES, ACC_SYN + n % LANES]

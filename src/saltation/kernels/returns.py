@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .flow import flow, phi_gradient
-from .jit import borrowing, embedded, inlined, kernel
+from .jit import borrowing, embedded, inlined, kernel, sum_kernel, upwards
 from .lanes import (
     A_SYN,
     ACC_MEM,
@@ -284,6 +284,22 @@ def step_tile(c, p, way):
         step_chunk(p, table, at, TIMES, True)
     else:
         step_chunk(p, table, at, TIMES, False)
+
+
+@sum_kernel
+def strength_of(row, spare, way):
+    """dL/dstrength of a ghost among the arrivals: the weights of its source, in row `row` of every tile, times p_I.
+
+    It arrives with a spare row of weights, which are 0, so that all that was added up is p_I in the same row of `grad`;
+    which is 0 again afterwards.
+    """
+    total = 0.0
+    for tile in range(way.weights.size // way.size):
+        w, g = upwards(tile * way.size + row * LANES), upwards(tile * way.size + spare * LANES)
+        for m in range(upwards(LANES)):
+            total += way.weights[w + m] * way.grad[g + m]
+            way.grad[g + m] = 0.0
+    return total
 
 
 @borrowing

@@ -8,7 +8,8 @@ arrival of weight w adds to V and I there
 
 and to V nowhere in the bin more than RISE += max(w, 0) phi(r), as phi rises that far. A bin is so short that both
 functions are polynomials in x = (r - h/2)/h, the same for all arrivals, and with lead = 1 - tau_mem/tau_syn
-e^{-r/tau_mem} = e^{-r/tau_syn} - lead phi(r). All neurons of a tile go through them at once, without branches.
+e^{-r/tau_mem} = e^{-r/tau_syn} - lead phi(r). All neurons of a tile go through them at once, without branches
+(ring_lanes.py).
 """
 
 from typing import NamedTuple
@@ -17,49 +18,42 @@ import numpy as np
 
 from .course import share_taus
 from .flow import flow
-from .jit import borrowing
+from .jit import borrowing, kernel
 from .lanes import CACHE_LINE, LANES, prefetch
 from .layout import TAU_SYN
+from .ring_lanes import DEGREE, FACTORS, SYNAPSES, find_arrivals
 
 ARRIVALS_PER_BIN = 4
 # With fewer arrivals of N (N + input spikes), as if each neuron spiked once, than this for each bin of each neuron of a
 # tile, windows are faster.
 FEWEST = 1 / 16
 LONGEST = 0.1  # a bin, in units of the shorter time constant: beyond x^8 no term is above a rounding
-DEGREE = 8
 # So many neurons go through a loop together, padded where there are fewer; a constant, so that the compiler knows that
 # no two rows of a flat array overlap.
 TILE = LANES
-AHEAD = 2  # emissions: so long before they are needed a source's synapses are asked for
+# So many emissions, or tiles, before they are used a source's synapses, and then its places in the rings, are asked
+# for.
+AHEAD, LAG = 4, 2
+SLOTS = LAG + 1  # of scratch
 SPAN = 16  # the inputs' spikes of so many bins are handed out at once, tile by tile
-
-# Rows of the synapses of a source to a tile, and their size
-WEIGHT, DELAY, SYNAPSES = 0, TILE, 2 * TILE
-# Rows of what `find_arrivals` fills: e^{-r/tau_syn} and phi(r) of the arrival at each neuron, and their size
-E_SYN, PHI, FACTORS = 0, TILE, 2 * TILE
 
 
 class Grid(NamedTuple):
     """`number` bins of length h = 1/rate over the whole sample; rings have room for `depth` of them, and one more that
-    takes what arrives after the end of the sample. e_mem, e_syn, phi: the flow over a bin; by_syn, by_phi: the
-    coefficients of 1, x, ... x^8.
+    takes what arrives after the end of the sample. e_mem, e_syn, phi: the flow over a bin; coefficients: as in
+    ring_lanes.py.
     """
 
     h: float
-    rate: float
     number: int
     depth: int
     duration: float
     tau_mem: float
     tau_syn: float
-    rate_mem: float
-    rate_syn: float
     e_mem: float
     e_syn: float
     phi: float
-    lead: float
-    by_syn: tuple
-    by_phi: tuple
+    coefficients: np.ndarray
 
 
 class Rings(NamedTuple):
@@ -69,6 +63,19 @@ class Rings(NamedTuple):
     table: np.ndarray
     least: np.ndarray
     longest: float
+
+
+class Scratch(NamedTuple):
+    """Of arrivals found but not yet used: factors (SLOTS FACTORS,), places (SLOTS TILE,), see ring_lanes.py."""
+
+    factors: np.ndarray
+    places: np.ndarray
+
+
+@kernel
+def new_scratch():
+    """Room for arrivals."""
+    return Scratch(np.empty(SLOTS * FACTORS), np.empty(SLOTS * TILE, np.int64))
 
 
 def make_rings(events, synapses, recurrent, neurons):
@@ -88,10 +95,11 @@ def make_rings(events, synapses, recurrent, neurons):
     delays = np.vstack([np.broadcast_to(part.delay, part.weight.shape).T for part in parts])
     longest = min(delays.max(initial=0.0), neurons.duration)
     depth = min(int(longest / h) + 2, number) + SPAN
-    grid = Grid(
-        h, 1.0 / h, number, depth, neurons.duration, tau_mem, tau_syn, 1.0 / tau_mem, 1.0 / tau_syn,
-        *flow(h, tau_mem, tau_syn), 1.0 - tau_mem / tau_syn, *_taylor(h, tau_mem, tau_syn),
-    )  # fmt: skip
+    coefficients = np.array(
+        [*_taylor(h, tau_mem, tau_syn), neurons.duration, 1.0 / h, number - 1, depth, 1.0 / tau_syn, 1.0 / tau_mem]
+        + [1.0 - tau_mem / tau_syn]
+    )
+    grid = Grid(h, number, depth, neurons.duration, tau_mem, tau_syn, *flow(h, tau_mem, tau_syn), coefficients)
     return Rings(grid, _by_tile(weights, delays), delays.min(1), longest)
 
 
@@ -107,7 +115,7 @@ def _taylor(h, tau_mem, tau_syn):
         by_phi.append(potential)
         step = h / (k + 1)
         current, potential = -step * current / tau_syn, step * (current - potential) / tau_mem
-    return tuple(by_syn), tuple(by_phi)
+    return *by_syn, *by_phi
 
 
 def _by_tile(weights, delays):
@@ -127,30 +135,10 @@ def ask_for(s, rows):
 
 
 @borrowing
-def polynomial(x, c):
-    """c[0] + c[1] x + ... + c[8] x^8"""
-    x_2 = x * x
-    x_4 = x_2 * x_2
-    low, high = (c[0] + c[1] * x) + (c[2] + c[3] * x) * x_2, (c[4] + c[5] * x) + (c[6] + c[7] * x) * x_2
-    return low + x_4 * (high + c[8] * x_4)
-
-
-@borrowing
-def find_arrivals(T, s, now, grid, table, factors, row):
-    """Where an emission of source s at T arrives at the neurons of a tile, not before bin `now`.
-
-    table (sources SYNAPSES,); fills row (TILE,), of a ring, and factors (FACTORS,).
-    """
-    base, depth = float(now - now % grid.depth), float(grid.depth)
-    first, last, begin = float(now), float(grid.number - 1), s * SYNAPSES + DELAY
-    for m in range(TILE):
-        t = T + table[begin + m]
-        in_bins = min(t, grid.duration) * grid.rate
-        c = np.floor(in_bins)
-        c = first if c < first else c
-        c = last if c > last else c
-        x = (c + 0.5) - in_bins
-        factors[E_SYN + m], factors[PHI + m] = polynomial(x, grid.by_syn), polynomial(x, grid.by_phi)
-        k = c - base
-        k = k - depth if k >= depth else k
-        row[m] = np.int32(k if t < grid.duration else depth)
+def find(T, s, now, rings, tile, ring, width, scratch, slot):
+    """Where an emission of source s at T arrives at a tile, not before bin `now`, into a slot of the scratch."""
+    base = now - now % rings.grid.depth
+    find_arrivals(
+        T, float(now), float(base), rings.table[tile], s * SYNAPSES, rings.grid.coefficients, ring, width,
+        scratch.factors, scratch.places, slot,
+    )  # fmt: skip

@@ -17,41 +17,29 @@ import numpy as np
 from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient
 from .chain import begin_chain, follow_chain, input_strengths, most_spikes, new_chain
 from .flow import flow
-from .jit import borrowing, kernel, sum_kernel
+from .jit import borrowing, kernel
+from .lanes import lowest_bit
 from .layout import TAU_SYN, TIME
 from .reset import is_ghost, release_of
-from .rings import (
-    AHEAD,
-    DELAY,
-    E_SYN,
-    FACTORS,
-    PHI,
-    SPAN,
-    SYNAPSES,
-    TILE,
-    WEIGHT,
-    ask_for,
-    find_arrivals,
-)
+from .ring_lanes import DELAY, NUM_ADJOINT, SYNAPSES, WEIGHT, use_adjoint
+from .rings import AHEAD, LAG, SLOTS, SPAN, TILE, Scratch, ask_for, find, new_scratch
 
 # Rows of the adjoint of a tile at the end of a bin, and EDGE: the last time before, or near it, at which a segment
 # begins or ends, or V is released.
 NOW_V, NOW_I, EDGE, STATE_SIZE = (TILE * row for row in range(4))
-NUM_ADJOINT = 2  # columns of a ring: p_V and p_I at the end of a bin, nan if there is an edge in it
 NEAR = 1e-9  # of a bin: so near to an edge rounding decides in which bin an arrival is
 
 
 class Adjoint(NamedTuple):
     """x (tiles, STATE_SIZE); rings (tiles, (depth + 1) TILE NUM_ADJOINT); grad (tiles, sources SYNAPSES): of weights
-    and delays; factors, row: scratch of rings.find_arrivals; found (2 TILE,): dL/dw and dL/dt of a tile's arrivals.
+    and delays; total (1,): scratch of ring_lanes.use_adjoint.
     """
 
     x: np.ndarray
     rings: np.ndarray
     grad: np.ndarray
-    factors: np.ndarray
-    row: np.ndarray
-    found: np.ndarray
+    scratch: Scratch
+    total: np.ndarray
 
 
 @kernel
@@ -60,7 +48,7 @@ def new_adjoint(rings):
     tiles, size = rings.table.shape
     return Adjoint(
         np.empty((tiles, STATE_SIZE)), np.empty((tiles, (rings.grid.depth + 1) * TILE * NUM_ADJOINT)),
-        np.zeros((tiles, size)), np.empty(FACTORS), np.empty(TILE, np.int32), np.empty(SYNAPSES),
+        np.zeros((tiles, size)), new_scratch(), np.empty(1),
     )  # fmt: skip
 
 
@@ -80,76 +68,56 @@ def write_bin(x, ring, row, t, near, grid):
 
 
 @borrowing
-def look_up(s, ring, table, factors, row, grid, found):
-    """dL/dw and dL/dt of what `find_arrivals` found, without branches."""
-    begin = s * SYNAPSES + WEIGHT
-    for m in range(TILE):
-        place = (row[m] * TILE + m) * NUM_ADJOINT
-        p_V, p_I = ring[place], ring[place + 1]
-        e_syn, phi = factors[E_SYN + m], factors[PHI + m]
-        p_I, p_V = p_I * e_syn + p_V * phi, p_V * (e_syn - grid.lead * phi)
-        found[WEIGHT + m], found[DELAY + m] = p_I, table[begin + m] * (p_I * grid.rate_syn - p_V * grid.rate_mem)
+def find_tile(T, s, c, rings, tile, adjoint, slot):
+    """Where an emission of source s in bin c at T arrives at a tile, into a slot of the scratch."""
+    find(T, s, c, rings, tile, adjoint.rings[tile], NUM_ADJOINT, adjoint.scratch, slot)
 
 
-@sum_kernel
-def sum_times(found):
-    """dL/dT of an emission through all neurons of a tile."""
-    total = 0.0
-    for m in range(TILE):
-        total += found[DELAY + m]
+@borrowing
+def on_edge(T, s, n, rings, neurons, buffer, chain, gradients):
+    """dL/dw and dL/dt of an arrival at neuron n in a bin with an edge, from its own segment."""
+    table, place = rings.table[n // TILE], s * SYNAPSES + n % TILE
+    row, last = chain.start[n], chain.start[n + 1]
+    segment = row - chain.begin[0] + n
+    return arrival_gradient(
+        T + table[place + DELAY], table[place + WEIGHT], neurons.parameters[n], buffer.rows[row:last],
+        chain.segments[segment : segment + last - row + 1], False, False, gradients.parameters[n],
+    )  # fmt: skip
+
+
+@borrowing
+def emission_gradient(T, s, tile, slot, rings, neurons, buffer, chain, adjoint, gradients):
+    """dL/dT of an emission through a tile, where its arrivals are found; adds the gradients of the synapses."""
+    grad, place = adjoint.grad[tile], s * SYNAPSES
+    mask = use_adjoint(
+        rings.table[tile], place, rings.grid.coefficients, adjoint.scratch.factors, adjoint.scratch.places, slot,
+        adjoint.rings[tile], grad, adjoint.total, False,
+    )  # fmt: skip
+    total = adjoint.total[0]
+    while mask != 0:
+        m = lowest_bit(mask)
+        mask &= mask - 1
+        by_w, by_t = on_edge(T, s, tile * TILE + m, rings, neurons, buffer, chain, gradients)
+        grad[place + WEIGHT + m] += by_w
+        grad[place + DELAY + m] += by_t
+        total += by_t
     return total
 
 
 @borrowing
-def add_found(s, found, grad):
-    """Add what was found to the gradients of the synapses of source s."""
-    begin = s * SYNAPSES
-    for m in range(SYNAPSES):
-        grad[begin + m] += found[m]
-
-
-@borrowing
-def on_edges(T, s, tile, rings, neurons, buffer, chain, found, gradients):
-    """Fill in the arrivals in bins with an edge, each from its own segment."""
-    table, begin = rings.table[tile], s * SYNAPSES
-    for m in range(TILE):
-        if found[WEIGHT + m] != found[WEIGHT + m]:
-            n = tile * TILE + m
-            row, last = chain.start[n], chain.start[n + 1]
-            segment = row - chain.begin[0] + n
-            found[WEIGHT + m], found[DELAY + m] = arrival_gradient(
-                T + table[begin + DELAY + m], table[begin + WEIGHT + m], neurons.parameters[n], buffer.rows[row:last],
-                chain.segments[segment : segment + last - row + 1], False, False, gradients.parameters[n],
-            )  # fmt: skip
-
-
-@borrowing
-def find_gradients(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
-    """Fill adjoint.found for an emission of source s in bin c at T; returns dL/dT through the neurons of a tile."""
-    find_arrivals(T, s, c, rings.grid, rings.table[tile], adjoint.factors, adjoint.row)
-    look_up(s, adjoint.rings[tile], rings.table[tile], adjoint.factors, adjoint.row, rings.grid, adjoint.found)
-    total = sum_times(adjoint.found)
-    if total != total:
-        on_edges(T, s, tile, rings, neurons, buffer, chain, adjoint.found, gradients)
-        total = sum_times(adjoint.found)
-    return total
-
-
-@borrowing
-def emission_gradient(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
-    """dL/dT of an emission of source s in bin c through the neurons of a tile; adds the gradients of the synapses."""
-    total = find_gradients(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients)
-    add_found(s, adjoint.found, adjoint.grad[tile])
-    return total
-
-
-@borrowing
-def emission_strength(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients):
-    """dL/dstrength of a ghost of source s in bin c through the neurons of a tile."""
-    find_gradients(T, s, c, tile, rings, neurons, buffer, chain, adjoint, gradients)
-    total = 0.0
-    for m in range(TILE):
-        total += rings.table[tile, s * SYNAPSES + WEIGHT + m] * adjoint.found[WEIGHT + m]
+def emission_strength(T, s, tile, slot, rings, neurons, buffer, chain, adjoint, gradients):
+    """dL/dstrength of a ghost through a tile, where its arrivals are found."""
+    table, place = rings.table[tile], s * SYNAPSES
+    mask = use_adjoint(
+        table, place, rings.grid.coefficients, adjoint.scratch.factors, adjoint.scratch.places, slot,
+        adjoint.rings[tile], adjoint.grad[tile], adjoint.total, True,
+    )  # fmt: skip
+    total = adjoint.total[0]
+    while mask != 0:
+        m = lowest_bit(mask)
+        mask &= mask - 1
+        by_w, _ = on_edge(T, s, tile * TILE + m, rings, neurons, buffer, chain, gradients)
+        total += table[place + WEIGHT + m] * by_w
     return total
 
 
@@ -221,18 +189,23 @@ def rings_backward(
 @borrowing
 def own_spikes(position, c, inputs, rings, neurons, buffer, order, sent, chain, adjoint, gradients):
     """Back over all spikes of the layer in bin c; returns the position of the one before it."""
-    t = c * rings.grid.h
+    t, tiles = c * rings.grid.h, adjoint.x.shape[0]
     while position >= chain.begin[0] and (c == 0 or buffer.rows[order[position], TIME] >= t):
         j, T = chain.owner[order[position] - chain.begin[0]], buffer.rows[order[position], TIME]
         G = sent.grad_rows[order[position]]
-        for tile in range(adjoint.x.shape[0]):
-            after = min(tile + 1, adjoint.x.shape[0] - 1)
-            ask_for(inputs + j, rings.table[after])
-            ask_for(inputs + j, adjoint.grad[after])
-            if is_ghost(buffer.rows[order[position]]):
-                G += emission_strength(T, inputs + j, c, tile, rings, neurons, buffer, chain, adjoint, gradients)
-            else:
-                G += emission_gradient(T, inputs + j, c, tile, rings, neurons, buffer, chain, adjoint, gradients)
+        ghost = is_ghost(buffer.rows[order[position]])
+        for tile in range(tiles + LAG):
+            if tile < tiles:
+                ahead = min(tile + AHEAD, tiles - 1)
+                ask_for(inputs + j, rings.table[ahead])
+                ask_for(inputs + j, adjoint.grad[ahead])
+                find_tile(T, inputs + j, c, rings, tile, adjoint, tile % SLOTS)
+            if tile >= LAG:
+                known = tile - LAG, (tile - LAG) % SLOTS, rings, neurons, buffer, chain, adjoint, gradients
+                if ghost:
+                    G += emission_strength(T, inputs + j, *known)
+                else:
+                    G += emission_gradient(T, inputs + j, *known)
         follow_chain(j, G, neurons, buffer, sent.min_slope, False, gradients.parameters, chain)
         position -= 1
     return position
@@ -251,13 +224,17 @@ def pass_edges(t, near, grid, neurons, buffer, chain, adjoint):
 def input_spikes(begin, end, c, events, rings, neurons, buffer, chain, adjoint, gradients):
     """The input spikes begin ... end - 1, none of which comes before bin c, tile by tile."""
     for tile in range(adjoint.x.shape[0]):
-        for k in range(begin, end):
-            soon = events.units[min(k + AHEAD, end - 1)]
-            ask_for(soon, rings.table[tile])
-            ask_for(soon, adjoint.grad[tile])
-            gradients.times[k] += emission_gradient(
-                events.times[k], events.units[k], c, tile, rings, neurons, buffer, chain, adjoint, gradients
-            )  # fmt: skip
+        for k in range(begin, end + LAG):
+            if k < end:
+                soon = events.units[min(k + AHEAD, end - 1)]
+                ask_for(soon, rings.table[tile])
+                ask_for(soon, adjoint.grad[tile])
+                find_tile(events.times[k], events.units[k], c, rings, tile, adjoint, k % SLOTS)
+            if k - LAG >= begin:
+                p = k - LAG
+                gradients.times[p] += emission_gradient(
+                    events.times[p], events.units[p], tile, p % SLOTS, rings, neurons, buffer, chain, adjoint, gradients
+                )
 
 
 @kernel

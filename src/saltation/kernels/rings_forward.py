@@ -12,30 +12,36 @@ import numpy as np
 
 from .advance import Neuron, State, advance, no_ghost
 from .arrivals import longest_sample, sort_arrivals, store_spikes
-from .jit import borrowing, kernel
+from .jit import borrowing, embedded, kernel
+from .lanes import lowest_bit
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, FINISHED, FIRED, NO_BUDGET, NUM_COLUMNS, TIME
 from .models import Tally
-from .rings import DELAY, SPAN, SYNAPSES, TILE, WEIGHT
-from .rings_sums import (
+from .ring_lanes import (
     A_NEXT,
+    DELAY,
     I_NEXT,
-    LENGTH,
     NEWEST,
     NUM_SUMS,
     RELEASE,
+    SYNAPSES,
     V_NEXT,
-    WALKERS,
+    WEIGHT,
     A,
-    Bin,
     I,
     V,
+    pass_bin,
+)
+from .rings import SPAN, TILE
+from .rings_sums import (
+    LENGTH,
+    WALKERS,
+    Bin,
     any_of,
     emit,
     emit_inputs,
     end_bin,
     new_emissions,
     new_state,
-    pass_bin,
     reset,
 )
 
@@ -86,7 +92,7 @@ def new_log(room, N):
     return Log(np.empty((room + N, NUM_COLUMNS)), np.empty(room, np.int64))
 
 
-@borrowing
+@embedded
 def collect(n, bin, rings, state, emissions, arrival, source):
     """The arrivals of a bin at neuron n, in the order of their emissions; returns how many."""
     tile, m, room = n // TILE, n % TILE, emissions.time.size
@@ -106,7 +112,7 @@ def collect(n, bin, rings, state, emissions, arrival, source):
     return count
 
 
-@borrowing
+@embedded
 def walk_on(n, count, bin, rings, neurons, state, walkers, rows):
     """Walker n through the sorted arrivals that are left to the end of the bin, or to right after its next spike."""
     start, end, arrival, table = walkers.start[n], walkers.end[n], walkers.arrival, rings.table[n // TILE]
@@ -139,7 +145,7 @@ def try_walker(n, bin, rings, neurons, state, emissions, walkers, rows):
     walk_on(n, count, bin, rings, neurons, state, walkers, rows)
 
 
-@borrowing
+@embedded
 def add_walker(n, bin, state, walkers):
     """Neuron n walks, from the start of the bin."""
     x, m, start = state.x[n // TILE], n % TILE, walkers.start[n]
@@ -162,7 +168,7 @@ def stop_walkers(state, walkers):
     state.counters[WALKERS] = 0
 
 
-@borrowing
+@embedded
 def earliest(state, walkers):
     """The walker that spikes first, the first of several; -1 if none does."""
     first, best = inf, -1
@@ -174,7 +180,7 @@ def earliest(state, walkers):
     return best
 
 
-@borrowing
+@embedded
 def accept(n, state, walkers, log, budget):
     """The spike of walker n counts: it goes to the log, and the walker stands behind it."""
     length, room = state.counters[LENGTH], log.author.size
@@ -194,15 +200,25 @@ def accept(n, state, walkers, log, budget):
 
 
 @borrowing
-def look(tile, bin, rings, neurons, state, emissions, walkers, log):
-    """Who of a tile may spike in the bin, and does not walk yet, does so now."""
-    if not pass_bin(state.x[tile], state.rings[tile], state.hot[tile], bin, rings.grid):
-        return
-    for m in range(TILE):
-        n = tile * TILE + m
-        if state.hot[tile, m] and not walkers.walks[n]:
+def wake(tile, hot, bin, rings, neurons, state, emissions, walkers, log):
+    """Who of a tile is in the mask `hot`, and does not walk yet, does so now."""
+    while hot != 0:
+        n = tile * TILE + lowest_bit(hot)
+        hot &= hot - 1
+        if not walkers.walks[n]:
             add_walker(n, bin, state, walkers)
             try_walker(n, bin, rings, neurons, state, emissions, walkers, log.rows)
+
+
+@embedded
+def look(tile, bin, rings, neurons, state, emissions, walkers, log):
+    """Who of a tile may spike in the bin walks. To hand over all arrays takes longer than to see that none may."""
+    grid, first = rings.grid, bin.row * TILE * NUM_SUMS
+    hot = pass_bin(
+        state.x[tile], state.rings[tile], first, bin.t, bin.t_end, grid.e_mem, grid.phi, grid.e_syn, bin.fall
+    )  # fmt: skip
+    if hot != 0:
+        wake(tile, hot, bin, rings, neurons, state, emissions, walkers, log)
 
 
 @borrowing
@@ -237,7 +253,7 @@ def rings_sample(k, stop, events, inputs, rings, neurons, state, emissions, walk
     With BUFFER_FULL there was not enough room: call again with more.
     """
     grid = rings.grid
-    fall = grid.h * grid.rate_mem / grid.e_mem
+    fall = grid.h / grid.tau_mem / grid.e_mem
     reset(neurons, grid.h, state)
     walkers.walks[:] = False
     for c in range(grid.number):

@@ -16,7 +16,7 @@ from .arrivals import longest_sample, ordered_arrivals, store_spikes
 from .course import LONG, new_course, set_course
 from .crossing import ROUNDING
 from .jit import borrowing, embedded, kernel
-from .lanes import A_AFTER, A_ROW, BAR, LANES, LEVEL, STATE_SIZE, V_ROW, aligned, lowest_bit
+from .lanes import A_AFTER, A_ROW, BAR, LANES, LEVEL, SPARE, STATE_SIZE, V_ROW, aligned, lowest_bit
 from .layout import BUDGET_EXCEEDED, BUFFER_FULL, DONE, THRESHOLD
 from .own_flow import new_factors
 from .tile import (
@@ -165,7 +165,7 @@ def local_arrivals(events, b, synapses, duration, arrival, source, unit, arrival
 def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, filled, peaks, budget):
     """As neuron_major.neuron_major_forward, for delays of shape (1, 1), (1, M) or (N, 1).
 
-    weights (tiles, M + 1, LANES): `by_input` of the weights. `cursor` always stands at the start of a sample. With
+    weights (tiles, M + SPARE, LANES): `by_input` of the weights. `cursor` always stands at the start of a sample. With
     dendritic delays the times in `buffer` and `peaks` are those on the neurons' own clocks.
     """
     N, tiles = neurons.parameters.shape[0], weights.shape[0]
@@ -203,11 +203,11 @@ def sweep_forward(events, synapses, weights, neurons, cursor, last, buffer, fill
 
 
 def by_input(weight, width):
-    """(N, M) -> (tiles, M + 1, width): the neurons in tiles, one row an input, and one of zeros for a sample's end."""
+    """(N, M) -> (tiles, M + SPARE, width): the neurons in tiles, one row an input, and SPARE rows of zeros."""
     N, M = weight.shape
-    shape = ((N + width - 1) // width, M + 1, width)
+    shape = ((N + width - 1) // width, M + SPARE, width)
     tiles = aligned(shape[0] * shape[1] * shape[2]).reshape(shape)
-    tiles[:, M] = 0.0
+    tiles[:, M:] = 0.0
     for tile, rows in enumerate(tiles):
         part = weight[tile * width : (tile + 1) * width]
         rows[:M, : part.shape[0]] = part.T
@@ -216,5 +216,5 @@ def by_input(weight, width):
 
 
 def by_neuron(tiles, N):
-    """(tiles, M + 1, width) -> (N, M): the inverse of `by_input`."""
-    return np.concatenate([tile[:-1].T for tile in tiles])[:N]
+    """(tiles, M + SPARE, width) -> (N, M): the inverse of `by_input`."""
+    return np.concatenate([tile[:-SPARE].T for tile in tiles])[:N]

@@ -43,8 +43,8 @@ class Builder:
         self.b.store(value, self.b.bitcast(self.b.gep(pointer, [index]), ROW.as_pointer())).align = 8
 
     def spread(self, value):
-        """A row of equal numbers."""
-        nothing, small = ir.Constant(ROW, ir.Undefined), ir.IntType(32)
+        """A row of equal numbers, or integers."""
+        nothing, small = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined), ir.IntType(32)
         one = self.b.insert_element(nothing, value, ir.Constant(small, 0))
         return self.b.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(small, LANES), [0] * LANES))
 
