@@ -20,7 +20,6 @@ from .backward import (
     peak_of,
     smallest_slope,
     start_segments,
-    strengths_at,
 )
 from .jit import borrowing, inlined, kernel
 from .layout import THRESHOLD, TIME
@@ -158,14 +157,3 @@ def follow_chain(j, G, neurons, buffer, min_slope, with_taus, grad, chain):
     c[C_V], c[C_I], G_release = open_segment(m - 1, c[C_END], p_V, p_I, neuron, rows, with_taus, segments, grad[j])
     c[C_MORE] = G_forced + G_release
     chain.left[j] = m - 1
-
-
-@borrowing
-def input_strengths(ghosts, b, synapses, neurons, buffer, chain, gradients):
-    """dL/dstrength of the ghosts of the input of sample b, all of whose spikes have been crossed."""
-    for n in range(neurons.parameters.shape[0]):
-        strengths_at(
-            synapses.delay[min(n, synapses.delay.shape[0] - 1)], ghosts, b, synapses.weight[n], neurons.duration,
-            neurons.parameters[n], rows_of(n, chain, buffer), segments_of(n, chain), chain.last_counts[n],
-            gradients.parameters[n], gradients.strengths,
-        )  # fmt: skip

@@ -120,8 +120,8 @@ def borrowing(function):
 
 def embedded(function):
     """As `borrowing`, for the short way through a function whose state takes longer to hand over than to work on: it
-    becomes part of each of its callers, where the state stays in registers. The long way belongs elsewhere. A NamedTuple
-    is handed over number by number, seven for each array of one axis: a call with thirty arrays takes 100 ns.
+    becomes part of each of its callers, where the state stays in registers. The long way belongs elsewhere. NamedTuples
+    are handed over number by number, seven for each array of one axis: a call with thirty arrays takes 100 ns.
     """
     return kernel(function, _nrt=False, forceinline=True)
 

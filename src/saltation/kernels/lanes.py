@@ -2,8 +2,8 @@
 
 Numba's own vectoriser may do the same, but not reliably: it must first prove that no two arrays overlap. Only this
 file, short_lanes.py, bin_loops.py, ring_lanes.py and vectors.py know LLVM, which splits a row of LANES numbers into as
-many registers as the processor needs. Every loop stands here a second time in plain Python: what runs without the JIT, and what the tests
-compare with, to the last bit.
+many registers as the processor needs. Every loop stands here a second time in plain Python: what runs without the JIT,
+and what the tests compare with, to the last bit.
 """
 
 from typing import Any

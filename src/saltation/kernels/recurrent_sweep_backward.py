@@ -19,7 +19,6 @@ from .chain import (
     Chain,
     begin_chain,
     follow_chain,
-    input_strengths,
     most_spikes,
     new_chain,
     rows_of,
@@ -33,6 +32,7 @@ from .reset import is_ghost, release_of
 from .returns import (
     OWN_TABLE,
     Returns,
+    add_ghosts,
     carry,
     credit,
     new_returns,
@@ -42,7 +42,7 @@ from .returns import (
     set_returns,
     step_lane,
     step_tile,
-    strength_of,
+    strength_in,
     with_table,
 )
 
@@ -125,30 +125,31 @@ def new_adjoint(neurons, tiles, own):
 
 
 @kernel
-def merge_arrivals(events, b, synapses, recurrent_delay, neurons, buffer, chain, returns, scratch):
-    """Fill arrival, source and unit (the row of the weights) with all arrivals of sample b, in order. Returns how many.
+def merge_arrivals(events, ghosts, b, synapses, recurrent_delay, neurons, buffer, chain, returns, scratch):
+    """Fill arrival, source and unit with all arrivals of sample b, in order. Returns how many.
 
-    source: the number of the input spike in the sample, or behind all of them that of the own spike or ghost. A ghost
-    has a spare row of weights, one for each arrival of a chunk, and of equal times arrives last.
+    source: the number of the input spike in the sample, or behind all of them that of the own spike or ghost, which of
+    equal times arrives last.
     """
     begin, stride, first = chain.begin[0], 1 if recurrent_delay.size > 1 else 0, events.offsets[b]
     arrival, source, inputs = returns.arrival, returns.source, events.offsets[b + 1] - first
     count = ordered_arrivals(events, b, synapses.delay[0], neurons.duration, arrival, source, *scratch)
     source[:count] -= first
     N, M = neurons.parameters.shape[0], synapses.weight.shape[1]
-    for ghosts in range(2 if neurons.smoothing > 0.0 else 1):
+    for own_ghosts in range(2 if neurons.smoothing > 0.0 else 1):
         for n in range(N):
             for row in range(chain.start[n], chain.start[n + 1]):
                 t = buffer.rows[row, TIME] + recurrent_delay[n * stride]
-                if t < neurons.duration and is_ghost(buffer.rows[row]) == (ghosts > 0):
+                if t < neurons.duration and is_ghost(buffer.rows[row]) == (own_ghosts > 0):
                     arrival[count], source[count] = t, inputs + row - begin
                     count += 1
     sort_arrivals(count, arrival, source, *scratch)
+    count = add_ghosts(ghosts, b, synapses.delay[0], neurons.duration, count, returns, scratch)
     for k in range(count):
-        if source[k] < inputs:
-            returns.unit[k] = events.units[first + source[k]]
-        elif is_ghost(buffer.rows[begin + source[k] - inputs]):
+        if source[k] < 0 or (source[k] >= inputs and is_ghost(buffer.rows[begin + source[k] - inputs])):
             returns.unit[k] = M + N + k % CHUNK
+        elif source[k] < inputs:
+            returns.unit[k] = events.units[first + source[k]]
         else:
             returns.unit[k] = M + chain.owner[source[k] - inputs]
     return count
@@ -245,11 +246,17 @@ def move(k, grad_t, returns, moves):
 
 
 @borrowing
-def move_ghost(k, sample, way):
-    """dL/dstrength of the ghost that arrives as k."""
-    source, spare = sample.returns.source[k], sample.returns.unit[k]
-    row = sample.first_own + sample.chain.owner[source - sample.inputs]
-    sample.moves.by_source[source] += strength_of(row, spare, way)
+def move_ghost(k, ghosts, sample, strengths, way):
+    """dL/dstrength of the ghost that arrives as k, of the layer or among its inputs: those are `ghosts`."""
+    source, spare, total = sample.returns.source[k], sample.returns.unit[k], 0.0
+    of_input = source < 0
+    row = ghosts.units[-1 - source] if of_input else sample.first_own + sample.chain.owner[source - sample.inputs]
+    for tile in range(way.weights.size // way.size):
+        total += strength_in(tile, row, spare, way)
+    if of_input:
+        strengths[-1 - source] += total
+    else:
+        sample.moves.by_source[source] += total
 
 
 @kernel
@@ -285,7 +292,7 @@ def cross_boundary(j, after, sample, neurons, buffer, sent, grad):
 
 
 @borrowing
-def return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way):
+def return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way, ghosts, strengths):
     """All neurons back through the arrivals of a chunk, and over its boundaries."""
     bounds, returns, high = sample.bounds, sample.returns, chunk.high
     set_aside(chunk.low, high, bounds, adjoint)
@@ -305,7 +312,7 @@ def return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way):
         way.times[k - chunk.first] = adjoint.total[k - chunk.first]
         credit_alone(k, chunk, adjoint, way)
         if returns.unit[k] >= sample.first_spare:
-            move_ghost(k, sample, way)
+            move_ghost(k, ghosts, sample, strengths, way)
         else:
             move(k, way.times[k - chunk.first], returns, sample.moves)
     if chunk.first > 0:
@@ -313,7 +320,7 @@ def return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way):
 
 
 @borrowing
-def return_sample(chunks, high, sample, neurons, buffer, sent, grad, adjoint, way):
+def return_sample(chunks, high, sample, neurons, buffer, sent, grad, adjoint, way, ghosts, strengths):
     """All neurons back through the chunks of a sample, and over its boundaries 0 ... high."""
     bounds, returns, active = sample.bounds, sample.returns, False
     for c in range(chunks):
@@ -323,7 +330,7 @@ def return_sample(chunks, high, sample, neurons, buffer, sent, grad, adjoint, wa
         active |= low < high
         if active:  # else nothing depends on it
             chunk = Chunk(c, k0, k1, low, high)
-            return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way)
+            return_chunk(chunk, sample, neurons, buffer, sent, grad, adjoint, way, ghosts, strengths)
             high = low
     for j in range(high, -1, -1):
         cross_boundary(j, 0, sample, neurons, buffer, sent, grad)
@@ -341,7 +348,7 @@ def recurrent_sweep_backward(
     own, reach = not share_taus(neurons.parameters), CHUNK_REACH * shortest_tau(neurons.parameters)
     chain = new_chain(N, most_spikes(buffer, span.first, span.last))
     spikes = chain.owner.size
-    longest = longest_sample(events, span.first, span.last) + spikes
+    longest = longest_sample(events, span.first, span.last) + longest_sample(ghosts, span.first, span.last) + spikes
     room = max(longest, 2 * spikes + N)
     scratch = np.empty(room), np.empty(room, np.int64), np.empty(room + 1, np.int64)
     bounds = Bounds(np.empty(2 * spikes + N), np.empty(2 * spikes + N, np.int64))
@@ -353,14 +360,17 @@ def recurrent_sweep_backward(
         inputs = events.offsets[b + 1] - events.offsets[b]
         begin_chain(b, row, neurons, buffer, sent.peaks, sent.grad_peak, sent.with_taus, grad, chain)
         row = chain.start[N]
-        count = merge_arrivals(events, b, synapses, recurrent.delay[0], neurons, buffer, chain, returns, scratch)
+        count = merge_arrivals(
+            events, ghosts, b, synapses, recurrent.delay[0], neurons, buffer, chain, returns, scratch
+        )
         chunks = set_returns(count, neurons, reach, way, returns)
         high = list_boundaries(neurons, buffer, chain, bounds, scratch) - 1
         moves.by_source[:], adjoint.p[:, :ACC_MEM] = 0.0, 0.0
         sample = Sample(count, inputs, M, M + N, chain, bounds, returns, moves)
-        return_sample(chunks, high, sample, neurons, buffer, sent, grad, adjoint, way)
+        return_sample(
+            chunks, high, sample, neurons, buffer, sent, grad, adjoint, way, ghosts, gradients.strengths
+        )  # fmt: skip
         gradients.times[events.offsets[b] : events.offsets[b + 1]] += moves.by_source[:inputs]
-        input_strengths(ghosts, b, synapses, neurons, buffer, chain, gradients)
     add_moves(moves.by_row[:M], gradients.delay)
     add_moves(moves.by_row[M : M + N], recurrent_gradients.delay)
     for n in range(N if sent.with_taus else 0):

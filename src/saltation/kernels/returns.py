@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arrivals import arrival_times, sort_arrivals
 from .flow import flow, phi_gradient
 from .jit import borrowing, embedded, inlined, kernel, sum_kernel, upwards
 from .lanes import (
@@ -58,7 +59,8 @@ OWN_TABLE = NUM_ADJOINT * LANES * (CHUNK + 1)  # of the arrivals of a chunk, and
 class Returns(NamedTuple):
     """The arrivals of a sample on the way back, in chunks: chunk c holds the arrivals begin[c + 1] ... begin[c] - 1.
 
-    arrival, source, unit (count,): as `local_arrivals` fills them; chunk_of (count,).
+    arrival, source (count,): when, and which; of ghost g among the inputs source is -1 - g. unit (count,): the row of
+    the weights; of ghosts a spare one, for each of a chunk its own. chunk_of (count,).
     """
 
     arrival: np.ndarray
@@ -286,19 +288,33 @@ def step_tile(c, p, way):
         step_chunk(p, table, at, TIMES, False)
 
 
+@kernel
+def add_ghosts(ghosts, b, delay_row, duration, count, returns, scratch):
+    """Put the ghosts among the inputs of sample b among its `count` arrivals; returns how many there are then. Of equal
+    times a ghost comes last.
+    """
+    start, stop = ghosts.offsets[b], ghosts.offsets[b + 1]
+    arrival, source = returns.arrival[count:], returns.source[count:]
+    more = arrival_times(ghosts.times, ghosts.units, start, stop, delay_row, duration, arrival, source)
+    for k in range(more):
+        source[k] = -1 - source[k]
+    if more > 0:
+        sort_arrivals(count + more, returns.arrival, returns.source, *scratch)
+    return count + more
+
+
 @sum_kernel
-def strength_of(row, spare, way):
-    """dL/dstrength of a ghost among the arrivals: the weights of its source, in row `row` of every tile, times p_I.
+def strength_in(tile, row, spare, way):
+    """dL/dstrength of a ghost among the arrivals through a tile: the weights of its source, in row `row`, times p_I.
 
     It arrives with a spare row of weights, which are 0, so that all that was added up is p_I in the same row of `grad`;
     which is 0 again afterwards.
     """
     total = 0.0
-    for tile in range(way.weights.size // way.size):
-        w, g = upwards(tile * way.size + row * LANES), upwards(tile * way.size + spare * LANES)
-        for m in range(upwards(LANES)):
-            total += way.weights[w + m] * way.grad[g + m]
-            way.grad[g + m] = 0.0
+    w, g = upwards(tile * way.size + row * LANES), upwards(tile * way.size + spare * LANES)
+    for m in range(upwards(LANES)):
+        total += way.weights[w + m] * way.grad[g + m]
+        way.grad[g + m] = 0.0
     return total
 
 

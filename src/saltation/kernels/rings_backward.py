@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backward import END, P_I, P_I_RELEASE, P_V, arrival_gradient
-from .chain import begin_chain, follow_chain, input_strengths, most_spikes, new_chain
+from .chain import begin_chain, follow_chain, most_spikes, new_chain
 from .flow import flow
 from .jit import borrowing, kernel
 from .lanes import lowest_bit
@@ -164,7 +164,7 @@ def rings_backward(
     for b in range(span.first, span.last):
         begin_chain(b, row, neurons, buffer, sent.peaks, sent.grad_peak, False, gradients.parameters, chain)
         begin_adjoint(rings, buffer, chain, adjoint)
-        row, k = chain.start[N], events.offsets[b + 1]
+        row, k, g = chain.start[N], events.offsets[b + 1], ghosts.offsets[b + 1]
         position = row - 1
         for c in range(grid.number - 1, -1, -1):
             t = c * grid.h
@@ -177,12 +177,8 @@ def rings_backward(
                 )
                 pass_edges(t, near, grid, neurons, buffer, chain, adjoint)
             if c % SPAN == 0:
-                begin = k
-                while begin > events.offsets[b] and events.times[begin - 1] >= t:
-                    begin -= 1
-                input_spikes(begin, k, c, events, rings, neurons, buffer, chain, adjoint, gradients)
-                k = begin
-        input_strengths(ghosts, b, synapses, neurons, buffer, chain, gradients)
+                k = inputs_back(k, c, events, False, b, rings, neurons, buffer, chain, adjoint, gradients)
+                g = inputs_back(g, c, ghosts, True, b, rings, neurons, buffer, chain, adjoint, gradients)
     hand_over(inputs, adjoint, gradients, recurrent_gradients)
 
 
@@ -221,20 +217,27 @@ def pass_edges(t, near, grid, neurons, buffer, chain, adjoint):
 
 
 @borrowing
-def input_spikes(begin, end, c, events, rings, neurons, buffer, chain, adjoint, gradients):
-    """The input spikes begin ... end - 1, none of which comes before bin c, tile by tile."""
+def inputs_back(stop, c, emitted, ghosts, b, rings, neurons, buffer, chain, adjoint, gradients):
+    """Back over those before `stop` of the input spikes of sample b, or if `ghosts` its ghosts, that come in bin c or
+    later, tile by tile; returns the first of them.
+    """
+    begin = stop
+    while begin > emitted.offsets[b] and emitted.times[begin - 1] >= c * rings.grid.h:
+        begin -= 1
     for tile in range(adjoint.x.shape[0]):
-        for k in range(begin, end + LAG):
-            if k < end:
-                soon = events.units[min(k + AHEAD, end - 1)]
+        known = rings, neurons, buffer, chain, adjoint, gradients
+        for k in range(begin, stop + LAG):
+            if k < stop:
+                soon = emitted.units[min(k + AHEAD, stop - 1)]
                 ask_for(soon, rings.table[tile])
                 ask_for(soon, adjoint.grad[tile])
-                find_tile(events.times[k], events.units[k], c, rings, tile, adjoint, k % SLOTS)
-            if k - LAG >= begin:
-                p = k - LAG
-                gradients.times[p] += emission_gradient(
-                    events.times[p], events.units[p], tile, p % SLOTS, rings, neurons, buffer, chain, adjoint, gradients
-                )
+                find_tile(emitted.times[k], emitted.units[k], c, rings, tile, adjoint, k % SLOTS)
+            p = k - LAG
+            if p >= begin and ghosts:
+                gradients.strengths[p] += emission_strength(emitted.times[p], emitted.units[p], tile, p % SLOTS, *known)
+            elif p >= begin:
+                gradients.times[p] += emission_gradient(emitted.times[p], emitted.units[p], tile, p % SLOTS, *known)
+    return begin
 
 
 @kernel

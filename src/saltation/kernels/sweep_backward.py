@@ -10,20 +10,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrivals import group_by, index_arrivals, locate, longest_sample
-from .backward import END, KINK, MISSED, P_I_RELEASE, new_segments, peak_of, strengths_at, times_of_spikes
+from .arrivals import group_by, index_arrivals, locate, longest_sample, ordered_arrivals
+from .backward import END, KINK, MISSED, P_I_RELEASE, new_segments, peak_of, times_of_spikes
 from .backward import P_I as SEGMENT_P_I
 from .backward import P_V as SEGMENT_P_V
 from .backward import adjoint as adjoint_of
 from .chain import most_spikes
 from .course import CHUNK_REACH, share_taus, shortest_tau
 from .jit import borrowing, embedded, kernel
-from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, LANES, TAUS, TIMES, aligned
-from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME, Events, Synapses
+from .lanes import ACC_MEM, ACC_SYN, ADJOINT_SIZE, CHUNK, LANES, TAUS, TIMES, aligned
+from .layout import REFRACTORY, TAU_MEM, TAU_SYN, TIME
 from .own_flow import new_factors
 from .reset import is_ghost, release_of
-from .returns import carry, new_returns, new_way, set_lane, set_own_adjoint_table, set_returns, step_tile
-from .sweep import local_arrivals, sample_ends
+from .returns import (
+    add_ghosts,
+    carry,
+    new_returns,
+    new_way,
+    set_lane,
+    set_own_adjoint_table,
+    set_returns,
+    step_tile,
+    strength_in,
+)
+from .sweep import sample_ends
 
 # Of a boundary: its time, and the adjoint there.
 WHEN, AT_V, AT_I = range(3)
@@ -31,15 +41,12 @@ WHEN, AT_V, AT_I = range(3)
 
 class Opening(NamedTuple):
     """Scratch of the first pass over the neurons. ends (N,): when the sample ends on each neuron's clock; places: where
-    arrivals are, see `locate`; segments: of one neuron. ghosts: among the inputs; local: the synapses as they are on
-    the neurons' clocks.
+    arrivals are, see `locate`; segments: of one neuron.
     """
 
     ends: np.ndarray
     places: np.ndarray
     segments: np.ndarray
-    ghosts: Events
-    local: Synapses
 
 
 class Boundaries(NamedTuple):
@@ -92,11 +99,13 @@ def boundaries(n, neuron, rows, segments, last_counts, count, arrival, duration,
 
 
 @borrowing
-def return_tile(tile, c, chunks, neurons, source_stride, p, factors, way, returns, bounds, gradients):
+def return_tile(tile, c, chunks, ghosts, neurons, source_stride, p, factors, way, returns, bounds, gradients):
     """The adjoint of a tile from chunk c on back to the first arrival; adds the gradients of all arrivals.
 
-    source_stride: of the delays; -1: they do not belong to inputs; factors: scratch of `own_flow`.
+    ghosts: among the inputs; source_stride: of the delays; -1: they do not belong to inputs; factors: scratch of
+    `own_flow`.
     """
+    moved = way.detail & TIMES != 0
     p[:] = 0.0
     while c < chunks:
         k0, k1 = returns.begin[c + 1], returns.begin[c]
@@ -117,10 +126,14 @@ def return_tile(tile, c, chunks, neurons, source_stride, p, factors, way, return
             m += 1
         if k0 > 0:
             step_tile(c, p, way)
-        for k in range(k0, k1 if way.detail & TIMES else k0):
-            gradients.times[returns.source[k]] += way.times[k - k0]
-            if source_stride >= 0:
-                gradients.delay[0, returns.unit[k] * source_stride] += way.times[k - k0]
+        for k in range(k0, k1 if moved or ghosts.times.size > 0 else k0):
+            source, unit = returns.source[k], returns.unit[k]
+            if source < 0:
+                gradients.strengths[-1 - source] += strength_in(tile, ghosts.units[-1 - source], unit, way)
+            elif moved:
+                gradients.times[source] += way.times[k - k0]
+                if source_stride >= 0:
+                    gradients.delay[0, unit * source_stride] += way.times[k - k0]
         c += 1
 
 
@@ -128,7 +141,7 @@ def return_tile(tile, c, chunks, neurons, source_stride, p, factors, way, return
 def move_arrival(time, grad_t, source_stride, count, duration, places, returns, gradients):
     """What is at the very time of an arrival moves with it: grad_t is part of its dL/dt."""
     k = locate(time, count, returns.arrival, duration, places)
-    if k < count and returns.arrival[k] == time:
+    if k < count and returns.arrival[k] == time and returns.source[k] >= 0:
         gradients.times[returns.source[k]] += grad_t
         if source_stride >= 0:
             gradients.delay[0, returns.unit[k] * source_stride] += grad_t
@@ -171,10 +184,6 @@ def open_tile(tile, b, row, count, neurons, source_stride, buffer, sent, opening
             gradients.delay[n, 0] += times_of_spikes(rows, g_rows) - segments[:spikes, MISSED].sum()
             if last_counts and peak_time == opening.ends[n]:
                 gradients.delay[n, 0] -= G_peak * peak_slope
-        strengths_at(
-            opening.local.delay[0], opening.ghosts, b, opening.local.weight[n], opening.ends[n], neuron, rows, segments,
-            last_counts, gradients.parameters[n], gradients.strengths,
-        )  # fmt: skip
         if neurons.smoothing > 0.0 and sent.want_times:
             move_kinks(rows, segments, source_stride, count, duration, places, returns, gradients)
         last_release = rows[spikes - 1, TIME] + neuron[REFRACTORY] if spikes > 0 else -inf
@@ -221,23 +230,25 @@ def sweep_backward(events, ghosts, synapses, weights, neurons, span, buffer, sen
     N, own, tiles = neurons.parameters.shape[0], not share_taus(neurons.parameters), weights.shape[0]
     source_stride = -1 if synapses.delay.shape[0] > 1 else 1 if synapses.delay.shape[1] > 1 else 0
     reach = CHUNK_REACH * shortest_tau(neurons.parameters)
-    longest, most = longest_sample(events, span.first, span.last), most_spikes(buffer, span.first, span.last)
+    longest = longest_sample(events, span.first, span.last) + longest_sample(ghosts, span.first, span.last)
+    most = most_spikes(buffer, span.first, span.last)
     returns, bounds = new_returns(longest), new_boundaries(2 * (most + LANES), longest)
-    arrival_copy, source_copy = np.empty(longest), np.empty(longest, np.int64)
-    bins, rates = np.empty(longest + 1, np.int64), 1.0 / neurons.parameters[:, :3]
-    local = Synapses(synapses.weight, np.zeros((1, 1)) if source_stride < 0 else synapses.delay)
-    opening = Opening(
-        np.empty(N), np.empty(longest + 2, np.int64), new_segments(buffer, span.first, span.last), ghosts, local
-    )  # fmt: skip
+    rates = 1.0 / neurons.parameters[:, :3]
+    opening = Opening(np.empty(N), np.empty(longest + 2, np.int64), new_segments(buffer, span.first, span.last))
+    delay_row = np.zeros(1) if source_stride < 0 else synapses.delay[0]  # on the neurons' clocks
+    scratch = np.empty(longest), np.empty(longest, np.int64), np.empty(longest + 1, np.int64)
     p, factors = aligned(ADJOINT_SIZE), new_factors(tiles if own else 1, rates, False)
     way = new_way(longest, weights, gradients.weight, detail_of(sent), own)
     sample_ends(synapses, neurons.duration, opening.ends)
     row = span.row
     for b in range(span.first, span.last):
-        count = local_arrivals(
-            events, b, synapses, neurons.duration, returns.arrival, returns.source, returns.unit, arrival_copy,
-            source_copy, bins,
+        count = ordered_arrivals(
+            events, b, delay_row, neurons.duration, returns.arrival, returns.source, *scratch
         )  # fmt: skip
+        count = add_ghosts(ghosts, b, delay_row, neurons.duration, count, returns, scratch)
+        for k in range(count):
+            source = returns.source[k]
+            returns.unit[k] = events.units[source] if source >= 0 else synapses.weight.shape[1] + k % CHUNK
         chunks = set_returns(count, neurons, reach, way, returns)
         index_arrivals(count, returns.arrival, neurons.duration, opening.places)
         for tile in range(tiles):
@@ -248,7 +259,9 @@ def sweep_backward(events, ghosts, synapses, weights, neurons, span, buffer, sen
             if earliest == chunks:
                 continue  # what arrives later has no effect
             part = factors[tile if own else 0]
-            return_tile(tile, earliest, chunks, neurons, source_stride, p, part, way, returns, bounds, gradients)
+            return_tile(
+                tile, earliest, chunks, ghosts, neurons, source_stride, p, part, way, returns, bounds, gradients
+            )  # fmt: skip
             for n in range(first, min(first + LANES, N) if sent.with_taus else first):
                 gradients.parameters[n, TAU_MEM] += p[ACC_MEM + n - first]
                 gradients.parameters[n, TAU_SYN] += p[ACC_SYN + n - first]
