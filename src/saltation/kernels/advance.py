@@ -196,7 +196,8 @@ def with_ghost(x, ghost):
 
 @borrowing
 def end_visit(x, s, is_end, neuron, rows, tally):
-    """After an interval of length s: the ghost counts if V - theta is far from 0 again, or the sample at its end.
+    """After an interval of length s: the ghost counts if V - theta is far from 0 again, or the sample at its end and
+    V - theta not higher.
 
     Returns (x, tally); there must be room for a row.
     """
@@ -204,7 +205,7 @@ def end_visit(x, s, is_end, neuron, rows, tally):
     if s > 0.0:
         rise = x.I if lowest(neuron) < g < 0.0 and slope_of(x, p) > 0.0 else nan
         ghost = Ghost(rise, ghost.time, ghost.I, ghost.a, ghost.margin, ghost.number)
-    if ghost.margin > 0.0 or (g > lowest(neuron) and not is_end):
+    if ghost.margin > 0.0 or (g > lowest(neuron) and not (is_end and g <= ghost.margin)):
         return with_ghost(x, ghost), tally
     row = rows[tally.next_row]
     row[TIME], row[CURRENT], row[ADAPTATION], row[RELEASE_CURRENT] = ghost.time, ghost.I, ghost.a, ghost.I

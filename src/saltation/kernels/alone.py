@@ -11,6 +11,7 @@ from .lanes import (
     A_AFTER,
     A_ROW,
     BAR,
+    HIGHEST,
     I_BEFORE,
     I_ROW,
     LANES,
@@ -36,7 +37,21 @@ from .layout import (
     V_RESET,
 )
 from .models import Tally
-from .near import glide, keep_ghost, kept_ghost
+from .near import (
+    BOUND,
+    FIRST,
+    RISE,
+    STOP,
+    WAITING_A,
+    WAITING_I,
+    WAITING_RISE,
+    WAITING_V,
+    glide,
+    keep_ghost,
+    kept_ghost,
+    may_wait,
+)
+from .near import MARGIN as BEST
 from .tile import PEAK, PEAK_SLOPE, PEAK_TIME, RELEASE, watch_level
 
 
@@ -139,10 +154,73 @@ def look_closer(n, t, t_next, before, after, neurons, scratch, log, length):
     return DONE, tally.next_row
 
 
+@borrowing
+def catch_up(n, m, rows, neurons, course, weights, how, scratch, log, length):
+    """Look for the ghosts of the chunk that waits, of neuron n in lane m; returns (status, length)."""
+    row, neuron, rates = scratch.ghosts[n], neurons.parameters[n], scratch.rates[n]
+    level, theta, rise = scratch.x[n // LANES * STATE_SIZE + LEVEL + m], neuron[THRESHOLD], row[RISE]
+    lowest, free = -ghost_reach(theta, neurons.smoothing), (scratch.own[n, RELEASE], scratch.ends[n])
+    k, k1, x = int(row[FIRST]), int(row[STOP]), (row[WAITING_V], row[WAITING_I], row[WAITING_A])
+    row[STOP], row[RISE] = row[FIRST], row[WAITING_RISE]
+    while True:
+        k, x = glide(
+            k, k, k1, x, (m, rows), level, lowest, theta, (rates[0], rates[1], rates[2]), free, course, weights, how,
+            row,
+        )  # fmt: skip
+        if k == k1:
+            row[RISE] = rise
+            return DONE, length
+        after, _, _, _ = lane_flow(k, k, m, x[0], x[1], x[2], level, course, how)
+        t, t_next = course.time[upwards(k)], course.time[upwards(k + 1)]
+        status, length = look_closer(n, t, t_next, x, after, neurons, scratch, log, length)
+        if status != DONE:
+            return status, length
+        x = after[0], after[1] + weights[upwards(rows + course.row_of[upwards(k)] + m)], after[2]
+        k += 1
+
+
+@embedded
+def wait(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length):
+    """Ghosts of lane m of a tile in a chunk: of a visit only the highest maximum counts, so where it neither ends nor
+    leads to a spike the chunk waits. It is done with when V - theta is later higher than it ever was in it, for then
+    there is a higher maximum, or a spike; the more so a chunk that is lower than a maximum that is known.
+
+    Returns (status, length, whether there is nothing more to do in this chunk).
+    """
+    n, state, x = tile * LANES + m, tile * STATE_SIZE, scratch.x
+    own, rates, row, theta = scratch.own[n], scratch.rates[n], scratch.ghosts[n], neurons.parameters[n, THRESHOLD]
+    before = x[upwards(state + V_BEFORE + m)], x[upwards(state + I_BEFORE + m)], x[upwards(state + A_ROW + m)]
+    waits, bound, g_end, rise = False, 0.0, 0.0, 0.0
+    if x[upwards(state + LEVEL + m)] > -inf:
+        a_after = x[upwards(state + A_AFTER + m)] if how.adaptive else before[2]
+        waits, bound, g_end, rise = may_wait(
+            k0, k1, before, (m, rows), x[upwards(state + HIGHEST + m)], a_after,
+            -ghost_reach(theta, neurons.smoothing), theta, (rates[0], rates[1], rates[2]),
+            (own[RELEASE], scratch.ends[n]), course, weights,
+        )  # fmt: skip
+    if row[FIRST] < row[STOP] and not (waits and g_end >= row[BOUND]):
+        status, length = catch_up(n, m, rows, neurons, course, weights, how, scratch, log, length)
+        if status != DONE:
+            return status, length, True
+    if waits:
+        row[FIRST], row[STOP] = 0.0, 0.0
+        if row[BEST] > 0.0 or bound > row[BEST]:
+            row[FIRST], row[STOP], row[WAITING_RISE], row[BOUND] = k0, k1, row[RISE], bound
+            row[WAITING_V], row[WAITING_I], row[WAITING_A] = before
+        row[RISE] = rise
+    return DONE, length, waits
+
+
 @embedded
 def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length):
     """Lane m of a tile, its weights from weights[rows] on, through the intervals k0 ... k1 - 1; (status, length)."""
     n, state, x = tile * LANES + m, tile * STATE_SIZE, scratch.x
+    if neurons.smoothing > 0.0 and how.alike and not how.want_peak:
+        status, length, done = wait(
+            tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length
+        )  # fmt: skip
+        if done:
+            return status, length
     own, neuron, rates, end = scratch.own[n], neurons.parameters[n], scratch.rates[n], scratch.ends[n]
     V, I = x[upwards(state + V_BEFORE + m)], x[upwards(state + I_BEFORE + m)]
     a, level = x[upwards(state + A_ROW + m)], x[upwards(state + LEVEL + m)]

@@ -8,10 +8,13 @@ from .advance import Ghost, may_turn
 from .course import LONG, lane_flow
 from .crossing import ROUNDING
 from .jit import embedded, inlined, upwards
+from .lanes import E_MEM, E_SYN, NUM_COEFFICIENTS, PHI
 
-# Of a neuron's ghosts: see advance.Ghost
+# Of a neuron's ghosts: see advance.Ghost. Then of the chunk that waits, if FIRST < STOP: its intervals, the state and
+# `rise` at its start, and a bound of V - theta in it.
 RISE, TIME, CURRENT, ADAPTATION, MARGIN, NUMBER = range(6)
-NUM_GHOST = 6
+FIRST, STOP, WAITING_V, WAITING_I, WAITING_A, WAITING_RISE, BOUND = range(6, 13)
+NUM_GHOST = 13
 
 
 @inlined
@@ -25,6 +28,30 @@ def keep_ghost(ghost, row):
     """Put what is known of the ghosts of a neuron into its row."""
     row[RISE], row[TIME], row[CURRENT], row[ADAPTATION] = ghost.rise, ghost.time, ghost.I, ghost.a
     row[MARGIN], row[NUMBER] = ghost.margin, ghost.number
+
+
+@embedded
+def may_wait(k0, k1, before, place, highest, a_after, lowest, theta, rates, free, course, weights):
+    """Whether one of neurons alike surely neither spikes nor ends a visit in the chunk k0 ... k1 - 1; if so a bound of
+    V - theta in it, V - theta at its end, and `rise` there.
+
+    before: (V, I, a) at its start; highest: a bound of V in it, a_after: a behind it; the rest as for `glide`.
+    """
+    (V, I, a), (m, rows), (rate, _, rate_adapt), (release, end) = before, place, rates, free
+    t, t_last, t_end = course.time[upwards(k0)], course.time[upwards(k1 - 1)], course.time[upwards(k1)]
+    bound, least = highest - min(a, a_after) - theta + ROUNDING * (abs(theta) + abs(a)), V
+    sure = bound < -ROUNDING * abs(theta) and release <= t and t_last < t_end < end and (t_end - t) * rate <= LONG
+    if not sure:
+        return False, bound, 0.0, nan
+    table = course.table
+    for k in range(k0, k1):
+        j = NUM_COEFFICIENTS * k
+        V, I = V * table[upwards(j + E_MEM)] + I * table[upwards(j + PHI)], I * table[upwards(j + E_SYN)]
+        least = min(least, V)
+        if k < k1 - 1:
+            I += weights[upwards(rows + course.row_of[upwards(k)] + m)]
+    rises = (I - V) * rate + a_after * rate_adapt > 0.0
+    return least - max(a, a_after) - theta > lowest, bound, V - a_after - theta, I if rises else nan
 
 
 @embedded

@@ -111,7 +111,7 @@ class Walk:
 
 def ghosts_of(walk):
     """The ghosts of a neuron that has come to the end: the highest maximum of every visit of g near 0 from below that
-    ends without a spike.
+    ends without a spike. At the end of the sample it must not be lower than g.
     """
     neuron, neurons = walk.neuron, walk.neurons
     lowest = -GHOST_REACH * neurons.smoothing * abs(neuron[THRESHOLD])
@@ -131,7 +131,7 @@ def ghosts_of(walk):
             g = above(0.0, *before, neuron)
             rising = before if slope_of(before, neuron) > 0.0 and lowest < g < 0.0 else None
             is_spike = moment is not None and moment.kind == "spike"
-            if best[1] is not None and not is_spike and (g <= lowest or stop == neurons.duration):
+            if best[1] is not None and not is_spike and (g <= lowest or (stop == neurons.duration and g <= best[0])):
                 found.append(best[1])
                 best = 0.0, None
         if moment is not None:

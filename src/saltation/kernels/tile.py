@@ -27,7 +27,7 @@ from .layout import (
     TAU_SYN,
     THRESHOLD,
 )
-from .near import NUM_GHOST, keep_ghost
+from .near import FIRST, NUM_GHOST, STOP, keep_ghost
 from .own_flow import SERIES
 from .short_lanes import HIGH, HIGH_REACH, LOW, LOW_REACH, MIDDLE, MIDDLE_REACH, TOP, fill_decay, sweep_short
 
@@ -123,6 +123,7 @@ def start_tile(tile, neurons, how, scratch):
         own[RELEASE], own[PEAK], own[PEAK_TIME], own[PEAK_SLOPE] = 0.0, -threshold, 0.0, 0.0
         if neurons.smoothing > 0.0:
             keep_ghost(no_ghost(), scratch.ghosts[n])
+            scratch.ghosts[n, FIRST] = scratch.ghosts[n, STOP] = 0.0  # nothing waits
         x[state + LEVEL + m] = x[state + BAR + m] = watch_level(
             0.0, 0.0, threshold, -threshold, True, how.want_peak, neurons.smoothing
         )
