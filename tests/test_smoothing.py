@@ -142,6 +142,45 @@ def test_a_ghost_is_the_highest_maximum_of_a_visit(delay):
     assert several > 15
 
 
+@pytest.mark.parametrize("jump", [0.0, 0.2, -0.02])
+@pytest.mark.parametrize("drift", [0.0, 0.02])
+@pytest.mark.parametrize("smoothing", [0.05, 0.2, 0.5])
+def test_chunks_wait_for_a_higher_maximum(smoothing, drift, jump):
+    """Many arrivals near the threshold, event by event in chunks and neuron by neuron in bins: the same ghosts."""
+    generator = torch.Generator().manual_seed(5)
+    weight = drift + 0.15 * torch.randn(20, 30, generator=generator).double()
+    times = 60.0 * torch.rand(4, 2000, generator=generator, dtype=torch.float64)
+    spikes = sal.Spikes.from_lists([[(float(t), k % 30) for k, t in enumerate(row)] for row in times], 30, 60.0)
+    found = []
+    for delay in ({}, {"delay": "synaptic", "max_delay": 1.0}):
+        connection = sal.Linear(30, 20, **delay).double()
+        with torch.no_grad():
+            connection.weight.copy_(weight)
+        if delay:
+            connection.set_delays(0.0)
+        layer = sal.Layer(connection, sal.LIF(20, 2.0, 1.0, jump=jump, tau_adapt=9.0), smoothing=smoothing)
+        assert layer.plan(spikes).startswith("in bins:" if delay else "event-major:")
+        found.append(layer(spikes))
+    for ours, theirs in zip((found[0], found[0].ghosts), (found[1], found[1].ghosts), strict=True):
+        assert ours.times.numel() > 40
+        torch.testing.assert_close(ours.times, theirs.times, rtol=0.0, atol=1e-9)
+        assert torch.equal(ours.units, theirs.units)
+
+
+@pytest.mark.parametrize("delay", [None, "synaptic"])
+def test_a_visit_that_the_end_of_the_sample_cuts_short(delay):
+    """Its highest maximum is a ghost if V was higher there than at the end: else the next spike would come then."""
+    options = {} if delay is None else {"delay": delay, "max_delay": 1.0}
+    layer = sal.Layer(sal.Linear(2, 2, **options), sal.LIF(2, 2.0, 1.0, threshold=1.0), smoothing=0.3).double()
+    with torch.no_grad():  # a maximum at 1.4, of 0.9; then V of the first neuron rises above it, that of the second not
+        layer.connection.weight.copy_(torch.tensor([[3.6, 1.8], [3.6, 0.5]]))
+    if delay is not None:
+        layer.connection.set_delays(0.0)
+    result = layer(sal.Spikes.from_lists([[(0.0, 0), (2.4, 1)]], 2, 3.0))
+    assert result.times.numel() == 0
+    assert [unit for _, unit in result.ghosts.to_lists()[0]] == [1]
+
+
 @pytest.mark.parametrize("delay", [None, "synaptic"])
 def test_a_fall_from_the_reset_is_no_ghost(delay):
     """V falls from v_reset, close to theta, after it was held there; arrivals make it fall faster: no maximum."""

@@ -223,7 +223,8 @@ def draw(axes: Any, rows: list[Row], setup: str) -> None:
     for left in axes[:, 0]:
         left.set_ylabel("test accuracy (%)")
     if axes[0][0].get_lines():
-        axes[0][0].legend(fontsize=6, frameon=False, loc="upper right")
+        handles = axes[0][0].get_legend_handles_labels()
+        axes[0][0].figure.legend(*handles, fontsize=8, frameon=False, ncols=4, loc="outside lower center")
 
 
 def _of(function: Callable[..., Any], setup: str) -> Callable[..., Any]:
