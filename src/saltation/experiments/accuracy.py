@@ -16,7 +16,7 @@ from saltation.plot.style import PALETTE, tidy
 TRAINED = ("W", "WD", "WT", "WDT")
 WORDS = {"W": "weights", "WD": "weights, delays", "WT": "weights, thresholds", "WDT": "weights, delays, thresholds"}
 PARTS = {"yin_yang_30": ("exact", "smoothed", "surrogate_0.2ms")}  # which arms also train fewer parameters
-SEEDS = {"mnist": 3, "spoken_digits": 3}  # others: 5
+SEEDS = {"mnist": 3, "braille_recurrent": 3, "spoken_digits": 3}  # others: 5
 MORE_SEEDS = dict.fromkeys(PARTS["yin_yang_30"], 10)  # of Yin-Yang, where seeds differ by as much as the arms
 SMALL = {"train.epochs": 2}
 REFERENCE = "smoothed"  # what all others are compared with

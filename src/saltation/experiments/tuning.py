@@ -12,7 +12,12 @@ from saltation.experiments.tasks import SETUPS, named, trials, words
 
 SEED = 100  # of all trials: seeds 0, 1, ... are compared
 TUNED = ("yin_yang_30", "japanese_vowels", "digits", "braille")
-LIKE = {"yin_yang_5": "yin_yang_30", "mnist": "digits", "spoken_digits": "braille"}  # take what is best there
+LIKE = {
+    "yin_yang_5": "yin_yang_30",
+    "mnist": "digits",
+    "braille_recurrent": "braille",
+    "spoken_digits": "braille",
+}  # take what is best there
 CHOSEN: dict[str, dict[str, dict[str, float]]] = {
     "yin_yang_30": {
         "exact": {"rate": 2},

@@ -214,13 +214,19 @@ def wait(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, len
 @embedded
 def go_alone(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length):
     """Lane m of a tile, its weights from weights[rows] on, through the intervals k0 ... k1 - 1; (status, length)."""
-    n, state, x = tile * LANES + m, tile * STATE_SIZE, scratch.x
     if neurons.smoothing > 0.0 and how.alike and not how.want_peak:
         status, length, done = wait(
             tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length
         )  # fmt: skip
         if done:
             return status, length
+    return go_through(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length)
+
+
+@embedded
+def go_through(tile, m, k0, k1, course, weights, rows, neurons, how, scratch, log, length):
+    """`go_alone`, interval by interval."""
+    n, state, x = tile * LANES + m, tile * STATE_SIZE, scratch.x
     own, neuron, rates, end = scratch.own[n], neurons.parameters[n], scratch.rates[n], scratch.ends[n]
     V, I = x[upwards(state + V_BEFORE + m)], x[upwards(state + I_BEFORE + m)]
     a, level = x[upwards(state + A_ROW + m)], x[upwards(state + LEVEL + m)]

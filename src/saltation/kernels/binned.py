@@ -89,19 +89,9 @@ def binned_forward(events, synapses, grid, delays, neurons, cursor, last, buffer
                 a *= e_adapt
             else:
                 count = collect(
-                    int(sums[row + NEWEST]),
-                    older,
-                    sources,
-                    events,
-                    weight,
-                    delay,
-                    t,
-                    t_end,
-                    arrival,
-                    source,
-                    scratch,
+                    int(sums[row + NEWEST]), older, sources, events, weight, delay, t, t_end, arrival, source, scratch,
                     current,
-                )
+                )  # fmt: skip
                 status, x, tally = walk(
                     State(V, I, a, release, -inf, 0.0, 0.0, ghost), t, t_end, count, arrival, current, alone,
                     buffer.rows, Tally(filled + spikes - 1, filled + spikes, spikes, budget + ghost.number), False,

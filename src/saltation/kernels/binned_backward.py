@@ -79,10 +79,10 @@ def credit_arrival(j, i, k, events, synapses, neurons, rows, segments, gradients
 
 @borrowing
 def credit_inputs(
-    j, events, synapses, grid, delays, sources, neurons, rows, segments, table, want_times, gradients, total
+    j, events, synapses, grid, delays, sources, neurons, rows, segments, table, want_times, gradients
 ):  # fmt: skip
-    """Add the gradients of all arrivals at neuron j, whose segments and table of adjoints are these; total: scratch."""
-    tau_mem, tau_syn, keep = grid.tau_mem, grid.tau_syn, grid.keep
+    """Add the gradients of all arrivals at neuron j, whose segments and table of adjoints are these."""
+    tau_mem, tau_syn, keep, total = grid.tau_mem, grid.tau_syn, grid.keep, sources.total
     event, bins, factor, times = sources.event, sources.bin, sources.table, gradients.times
     for i in range(synapses.weight.shape[1]):
         p, stop, w, extra_w, extra_t = sources.start[i], sources.start[i + 1], synapses.weight[j, i], 0.0, 0.0
@@ -113,7 +113,6 @@ def binned_backward(events, ghosts, synapses, grid, delays, neurons, span, buffe
     sources = new_sources(longest_sample(events, span.first, span.last), M)
     segments = new_segments(buffer, span.first, span.last)
     table = np.zeros((2 * grid.number + 4) * NUM_ADJOINT)  # beyond the end of the sample nothing counts
-    total = np.empty(NUM_ADJOINT)
     steps = flow(grid.h, grid.tau_mem, grid.tau_syn)
     row = span.row
     for b in range(span.first, span.last):
@@ -136,5 +135,4 @@ def binned_backward(events, ghosts, synapses, grid, delays, neurons, span, buffe
             )  # fmt: skip
             credit_inputs(
                 j, events, synapses, grid, delays, sources, neurons, rows, segments, table, sent.want_times, gradients,
-                total,
             )  # fmt: skip

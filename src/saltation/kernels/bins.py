@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrivals import group_by
-from .bin_loops import F_MEM, F_SYN, NUM_FACTORS, OFFSET
+from .bin_loops import F_MEM, F_SYN, NUM_ADJOINT, NUM_FACTORS, OFFSET
 from .jit import kernel
 
 # Factors are e^{offset/tau} with offset <= h, and must not overflow: h/tau is at most this.
@@ -39,12 +39,15 @@ class Grid(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """One sample's input spikes, input by input: start (M + 1,), event (E,), bin (E,), table (E NUM_FACTORS,)."""
+    """One sample's input spikes, input by input: start (M + 1,), event (E,), bin (E,), table (E NUM_FACTORS,).
+    total (NUM_ADJOINT,): scratch of bin_loops.use_events.
+    """
 
     start: np.ndarray
     event: np.ndarray
     bin: np.ndarray
     table: np.ndarray
+    total: np.ndarray
 
 
 class Delays(NamedTuple):
@@ -72,7 +75,7 @@ def make_grid(events, duration, tau_mem, tau_syn):
 def new_sources(longest, inputs):
     """Room for samples of up to `longest` events."""
     start, event = np.empty(inputs + 1, np.int64), np.empty(longest, np.int64)
-    return Sources(start, event, np.empty(longest, np.int32), np.ones(longest * NUM_FACTORS))
+    return Sources(start, event, np.empty(longest, np.int32), np.ones(longest * NUM_FACTORS), np.empty(NUM_ADJOINT))
 
 
 @kernel
