@@ -24,13 +24,13 @@ DRAWN = ("yin_yang_30", "braille")  # the tables have all
 
 
 def cases(size: Size) -> list[Case]:
-    """Full: all data sets and arms. Quick: Yin-Yang, a few epochs. Tiny: two arms of it."""
+    """Full: all data sets and arms. Quick: Yin-Yang, a few epochs. Tiny: three arms of it."""
     if size == "full":
         found = [_case(setup, arm, "WDT", _seeds(setup, arm)) for setup, made in SETUPS.items() for arm in made.epochs]
         less = [(setup, arm, trained) for setup, arms in PARTS.items() for trained in TRAINED[:-1] for arm in arms]
         return found + [_case(setup, arm, trained, 5) for setup, arm, trained in less]
     small: dict[str, Any] = {**SMALL, "data.options.publication": False, "data.options.sizes": [300, 100, 100]}
-    arms = list(SETUPS["yin_yang_5"].epochs) if size == "quick" else ["exact", "surrogate_2ms"]
+    arms = list(SETUPS["yin_yang_5"].epochs) if size == "quick" else ["exact", "surrogate_2ms", "surrogate_1ms_exact"]
     return [_case("yin_yang_5", arm, "WDT", 2, small) for arm in arms]
 
 

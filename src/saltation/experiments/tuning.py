@@ -4,6 +4,7 @@ What is best is `CHOSEN`. The test samples are left alone, and the seed is none 
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from saltation.experiments.arms import run_arm
@@ -86,7 +87,10 @@ def train(settings: dict[str, Any], seed: int, trial: dict[str, float], test: bo
     setup, own = SETUPS[settings["setup"]], {key: value for key, value in trial.items() if key != "rate"}
     task = setup.task(settings["arm"], settings.get("trained", "WDT"), trial["rate"])
     task.changes.update(settings.get("changes", {}))
-    return run_arm(task, setup.arm(settings["arm"], **own), seed, test)
+    arm = setup.arm(settings["arm"], **own)
+    if arm.epochs_before > 0:  # half of all epochs, however many they are
+        arm = replace(arm, epochs_before=task.changes["train.epochs"] // 2)
+    return run_arm(task, arm, seed, test)
 
 
 def best(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
