@@ -39,14 +39,14 @@ class Setup:
             changes |= {f"model.layers.{k}.train": [] for k in range(self.layers)}
         return Task(self.recipe, changes)
 
-    def arm(self, name: str, slope: float = 10.0, smoothing: float = 0.2) -> Arm:
-        """An arm by its name: exact, smoothed, surrogate_5ms, surrogate_5ms_exact, ..."""
+    def arm(self, name: str, slope: float = 10.0, smoothing: float = 0.2, epochs: int | None = None) -> Arm:
+        """An arm by its name: exact, smoothed, surrogate_5ms, surrogate_5ms_exact; epochs: if not its own."""
         gradient, _, rest = name.partition("_")
         if gradient != "surrogate":
             return Arm("smoothed" if gradient == "smoothed" else "exact", smoothing if gradient == "smoothed" else 0.0)
         step, _, then = rest.partition("ms")
         kind: Gradient = "surrogate_exact" if then else "surrogate"
-        before = self.epochs[name] // 2 if then else 0
+        before = (epochs or self.epochs[name]) // 2 if then else 0
         return Arm(kind, dt=float(step) * self.millisecond, slope=slope, epochs_before=before)
 
 

@@ -4,7 +4,6 @@ What is best is `CHOSEN`. The test samples are left alone, and the seed is none 
 """
 
 import math
-from dataclasses import replace
 from typing import Any
 
 from saltation.experiments.arms import run_arm
@@ -87,9 +86,7 @@ def train(settings: dict[str, Any], seed: int, trial: dict[str, float], test: bo
     setup, own = SETUPS[settings["setup"]], {key: value for key, value in trial.items() if key != "rate"}
     task = setup.task(settings["arm"], settings.get("trained", "WDT"), trial["rate"])
     task.changes.update(settings.get("changes", {}))
-    arm = setup.arm(settings["arm"], **own)
-    if arm.epochs_before > 0:  # half of all epochs, however many they are
-        arm = replace(arm, epochs_before=task.changes["train.epochs"] // 2)
+    arm = setup.arm(settings["arm"], **own, epochs=task.changes["train.epochs"])
     return run_arm(task, arm, seed, test)
 
 
