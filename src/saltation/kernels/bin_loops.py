@@ -4,14 +4,11 @@ As in lanes.py every loop stands here a second time in plain Python: what runs w
 compare with, to the last bit.
 """
 
-from typing import Any
-
 from llvmlite import ir
 from numba import types
-from numba.core import config as numba_config
 from numba.extending import intrinsic
 
-from .vectors import DOUBLE, INT, Builder, pointers
+from .vectors import DOUBLE, INT, PLAIN, SMALL, Builder, pointers
 
 # Columns of the table of events: the factors e^{offset/tau_mem} and e^{offset/tau_syn}, 1, and the offset in the bin
 F_MEM, F_SYN, ONE, OFFSET, NUM_FACTORS = range(5)
@@ -62,21 +59,6 @@ def _use_events(first, stop, shift, limit, moves, keep, bins, table, adjoint, to
     return stop
 
 
-def _load(b, pointer, index, count):
-    """array[index : index + count]"""
-    value = b.b.load(b.b.bitcast(b.b.gep(pointer, [index]), ir.VectorType(DOUBLE, count).as_pointer()))
-    value.align = 8
-    return value
-
-
-def _vector(b, *numbers):
-    """A vector of these."""
-    vector = ir.Constant(ir.VectorType(numbers[0].type, len(numbers)), ir.Undefined)
-    for k, number in enumerate(numbers):
-        vector = b.b.insert_element(vector, number, ir.Constant(ir.IntType(32), k))
-    return vector
-
-
 def _place(b, p, shift, limit, bins, table):
     """Append: where in the table event p is, a mask, all ones unless it is beyond, and the bin in which it arrives.
 
@@ -92,7 +74,7 @@ def _place(b, p, shift, limit, bins, table):
 def _choose(b, mask, near, far):
     """Append: far, or where the mask is all ones near."""
     count = near.type.count
-    bits, whole = ir.VectorType(INT, count), _vector(b, *[mask] * count)
+    bits, whole = ir.VectorType(INT, count), b.vector(*[mask] * count)
     near, far = (b.b.bitcast(vector, bits) for vector in (near, far))
     return b.b.bitcast(b.b.xor(far, b.b.and_(whole, b.b.xor(near, far))), ir.VectorType(DOUBLE, count))
 
@@ -111,21 +93,21 @@ def _sum_events_vectors(
         first, stop, shift, limit, *factors, keep, bins, table, sums, older = pointers(
             context, builder, signature, values
         )
-        b, before, small = Builder(builder), builder.block, ir.IntType(32)
-        near = _vector(b, *factors, ir.Constant(DOUBLE, 0.0))
-        far = builder.fmul(near, _load(b, keep, b.number(0), NUM_SUMS))
+        b, before = Builder(builder), builder.block
+        near = b.vector(*factors, ir.Constant(DOUBLE, 0.0))
+        far = builder.fmul(near, b.load_row(keep, b.number(0), NUM_SUMS))
         loop, done = builder.append_basic_block("events"), builder.append_basic_block("done")
         builder.branch(loop)
         builder.position_at_end(loop)
         p = builder.phi(INT)
         row, mask, bin = _place(b, p, shift, limit, bins, table)
         place = builder.mul(bin, b.number(NUM_SUMS))
-        old = _load(b, sums, place, NUM_SUMS)
-        new = builder.fadd(old, builder.fmul(_choose(b, mask, near, far), _load(b, table, row, NUM_SUMS)))
-        last, number = builder.extract_element(old, ir.Constant(small, NEWEST)), b.add(p, 1)
-        new = builder.insert_element(new, builder.sitofp(number, DOUBLE), ir.Constant(small, NEWEST))
-        builder.store(new, builder.bitcast(builder.gep(sums, [place]), new.type.as_pointer())).align = 8
-        builder.store(builder.fptosi(last, small), builder.gep(older, [p]))
+        old = b.load_row(sums, place, NUM_SUMS)
+        new = builder.fadd(old, builder.fmul(_choose(b, mask, near, far), b.load_row(table, row, NUM_SUMS)))
+        last, number = builder.extract_element(old, ir.Constant(SMALL, NEWEST)), b.add(p, 1)
+        new = builder.insert_element(new, builder.sitofp(number, DOUBLE), ir.Constant(SMALL, NEWEST))
+        b.store_row(new, sums, place)
+        builder.store(builder.fptosi(last, SMALL), builder.gep(older, [p]))
         p.add_incoming(first, before)
         p.add_incoming(number, loop)
         builder.cbranch(builder.icmp_signed("<", number, stop), loop, done)
@@ -152,24 +134,24 @@ def _use_events_vectors(
         first, stop, shift, limit, moves, keep, bins, table, adjoint, total, event, grad_times, _ = pointers(
             context, builder, signature, values
         )
-        b, before, small = Builder(builder), builder.block, ir.IntType(32)
-        moves = _vector(b, *(builder.extract_value(moves, k) for k in (BETA, ALPHA)))
-        one, start = (_vector(b, *[ir.Constant(DOUBLE, value)] * NUM_ADJOINT) for value in (1.0, 0.0))
-        far = _load(b, keep, b.number(0), NUM_ADJOINT)
+        b, before = Builder(builder), builder.block
+        moves = b.vector(*(builder.extract_value(moves, k) for k in (BETA, ALPHA)))
+        one, start = (b.vector(*[ir.Constant(DOUBLE, value)] * NUM_ADJOINT) for value in (1.0, 0.0))
+        far = b.load_row(keep, b.number(0), NUM_ADJOINT)
         loop, inside, done = (builder.append_basic_block(name) for name in ("events", "inside", "done"))
         builder.branch(loop)
         builder.position_at_end(loop)
         p, sums = builder.phi(INT), builder.phi(start.type)
         row, mask, bin = _place(b, p, shift, limit, bins, table)
-        known = _load(b, adjoint, builder.mul(bin, b.number(NUM_ADJOINT)), NUM_ADJOINT)
-        alpha = builder.extract_element(known, ir.Constant(small, ALPHA))
+        known = b.load_row(adjoint, builder.mul(bin, b.number(NUM_ADJOINT)), NUM_ADJOINT)
+        alpha = builder.extract_element(known, ir.Constant(SMALL, ALPHA))
         builder.cbranch(builder.fcmp_unordered("uno", alpha, alpha), done, inside)
         builder.position_at_end(inside)
-        factor = builder.fmul(_load(b, table, row, NUM_ADJOINT), _choose(b, mask, one, far))
+        factor = builder.fmul(b.load_row(table, row, NUM_ADJOINT), _choose(b, mask, one, far))
         by = builder.fmul(known, factor)
         if wanted:
             parts = builder.fmul(by, moves)
-            by_t = builder.fadd(*(builder.extract_element(parts, ir.Constant(small, k)) for k in (BETA, ALPHA)))
+            by_t = builder.fadd(*(builder.extract_element(parts, ir.Constant(SMALL, k)) for k in (BETA, ALPHA)))
             pointer = builder.gep(grad_times, [b.load(event, p)])
             builder.store(builder.fadd(builder.load(pointer), by_t), pointer)
         added, following = builder.fadd(sums, by), b.add(p, 1)
@@ -182,13 +164,11 @@ def _use_events_vectors(
         for value, at_edge, at_stop in ((end, p, following), (result, sums, added)):
             value.add_incoming(at_edge, loop)
             value.add_incoming(at_stop, inside)
-        builder.store(result, builder.bitcast(total, start.type.as_pointer())).align = 8
+        b.store_row(result, total, b.number(0))
         return end
 
     return signature, generate
 
 
-_config: Any = numba_config  # its settings are made at run time
-_plain = bool(_config.DISABLE_JIT)
-sum_events = _sum_events if _plain else _sum_events_vectors
-use_events = _use_events if _plain else _use_events_vectors
+sum_events = _sum_events if PLAIN else _sum_events_vectors
+use_events = _use_events if PLAIN else _use_events_vectors

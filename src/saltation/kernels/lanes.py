@@ -6,17 +6,14 @@ many registers as the processor needs. Every loop stands here a second time in p
 and what the tests compare with, to the last bit.
 """
 
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 from .jit import kernel
-from .vectors import CACHE_LINE, DOUBLE, INT, LANES, ROW, Builder, pointers
+from .vectors import CACHE_LINE, DOUBLE, INT, LANES, PLAIN, ROW, Builder, pointers
 
 CHUNK = 8  # up to so many events at a time
 SPARE = 1 + CHUNK  # rows of zeros behind those of the inputs in a tile of weights: for a sample's end, and for ghosts
@@ -354,11 +351,9 @@ def _step_chunk_vectors(typing, p, table, at, detail, own):
     return types.int64(p, table, types.int64, detail, own), generate
 
 
-_config: Any = numba_config  # its settings are made at run time
-_plain = bool(_config.DISABLE_JIT)
-sweep_chunk = _sweep_chunk if _plain else _sweep_chunk_vectors
-receive_late = _receive_late if _plain else _receive_late_vectors
-carry_chunk = _carry_chunk if _plain else _carry_chunk_vectors
-step_chunk = _step_chunk if _plain else _step_chunk_vectors
-lowest_bit = _lowest_bit if _plain else _lowest_bit_fast
-prefetch = _prefetch if _plain else _prefetch_line
+sweep_chunk = _sweep_chunk if PLAIN else _sweep_chunk_vectors
+receive_late = _receive_late if PLAIN else _receive_late_vectors
+carry_chunk = _carry_chunk if PLAIN else _carry_chunk_vectors
+step_chunk = _step_chunk if PLAIN else _step_chunk_vectors
+lowest_bit = _lowest_bit if PLAIN else _lowest_bit_fast
+prefetch = _prefetch if PLAIN else _prefetch_line

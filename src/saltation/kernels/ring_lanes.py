@@ -4,16 +4,13 @@ As in lanes.py every loop stands here a second time in plain Python: what runs w
 compare with, to the last bit.
 """
 
-from typing import Any
-
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 from .crossing import ROUNDING
-from .vectors import DOUBLE, INT, LANES, ROW, Builder, pointers
+from .vectors import DOUBLE, INT, LANES, PLAIN, ROW, SMALL, Builder, pointers
 
 DEGREE = 8  # of the polynomials
 # Of the coefficients: e^{-r/tau_syn} and phi(r) as polynomials; the duration, bins per time, the number of the last
@@ -158,7 +155,7 @@ def _find_arrivals_vectors(
         t = builder.fadd(b.spread(T), b.load_row(synapses, b.add(begin, DELAY)))
         inside = builder.fcmp_ordered("<", t, c(DURATION))
         in_bins = builder.fmul(builder.select(inside, t, c(DURATION)), c(RATE))
-        whole = builder.sitofp(builder.fptosi(in_bins, _lanes_of(ir.IntType(32))), ROW)
+        whole = builder.sitofp(builder.fptosi(in_bins, _lanes_of(SMALL)), ROW)
         later = b.larger(whole, b.spread(first))
         bin = builder.select(builder.fcmp_ordered("<", later, c(LAST)), later, c(LAST))
         x = builder.fsub(builder.fadd(bin, b.spread(ir.Constant(DOUBLE, 0.5))), in_bins)
@@ -168,7 +165,7 @@ def _find_arrivals_vectors(
         row = builder.fsub(bin, b.spread(base))
         row = builder.select(builder.fcmp_ordered(">=", row, c(DEPTH)), builder.fsub(row, c(DEPTH)), row)
         row = builder.select(inside, row, c(DEPTH))
-        row = builder.zext(builder.fptosi(row, _lanes_of(ir.IntType(32))), _lanes_of(INT))
+        row = builder.zext(builder.fptosi(row, _lanes_of(SMALL)), _lanes_of(INT))
         row = builder.add(builder.mul(row, ir.Constant(_lanes_of(INT), [LANES] * LANES)), low)
         place = builder.mul(row, b.spread(width))
         pointer = builder.gep(places, [builder.mul(at, b.number(LANES))])
@@ -200,14 +197,12 @@ def _pass_bin_vectors(typing, x, ring, first, t, t_end, e_mem, phi, e_syn, fall)
         columns = [[], [], []]
         for quarter in range(4):  # four neurons by four columns, turned over
             start = b.add(first, quarter * 4 * NUM_SUMS)
-            pointer = builder.bitcast(builder.gep(ring, [start]), ir.VectorType(DOUBLE, 4 * NUM_SUMS).as_pointer())
-            four = builder.load(pointer)
-            four.align = 8
+            four = b.load_row(ring, start, 4 * NUM_SUMS)
             for column, k in zip(columns, (S_V, S_I, RISE), strict=True):
-                column.append(_shuffle(builder, four, four, range(k, 4 * NUM_SUMS, NUM_SUMS)))
+                column.append(b.shuffle(four, four, range(k, 4 * NUM_SUMS, NUM_SUMS)))
         add_V, add_I, rise = (
-            _shuffle(
-                builder, *(_shuffle(builder, *column[k : k + 2], range(8)) for k in (0, 2)), range(LANES)
+            b.shuffle(
+                *(b.shuffle(*column[k : k + 2], range(8)) for k in (0, 2)), range(LANES)
             )
             for column in columns
         )  # fmt: skip
@@ -231,17 +226,11 @@ def _pass_bin_vectors(typing, x, ring, first, t, t_end, e_mem, phi, e_syn, fall)
     return signature, generate
 
 
-def _shuffle(builder, x, y, places):
-    small = ir.IntType(32)
-    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(small, len(places)), list(places)))
-
-
 @intrinsic
 def _add_arrivals_vectors(typing, number, synapses, begin, factors, places, at, ring, older, chain):
     """As _add_arrivals."""
     integer = types.int64
     signature = integer(types.float64, synapses, integer, factors, places, integer, ring, older, integer)
-    FOUR = ir.VectorType(DOUBLE, NUM_SUMS)
 
     def generate(context, builder, signature, values):
         number, synapses, begin, factors, places, at, ring, older, chain = pointers(context, builder, signature, values)
@@ -255,21 +244,17 @@ def _add_arrivals_vectors(typing, number, synapses, begin, factors, places, at, 
         up = b.larger(rises, b.spread(ir.Constant(DOUBLE, 0.0)))
         columns = rises, current, up, b.spread(number)
         for first in range(0, LANES, 4):  # four neurons by four columns, turned over
-            quarter = [_shuffle(builder, column, column, range(first, first + 4)) for column in columns]
+            quarter = [b.shuffle(column, column, range(first, first + 4)) for column in columns]
             pairs = [
-                _shuffle(builder, quarter[j], quarter[j + 1], places)
-                for places in ((0, 4, 2, 6), (1, 5, 3, 7))
-                for j in (0, 2)
+                b.shuffle(quarter[j], quarter[j + 1], places) for places in ((0, 4, 2, 6), (1, 5, 3, 7)) for j in (0, 2)
             ]
             for n in range(4):
-                new = _shuffle(builder, *pairs[n % 2 * 2 : n % 2 * 2 + 2], ((0, 1, 4, 5), (2, 3, 6, 7))[n // 2])
+                new = b.shuffle(*pairs[n % 2 * 2 : n % 2 * 2 + 2], ((0, 1, 4, 5), (2, 3, 6, 7))[n // 2])
                 place = b.load(places, b.add(of_places, first + n))
-                last = builder.fptosi(b.load(ring, b.add(place, NEWEST)), ir.IntType(32))
-                pointer = builder.bitcast(builder.gep(ring, [place]), FOUR.as_pointer())
-                old = builder.load(pointer)
-                old.align = 8
-                summed = _shuffle(builder, builder.fadd(old, new), new, (0, 1, 2, 7))
-                builder.store(summed, pointer).align = 8
+                last = builder.fptosi(b.load(ring, b.add(place, NEWEST)), SMALL)
+                old = b.load_row(ring, place, NUM_SUMS)
+                summed = b.shuffle(builder.fadd(old, new), new, (0, 1, 2, 7))
+                b.store_row(summed, ring, place)
                 builder.store(last, builder.gep(older, [b.add(chain, first + n)]))
         return b.number(0)
 
@@ -294,17 +279,11 @@ def _use_adjoint_vectors(typing, synapses, begin, coefficients, factors, places,
             return b.spread(b.load(coefficients, b.number(k)))
 
         of_factors, of_places = builder.mul(at, b.number(FACTORS)), builder.mul(at, b.number(LANES))
-        both = []
-        for n in range(LANES):
-            pair = builder.bitcast(
-                builder.gep(ring, [b.load(places, b.add(of_places, n))]), ir.VectorType(DOUBLE, 2).as_pointer()
-            )
-            both.append(builder.load(pair))
-            both[-1].align = 8
+        both = [b.load_row(ring, b.load(places, b.add(of_places, n)), NUM_ADJOINT) for n in range(LANES)]
         while len(both) > 1:
             size = both[0].type.count
-            both = [_shuffle(builder, both[n], both[n + 1], range(2 * size)) for n in range(0, len(both), 2)]
-        p_V, p_I = (_shuffle(builder, both[0], both[0], range(k, 2 * LANES, 2)) for k in (P_V, P_I))
+            both = [b.shuffle(both[n], both[n + 1], range(2 * size)) for n in range(0, len(both), 2)]
+        p_V, p_I = (b.shuffle(both[0], both[0], range(k, 2 * LANES, 2)) for k in (P_V, P_I))
         known, nothing = builder.fcmp_ordered("ord", p_V, p_V), b.spread(ir.Constant(DOUBLE, 0.0))
         mask = builder.zext(builder.bitcast(builder.not_(known), ir.IntType(LANES)), INT)
         p_V, p_I = builder.select(known, p_V, nothing), builder.select(known, p_I, nothing)
@@ -322,9 +301,7 @@ def _use_adjoint_vectors(typing, synapses, begin, coefficients, factors, places,
     return signature, generate
 
 
-_config: Any = numba_config  # its settings are made at run time
-_plain = bool(_config.DISABLE_JIT)
-find_arrivals = _find_arrivals if _plain else _find_arrivals_vectors
-add_arrivals = _add_arrivals if _plain else _add_arrivals_vectors
-pass_bin = _pass_bin if _plain else _pass_bin_vectors
-use_adjoint = _use_adjoint if _plain else _use_adjoint_vectors
+find_arrivals = _find_arrivals if PLAIN else _find_arrivals_vectors
+add_arrivals = _add_arrivals if PLAIN else _add_arrivals_vectors
+pass_bin = _pass_bin if PLAIN else _pass_bin_vectors
+use_adjoint = _use_adjoint if PLAIN else _use_adjoint_vectors

@@ -6,12 +6,10 @@ section 4). Every loop stands here a second time in plain Python.
 """
 
 from math import comb
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 from .crossing import ROUNDING
@@ -40,7 +38,7 @@ from .lanes import (
     _sweep_chunk,
     sweep_events,
 )
-from .vectors import DOUBLE, INT, Builder, pointers
+from .vectors import DOUBLE, INT, PLAIN, Builder, pointers
 
 # Taylor terms from which the series are made, and the degrees of these, each for u up to its reach.
 TERMS = 20
@@ -355,8 +353,6 @@ def _fill_returns_vectors(typing, table, length, number, series, degree, detail)
     return types.int64(table, length, types.int64, series, degree, detail), generate
 
 
-_config: Any = numba_config  # its settings are made at run time
-_plain = bool(_config.DISABLE_JIT)
-sweep_short = _sweep_short if _plain else _sweep_short_vectors
-fill_decay = _fill_decay if _plain else _fill_decay_vectors
-fill_returns = _fill_returns if _plain else _fill_returns_vectors
+sweep_short = _sweep_short if PLAIN else _sweep_short_vectors
+fill_decay = _fill_decay if PLAIN else _fill_decay_vectors
+fill_returns = _fill_returns if PLAIN else _fill_returns_vectors

@@ -1,13 +1,19 @@
 """Words for LLVM's vectors of LANES numbers, for the loops of lanes.py and short_lanes.py."""
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core import config as numba_config
 
 LANES = 16  # so many neurons go through a sample together, padded where there are fewer
 CACHE_LINE = 8  # float64
 
-DOUBLE, INT = ir.DoubleType(), ir.IntType(64)
+_config: Any = numba_config  # its settings are made at run time
+PLAIN = bool(_config.DISABLE_JIT)  # whether the loops in plain Python take the place of those in vectors
+
+DOUBLE, INT, SMALL = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 ROW = ir.VectorType(DOUBLE, LANES)
 
 
@@ -32,21 +38,33 @@ class Builder:
         """array[index]"""
         return self.b.load(self.b.gep(pointer, [index]))
 
-    def load_row(self, pointer, index):
-        """array[index : index + LANES]"""
-        value = self.b.load(self.b.bitcast(self.b.gep(pointer, [index]), ROW.as_pointer()))
+    def load_row(self, pointer, index, count=LANES):
+        """array[index : index + count]"""
+        kind = ir.VectorType(DOUBLE, count).as_pointer()
+        value = self.b.load(self.b.bitcast(self.b.gep(pointer, [index]), kind))
         value.align = 8
         return value
 
     def store_row(self, value, pointer, index):
         """The same, written."""
-        self.b.store(value, self.b.bitcast(self.b.gep(pointer, [index]), ROW.as_pointer())).align = 8
+        self.b.store(value, self.b.bitcast(self.b.gep(pointer, [index]), value.type.as_pointer())).align = 8
+
+    def vector(self, *numbers):
+        """A vector of these."""
+        vector = ir.Constant(ir.VectorType(numbers[0].type, len(numbers)), ir.Undefined)
+        for k, number in enumerate(numbers):
+            vector = self.b.insert_element(vector, number, ir.Constant(SMALL, k))
+        return vector
+
+    def shuffle(self, x, y, places):
+        """A vector of the numbers in these places of x and, behind it, y."""
+        return self.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(SMALL, len(places)), list(places)))
 
     def spread(self, value):
         """A row of equal numbers, or integers."""
-        nothing, small = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined), ir.IntType(32)
-        one = self.b.insert_element(nothing, value, ir.Constant(small, 0))
-        return self.b.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(small, LANES), [0] * LANES))
+        nothing = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+        one = self.b.insert_element(nothing, value, ir.Constant(SMALL, 0))
+        return self.shuffle(one, nothing, [0] * LANES)
 
     def larger(self, x, y):
         """The larger of two, in each place; y where there is no order."""
@@ -65,12 +83,11 @@ class Builder:
 
     def total(self, row):
         """The sum of a row: of its halves, of theirs, and so on."""
-        small, half = ir.IntType(32), LANES // 2
+        half = LANES // 2
         while half > 0:
-            masks = [ir.Constant(ir.VectorType(small, half), list(range(k, k + half))) for k in (0, half)]
-            low, high = (self.b.shuffle_vector(row, ir.Constant(row.type, ir.Undefined), mask) for mask in masks)
+            low, high = (self.shuffle(row, row, range(k, k + half)) for k in (0, half))
             row, half = self.b.fadd(low, high), half // 2
-        return self.b.extract_element(row, ir.Constant(small, 0))
+        return self.b.extract_element(row, ir.Constant(SMALL, 0))
 
     def prefetch_row(self, pointer, index):
         """Ask for the lines of a row."""
