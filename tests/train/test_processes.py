@@ -168,9 +168,20 @@ def test_another_number_of_processes_goes_on_and_says_so(alone, tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_what_is_refused_is_refused_by_all(folder, tmp_path):
+def test_what_is_refused_is_refused_by_all(folder, tmp_path, monkeypatch, capsys):
+    """Each by itself, too: torchrun ends all others when one has failed, so not every one is heard there."""
     code, _, said = torchrun(2, "eval", tmp_path)
-    assert code and "saltation, process 1: error: saltation eval is one process; torchrun is for saltation tr" in said
+    assert code and ": error: saltation eval is one process; torchrun is for saltation train" in said
+    with monkeypatch.context() as started:
+        for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+            started.setenv(name, value)
+        for rank in range(2):
+            started.setenv("RANK", str(rank))
+            assert main(["eval", str(tmp_path)]) == 2
+            expected = (
+                f"saltation, process {rank}: error: saltation eval is one process; torchrun is for saltation train"
+            )
+            assert expected in capsys.readouterr().err
     code, _, said = torchrun(1, "train", folder / "plain.yaml", options=["--max-restarts=1"])
     assert code and "torchrun may start this training again (--max-restarts 1); name its folder by --out DIR" in said
 
