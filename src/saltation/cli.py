@@ -26,7 +26,7 @@ _EXAMPLES = """examples:
   saltation train braille --data.path braille27_th10.npz     a recording in the generic .npz format
   saltation train --resume runs/yin_yang-20260101-120000     continue after Ctrl-C
   torchrun --nproc-per-node 4 -m saltation train yin_yang    by four processes that share every batch
-  saltation tune yin_yang --search train.lr.weight=log:1e-3:1e-1 --trials 30
+  saltation tune yin_yang --search train.lr.weight=log:1e-2:1 --trials 30
   saltation eval runs/yin_yang-20260101-120000               test accuracy, with its standard error
   saltation eval runs/a runs/b runs/c                        of each, and of the average of their class probabilities
   saltation export runs/yin_yang-20260101-120000 --to nir    the network for other frameworks and chips

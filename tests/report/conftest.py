@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.train import load_config, train
 
 HOSTILE = ["<script>alert(1)</script>", 'a "quoted" & <b>bold</b> $name', "\x1b[31mred"]
@@ -11,7 +12,7 @@ TINY = {"data.options": {"publication": False, "sizes": [60, 30, 30]}, "train.ba
 def finished(tmp_path_factory):
     """A finished run of Yin-Yang."""
     folder = tmp_path_factory.mktemp("report") / "run"
-    train(load_config("yin_yang", {**TINY, "model.layers.0.size": 6, "name": "tiny"}), out=folder, quiet=True)
+    train(load_config(YIN_YANG_NETWORK, {**TINY, "model.layers.0.size": 6, "name": "tiny"}), out=folder, quiet=True)
     return folder
 
 

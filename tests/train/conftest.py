@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.train import load_config
 
 TINY = {
@@ -16,7 +17,7 @@ TINY = {
 def tiny():
     """A Yin-Yang configuration that trains in a moment, with changes."""
 
-    def make(recipe="yin_yang", **changes):
+    def make(recipe=YIN_YANG_NETWORK, **changes):
         overrides = {key.replace("__", "."): value for key, value in changes.items()}
         return load_config(recipe, {**TINY, **overrides})
 

@@ -44,7 +44,7 @@ def test_a_silent_layer_is_said_at_once(config):
     assert new_remarks(lines[:2], config) == [remarks(lines, config)[0].text]
     assert new_remarks(lines[:3], config) == [] == new_remarks(lines, config)
     text = remarks(lines, config)[0].text
-    assert "layer 1 sent no spike in epoch 2" in text and "raise train.bump.amount, which is 0.05" in text
+    assert "layer 1 sent no spike in epoch 2" in text and "raise train.bump.amount, which is 0.2" in text
     assert "smoothing" not in text  # of a last layer it can also silence more
 
 

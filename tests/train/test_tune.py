@@ -12,7 +12,7 @@ TINY = {"data.options": {"sizes": [60, 30, 30]}, "train.epochs": 2, "train.batch
 
 
 def test_a_search_goes_on_where_it_was(tmp_path):
-    search = ["train.lr.weight=log:1e-3:1e-1", "model.layers.0.size=3:6", "train.schedule=cosine,constant"]
+    search = ["train.lr.weight=log:1e-3:1", "model.layers.0.size=3:6", "train.schedule=cosine,constant"]
     overrides = {**TINY, "seed": 1}
     tune("yin_yang", search, 2, tmp_path, overrides, quiet=True)
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["0", "1"]
@@ -23,7 +23,7 @@ def test_a_search_goes_on_where_it_was(tmp_path):
     results = [json.loads((tmp_path / "trials" / str(n) / "result.json").read_text()) for n in range(3)]
     assert all(result["test_accuracy"] is None for result in results)
     first = load_config(tmp_path / "trials" / "0" / "config.yaml")
-    assert (first.train.lr.weight, first.model.layers[0].size) == (0.02, 5)  # the recipe itself
+    assert (first.train.lr.weight, first.model.layers[0].size) == (0.2, 5)  # the recipe itself
     chosen = max(results, key=lambda result: result["validation_accuracy"])
     assert chosen["validation_accuracy"] > 0
     config = load_config(tmp_path / "best.yaml")

@@ -1,6 +1,7 @@
 """The data sets of the comparison, the arms on each, and the trials that each arm gets for its settings."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from saltation.experiments.arms import Arm, Gradient, Task
@@ -58,9 +59,10 @@ YIN_YANG = {
     "exact": 40, "smoothed": 36, "surrogate_0.2ms": 26, "surrogate_1ms": 66, "surrogate_2ms": 72, "surrogate_5ms": 88,
     "surrogate_10ms": 100, "surrogate_1ms_exact": 52,
 }  # fmt: skip
+YIN_YANG_NETWORK = str(Path(__file__).with_name("yin_yang.yaml"))
 SETUPS = {
-    "yin_yang_30": Setup("yin_yang", 0.1, 2, YIN_YANG),
-    "yin_yang_5": Setup("yin_yang", 0.1, 2, YIN_YANG, {"model.layers.0.size": 5}),
+    "yin_yang_30": Setup(YIN_YANG_NETWORK, 0.1, 2, YIN_YANG),
+    "yin_yang_5": Setup(YIN_YANG_NETWORK, 0.1, 2, YIN_YANG, {"model.layers.0.size": 5}),
     "braille": Setup(
         "braille", 1e-3, 1,
         {
