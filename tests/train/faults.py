@@ -27,6 +27,7 @@ from pathlib import Path
 
 import torch
 
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.files import write_bytes
 from saltation.plot import figures
 from saltation.train import load_config, train
@@ -54,9 +55,9 @@ class Scenario:
 
     def first(self, folder: Path) -> None:
         if self.search:
-            tune("yin_yang", self.search, 2, folder, self.overrides, quiet=True)
+            tune(YIN_YANG_NETWORK, self.search, 2, folder, self.overrides, quiet=True)
         else:
-            train(load_config("yin_yang", self.overrides), folder, quiet=True)
+            train(load_config(YIN_YANG_NETWORK, self.overrides), folder, quiet=True)
 
     def again(self, folder: Path) -> None:
         """As a user would: resume; if there is nothing to resume, the first command again."""

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.parameters import parameters
 from saltation.train import load_config, load_run, train
 from saltation.train.advice import delays_at_bounds, new_remarks, remarks
@@ -20,7 +21,7 @@ def history(*changes):
 
 @pytest.fixture(scope="module")
 def config():
-    return load_config("yin_yang")
+    return load_config(YIN_YANG_NETWORK)
 
 
 def said(lines, config):
@@ -44,20 +45,20 @@ def test_a_silent_layer_is_said_at_once(config):
     assert new_remarks(lines[:2], config) == [remarks(lines, config)[0].text]
     assert new_remarks(lines[:3], config) == [] == new_remarks(lines, config)
     text = remarks(lines, config)[0].text
-    assert "layer 1 sent no spike in epoch 2" in text and "raise train.bump.amount, which is 0.2" in text
+    assert "layer 1 sent no spike in epoch 2" in text and "raise train.bump.amount, which is 0.05" in text
     assert "smoothing" not in text  # of a last layer it can also silence more
 
 
 def test_remedies_that_are_on_are_not_named(config):
     changes = {"train.bump.amount": 0.0, "model.layers.0.smoothing": 0.1}
     lines = history({"spikes_by_layer": [0.0, 0.0]})
-    first, second = (remark.text for remark in remarks(lines, load_config("yin_yang", changes)))
+    first, second = (remark.text for remark in remarks(lines, load_config(YIN_YANG_NETWORK, changes)))
     assert "or set train.bump.amount" in first and "smoothing" not in first
     changes["model.layers.0.smoothing"] = 0.0
-    first, _ = (remark.text for remark in remarks(lines, load_config("yin_yang", changes)))
+    first, _ = (remark.text for remark in remarks(lines, load_config(YIN_YANG_NETWORK, changes)))
     assert "or set model.layers.0.smoothing 0.1 or set train.bump.amount" in first
     hinge = {**changes, "train.peak_hinge": 0.1}  # which goes with no smoothing
-    assert "smoothing" not in remarks(lines, load_config("yin_yang", hinge))[0].text
+    assert "smoothing" not in remarks(lines, load_config(YIN_YANG_NETWORK, hinge))[0].text
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_the_edges(config):
     edge = {"clipped": 0.5, "silent_by_layer": [0.5, 0.5], "delays_at_bounds": {"layer 0": [0.25, 0.25]}}
     assert said(history(*[edge] * 4), config) == []
     bound = {"delays_at_bounds": {"layer 0": [0.0, 0.9]}}
-    assert said(history(*[bound] * 4), load_config("yin_yang", {"train.lr.delay": 0.0})) == []
+    assert said(history(*[bound] * 4), load_config(YIN_YANG_NETWORK, {"train.lr.delay": 0.0})) == []
 
 
 def test_both_bounds_are_two_faults(config):
@@ -118,12 +119,14 @@ def test_feedback_has_keys_of_its_own():
 def test_remedies_are_legal_settings(config):
     """Every key = value that is named can be set."""
     lines = history({"spikes_by_layer": [0.0, 0.0]}, *[{"clipped": 0.9, "gradient_norm": 2.0}] * 3)
-    texts = " ".join(remark.text for remark in remarks(lines, load_config("yin_yang", {"train.bump.amount": 0.0})))
+    texts = " ".join(
+        remark.text for remark in remarks(lines, load_config(YIN_YANG_NETWORK, {"train.bump.amount": 0.0}))
+    )
     weights = texts.partition("weights '")[2].partition("'")[0]
-    load_config("yin_yang", {"model.layers.0.weights": yaml.safe_load(weights)})
+    load_config(YIN_YANG_NETWORK, {"model.layers.0.weights": yaml.safe_load(weights)})
     for key, value in (("train.clip_norm", 6.0), ("model.layers.0.smoothing", 0.1), ("train.bump.amount", 0.01)):
         assert f"{key} {value:g}" in texts
-        load_config("yin_yang", {key: value})
+        load_config(YIN_YANG_NETWORK, {key: value})
 
 
 def test_training_says_it_once(tiny, tmp_path, capsys):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from saltation import plot
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.train import evaluate, evaluate_run, load_run, train
 from saltation.train.checkpoint import read_checkpoint, unprefixed, write_checkpoint
 from saltation.train.objective import Objective
@@ -88,7 +89,7 @@ def test_the_average_is_legal(tiny, tmp_path):
 
 def test_a_search_validates_the_average(tmp_path):
     fast = {"data.options": {"sizes": [60, 30, 30]}, "train.epochs": 2, "train.batch_size": 30}
-    tune("yin_yang", ["train.average=0.0,0.9"], 3, tmp_path, {**fast, "model.layers.0.size": 5}, quiet=True)
+    tune(YIN_YANG_NETWORK, ["train.average=0.0,0.9"], 3, tmp_path, {**fast, "model.layers.0.size": 5}, quiet=True)
     for trial in (tmp_path / "trials").iterdir():
         model, config, data = load_run(trial)
         found = evaluate(model, Objective(config), data.subset("validation"), 30)

@@ -10,6 +10,7 @@ from train.conftest import TINY
 
 import saltation as sal
 from saltation.cli import main
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.train import ensemble, evaluate_run, evaluate_runs, load_config, load_run, train
 from saltation.train.loss import LOSSES, FirstSpikeCrossEntropy, ReadoutCrossEntropy, ShiftInvariant
 
@@ -60,7 +61,7 @@ def runs(tmp_path_factory):
         "small": {"data.options.sizes": [60, 30, 20]},
     }
     for name, change in changes.items():
-        train(load_config("yin_yang", {**TINY, "train.epochs": 4, **change}), out=folder / name, quiet=True)
+        train(load_config(YIN_YANG_NETWORK, {**TINY, "train.epochs": 4, **change}), out=folder / name, quiet=True)
     return folder
 
 

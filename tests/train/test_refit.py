@@ -8,6 +8,7 @@ from train.faults import snapshot
 
 from saltation import plot
 from saltation.cli import main
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.train import evaluate_run, load_config, load_run, loop, train
 from saltation.train.config import DataConfig
 from saltation.train.run import load_data
@@ -89,7 +90,7 @@ def test_what_needs_validation_is_refused(tiny, changes, message):
 def test_a_search_is_refused(tmp_path, search):
     overrides = {"train.report": "last", "train.refit": "lr" in search}
     with pytest.raises(ValueError, match="train.refit leaves no validation samples to choose by; search without it"):
-        tune("yin_yang", [search], 1, tmp_path / "out", overrides)
+        tune(YIN_YANG_NETWORK, [search], 1, tmp_path / "out", overrides)
     assert not (tmp_path / "out").exists()
 
 

@@ -8,6 +8,7 @@ import torch
 
 from saltation import plot
 from saltation.cli import main
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.train import evaluate, evaluate_run, load_run, loop, train
 from saltation.train import result as module
 from saltation.train.evaluate import standard_error
@@ -68,7 +69,7 @@ def test_a_search_counts_what_is_reported(tmp_path, monkeypatch, report):
     monkeypatch.setattr("saltation.train.tune.train", trained)
     monkeypatch.setattr("optuna.trial.Trial.report", lambda self, value, step: told.append((step, value)))
     overrides = {"data.options": {"sizes": [60, 30, 30]}, "train.report": report}
-    tune("yin_yang", ["train.lr.weight=0.01,0.02"], 1, tmp_path, overrides, quiet=True)
+    tune(YIN_YANG_NETWORK, ["train.lr.weight=0.01,0.02"], 1, tmp_path, overrides, quiet=True)
     assert told == [(epoch, 0.8 if report == "best" else score) for epoch, score in scores.items()]
     assert json.loads(RunFolder(tmp_path).path.joinpath("journal.log").read_text().splitlines()[-1])["values"] == [
         0.8 if report == "best" else 0.3

@@ -10,12 +10,13 @@ import time
 import optuna
 import pytest
 
+from saltation.experiments.tasks import YIN_YANG_NETWORK
 from saltation.train.journal import Journal, next_number
 from saltation.train.tune import tune
 
 TINY = {"data.options": {"sizes": [30, 12, 12]}, "train.epochs": 1, "train.batch_size": 15, "model.layers.0.size": 3}
 SEARCH = ["train.lr.weight=log:1e-3:1e-1"]
-COMMAND = [sys.executable, "-m", "saltation", "tune", "yin_yang", "--search", SEARCH[0]]
+COMMAND = [sys.executable, "-m", "saltation", "tune", YIN_YANG_NETWORK, "--search", SEARCH[0]]
 COMMAND += [word for key, value in TINY.items() for word in (f"--{key}", json.dumps(value))]
 
 
@@ -52,7 +53,7 @@ def test_the_trial_of_a_killed_process_is_done_again(tmp_path):
         while not (tmp_path / "trials" / "0" / "metrics.jsonl").exists():
             assert time.monotonic() < deadline and other.poll() is None
             time.sleep(0.1)
-        assert tune("yin_yang", SEARCH, 1, tmp_path, settings, quiet=True) == {}  # number 0 is being run
+        assert tune(YIN_YANG_NETWORK, SEARCH, 1, tmp_path, settings, quiet=True) == {}  # number 0 is being run
         other.send_signal(signal.SIGKILL)
         other.wait()
     finally:
@@ -79,4 +80,4 @@ def test_two_journals_on_one_file(tmp_path):
 def test_the_folder_of_a_run_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("name: x\n")
     with pytest.raises(ValueError, match="is the folder of a run; choose another folder for the search"):
-        tune("yin_yang", SEARCH, 1, tmp_path, TINY)
+        tune(YIN_YANG_NETWORK, SEARCH, 1, tmp_path, TINY)
