@@ -11,16 +11,14 @@ import argparse
 from itertools import islice
 from typing import Any
 
-from runner import Run, per_cent, train_all, write
+from runner import Run, per_cent, train_all, words, write
 
 from saltation.train import load_config
 from saltation.train.recipes import parse_overrides
 
 LAYER = "model.layers.0"
 PLAIN = {"jitter": 0, "drop": 0, "stretch": 0, "shift": 0, "blend": 0}
-ALL = "all of it"
 CHANGES: dict[str, dict[str, Any]] = {
-    ALL: {},
     "no smoothing": {f"{LAYER}.smoothing": 0.0},
     "no recurrence": {f"{LAYER}.recurrent": None},
     "one terminal": {f"{LAYER}.terminals": 1},
@@ -46,25 +44,23 @@ def main() -> None:
     arguments = parser.parse_args()
     base = {**parse_overrides([f"--{item}" for item in arguments.set]), "train.epochs": arguments.epochs}
     whole = load_config(arguments.recipe, base)
-    seeds = range(arguments.seeds)
-    runs: dict[str, list[Run]] = {}
-    for name, changes in CHANGES.items():
-        if name != ALL and arguments.only and name not in arguments.only:
-            continue
-        rates = {"train.lr.tau": 1e-4} if "tau_mem" in changes.get(f"{LAYER}.train", []) else {}
-        settings = {**base, **changes, **rates}
-        if name != ALL and load_config(arguments.recipe, settings) == whole:
-            continue  # the recipe has none of it
-        place = f"ablation/{arguments.recipe}-{name.replace(' ', '_')}"
-        runs[name] = [Run(arguments.recipe, seed, settings, f"{place}-{seed}", test=False) for seed in seeds]
-    done = train_all([run for name in runs for run in runs[name]], arguments.jobs)
+    rows = {"all of it": base}
+    for name in arguments.only or CHANGES:
+        rates = {"train.lr.tau": 1e-4} if "tau_mem" in CHANGES[name].get(f"{LAYER}.train", []) else {}
+        settings = {**base, **CHANGES[name], **rates}
+        if load_config(arguments.recipe, settings) != whole:  # else the recipe has none of it
+            rows[name] = settings
+    runs = [
+        Run(arguments.recipe, seed, rows[name], f"ablation/{arguments.recipe}-{name.replace(' ', '_')}-{seed}", False)
+        for name in rows
+        for seed in range(arguments.seeds)
+    ]
+    done = train_all(runs, arguments.jobs)
     table: dict[str, list[float]] = {}
-    for name in runs:
+    for name in rows:
         results = list(islice(done, arguments.seeds))
         table[name] = [round(100 * result["validation_accuracy"], 2) for result in results]
-        found = per_cent(results, "validation_accuracy")
-        spread = "" if found["std"] is None else f" +- {found['std']:.1f}"
-        print(f"| {name} | {found['mean']:.1f}{spread} |", flush=True)
+        print(f"| {name} | {words(per_cent(results, 'validation_accuracy'), 1)} |", flush=True)
         summary = {"recipe": arguments.recipe, "changes": base, "validation_accuracy": table}
         write(f"ablation_{arguments.recipe}", summary)
 

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from runner import Run, per_cent, train_all, write
+from runner import Run, per_cent, train_all, words, write
 
 from saltation.train.recipes import parse_overrides
 
@@ -63,8 +63,7 @@ def summarise(recipe: str, results: list[dict], overrides: dict[str, Any], key: 
         "runs": [{key: result[key] for key in kept} for result in results],
     }
     write("_".join(part for part in (recipe, key, tag) if part), summary)
-    spread = "" if test["std"] is None else f" +- {test['std']:.2f}"
-    print(f"{recipe}: {test['mean']:.2f}{spread} % over {len(results)} runs", flush=True)
+    print(f"{recipe}: {words(test, 2)} % over {len(results)} runs", flush=True)
 
 
 def main() -> None:

@@ -51,6 +51,12 @@ def per_cent(results: Sequence[dict[str, Any]], key: str) -> dict[str, float | N
     return {"mean": round(float(values.mean()), 2), "std": spread}
 
 
+def words(found: dict[str, float | None], digits: int) -> str:
+    """What `per_cent` returns, with so many digits."""
+    spread = "" if found["std"] is None else f" +- {found['std']:.{digits}f}"
+    return f"{found['mean']:.{digits}f}{spread}"
+
+
 def write(name: str, summary: dict[str, Any]) -> None:
     """Write experiments/results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
